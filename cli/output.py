@@ -1,0 +1,92 @@
+"""Printing relations: tables for people, CSV, JSON and Parquet for programs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pokeladder.views import query_errors
+
+WIDTH = 100
+ROWS_SHOWN = 50
+Cell = Callable[[Any], str]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Coloured on a terminal only; elsewhere as wide as people read."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH)
+
+
+def print_relation(relation: duckdb.DuckDBPyRelation, output: str, cells: Mapping[str, Cell] | None = None) -> None:
+    """Prints all rows, in a table those that a person would read.
+
+    Args:
+        output: table, csv, json or parquet.
+        cells: how to write columns in a table, by their names; columns that are None in all rows are left out.
+    """
+    with query_errors(relation.sql_query()):
+        _print(relation, output, cells or {})
+
+
+def _print(relation: duckdb.DuckDBPyRelation, output: str, cells: Mapping[str, Cell]) -> None:
+    if output == "table":
+        rows = relation.limit(ROWS_SHOWN + 1).fetchall()
+        console().print(table(relation.columns, rows[:ROWS_SHOWN], cells))
+        if len(rows) > ROWS_SHOWN:
+            click.echo(f"The first {ROWS_SHOWN} rows; --format csv gives all.", err=True)
+        return
+    if output == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal: send it to a file, with > FILE.parquet")
+    if output == "json":
+        _print_json(relation)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows"
+        if output == "csv":
+            relation.to_csv(str(path))
+        else:
+            relation.to_parquet(str(path))
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
+    """An array with an object a row, a line each."""
+    out = sys.stdout.buffer
+    before = b"[\n"
+    for row in relation.iter_rows():
+        out.write(before + orjson.dumps(dict(zip(relation.columns, row, strict=True)), default=str))
+        before = b",\n"
+    out.write(b"[]\n" if before == b"[\n" else b"\n]\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], cells: Mapping[str, Cell]) -> Table:
+    """A plain table: numbers to the right, no lines but one under the head."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for number, name in enumerate(columns):
+        values = [row[number] for row in rows]
+        numeric = all(isinstance(value, int | float) for value in values) and values
+        drawn.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cells.get(name, plain)(value)) for name, value in zip(columns, row, strict=True)))
+    return drawn
+
+
+def plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 10 else f"{value:.1f}"
+    return str(value)

@@ -1,0 +1,51 @@
+"""``replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pokeladder.cli.options import opened
+from pokeladder.errors import SimulatorError, StoreError
+from pokeladder.records import Side
+from pokeladder.replays import Replay
+
+
+@click.command(epilog="Example: pokeladder replay 20261122-181500-0a1b-000012 --html battle.html")
+@click.argument("battle_id")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page that shows the battle in Showdown's replay viewer, instead of printing its log.",
+)
+@click.pass_context
+def replay(context: click.Context, battle_id: str, page: Path | None) -> None:
+    """Play a stored battle again in a fresh simulator and print its log.
+
+    Exit status 1 if winner or turns are not those in the store.
+    """
+    played = opened(context).replay(battle_id, notify=lambda line: click.echo(line, err=True))
+    if page is None:
+        click.echo(played.log)
+    else:
+        try:
+            page.write_text(played.page(), encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"cannot write {page}: {error}; name another file with --html") from error
+        click.echo(f"Wrote {page}: open it in a browser (the viewer comes from Showdown's site).", err=True)
+    stored = _story(played, played.winner, played.turns)
+    replayed = _story(played, played.replayed_winner, played.replayed_turns)
+    if not played.agrees:
+        raise SimulatorError(
+            f"the replay of {battle_id} disagrees: the store says {stored}, the simulator {replayed}; "
+            "was it played on another version of Showdown?"
+        )
+    click.echo(f"The replay agrees with the store: {replayed}.", err=True)
+
+
+def _story(played: Replay, winner: Side | None, turns: int) -> str:
+    if winner is None:
+        return f"a tie after {turns} turns"
+    return f"{played.p1 if winner == 'p1' else played.p2} ({winner}) won after {turns} turns"

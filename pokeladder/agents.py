@@ -1,0 +1,199 @@
+"""Naming and finding agents."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from pokeladder.errors import AgentError
+
+ENTRY_POINT_GROUP = "pokeladder.agents"
+BUILT_IN = {
+    "random": "poke_env.player:RandomPlayer",
+    "max-power": "poke_env.player:MaxBasePowerPlayer",
+    "heuristics": "poke_env.player:SimpleHeuristicsPlayer",
+}
+DESCRIPTIONS = {
+    "random": "any legal choice, all equally likely",
+    "max-power": "the move with the highest base power",
+    "heuristics": "rules for matchups and switches",
+}
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Something that can choose moves.
+
+    Attributes:
+        name: what the store calls it.
+        target: a poke-env ``Player`` subclass, a callable that returns a ``Player``, or ``module:attribute`` of one.
+        parameters: keyword arguments for ``target``.
+    """
+
+    name: str
+    target: Any
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The class or callable that builds the player.
+
+        Raises:
+            AgentError: its module cannot be imported, or has no such attribute, or it is not callable.
+        """
+        found = _import(self.target) if isinstance(self.target, str) else self.target
+        if not callable(found):
+            raise AgentError(f"agent {self.name}: {self.target} is not a poke-env Player class")
+        if inspect.isabstract(found):
+            raise AgentError(f"agent {self.name}: {self.target} does not define choose_move")
+        return found
+
+    def identity(self) -> dict[str, str]:
+        """What tells this agent from another, as text: for the settings of a run."""
+        target = self.target if isinstance(self.target, str) else f"{self.target.__module__}:{self.target.__qualname__}"
+        return {"name": self.name, "target": target, **{k: repr(v) for k, v in sorted(self.parameters.items())}}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An agent that can play, for people to read."""
+
+    name: str
+    kind: str
+    target: str
+    note: str
+
+
+def parse_agent(text: str) -> Agent:
+    """Reads ``NAME`` or ``package.module:Class``, followed by ``,key=value`` for each parameter.
+
+    Values are Python literals, and strings where they are not; ``name=`` renames the agent. Without it an agent with
+    parameters is called by all of them, so two variants of one class are two agents.
+
+    Raises:
+        AgentError: the text is malformed, or names no agent.
+    """
+    try:
+        lexer = shlex.shlex(text, posix=True)
+        lexer.whitespace, lexer.whitespace_split, lexer.commenters = ",", True, ""
+        base, *settings = list(lexer)
+    except ValueError as error:
+        raise AgentError(f"cannot read agent {text!r}: {error}; write NAME,key=value,...") from error
+    parameters: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise AgentError(f"cannot read {setting!r} in agent {text!r}: write key=value")
+        parameters[key.strip()] = _literal(value)
+    name = parameters.pop("name", None)
+    target = _target(base.strip())
+    if name is None:
+        name = base.strip().rpartition(":")[2]
+        if parameters:
+            name += "(" + ",".join(f"{key}={value}" for key, value in parameters.items()) + ")"
+    return Agent(checked_name(str(name)), target, parameters)
+
+
+def as_agent(agent: Any) -> Agent:
+    """An :class:`Agent` from text, a ``Player`` class or an :class:`Agent`.
+
+    Raises:
+        AgentError: it is something else, a ``Player`` that was already built for instance.
+    """
+    if isinstance(agent, Agent):
+        checked_name(agent.name)
+        return agent
+    if isinstance(agent, str):
+        return parse_agent(agent)
+    if inspect.isclass(agent):
+        return Agent(checked_name(agent.__name__), agent)
+    raise AgentError(
+        f"{agent!r} is not an agent: pass a name, a Player class, or pokeladder.Agent(name, class, parameters); "
+        "a Player that is already built cannot be copied to other processes"
+    )
+
+
+def as_agents(agents: Iterable[Any]) -> list[Agent]:
+    """All of them, checked to have different names.
+
+    Raises:
+        AgentError: two have the same name.
+    """
+    known: dict[str, Agent] = {}
+    for given in agents:
+        agent = as_agent(given)
+        if agent.name in known:
+            raise AgentError(f"two agents are called {agent.name}: rename one with {agent.name},name=...")
+        known[agent.name] = agent
+    return list(known.values())
+
+
+def list_agents() -> list[Listing]:
+    """Built-in agents and those of installed packages, by name."""
+    built_in = [Listing(name, "built in", target, DESCRIPTIONS[name]) for name, target in BUILT_IN.items()]
+    installed = [
+        Listing(point.name, "installed", point.value, f"from {point.dist.name if point.dist else 'an unknown package'}")
+        for point in _entry_points().values()
+    ]
+    return built_in + sorted(installed, key=lambda listing: listing.name)
+
+
+def checked_name(name: str) -> str:
+    """``name`` if it can stand in tables and files.
+
+    Raises:
+        AgentError: it is empty, over 100 characters, or has control characters.
+    """
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise AgentError(f"{name!r} cannot be an agent's name: use 1 to 100 printable characters")
+    return name
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _target(base: str) -> str:
+    if base in BUILT_IN:
+        return BUILT_IN[base]
+    points = _entry_points()
+    if base in points:
+        return points[base].value
+    if ":" in base:
+        return base
+    known = ", ".join([*BUILT_IN, *sorted(points)])
+    raise AgentError(f"unknown agent {base}: use one of {known}, or package.module:Class of a poke-env Player")
+
+
+def _import(target: str) -> Any:
+    module_name, _, path = target.partition(":")
+    # What `python -m` does: a bot in the working directory can be named without being installed.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise AgentError(f"cannot import {module_name} of agent {target}: {error}") from error
+    except Exception as error:
+        raise AgentError(f"importing {module_name} of agent {target} raised {type(error).__name__}: {error}") from error
+    try:
+        for attribute in path.split("."):
+            found = getattr(found, attribute)
+    except AttributeError as error:
+        raise AgentError(f"module {module_name} has no {path}: check agent {target}") from error
+    return found
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,65 @@
+"""Cutting short an agent that takes too long."""
+
+from __future__ import annotations
+
+import signal
+import types
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+# An agent that catches the first alarm gets another every second.
+REPEAT_SECONDS = 1.0
+
+
+class TurnTimeout(BaseException):
+    """Raised inside an agent that is out of time; not an Exception, so that agents do not catch it by accident."""
+
+
+class TurnClock:
+    """Runs calls of the main thread under a time limit, by the system's alarm signal.
+
+    The alarm interrupts Python code and blocking system calls. Native code that never returns to Python is beyond
+    it: for that the process that watches this one looks at its :class:`~pokeladder.arena.pulse.Pulse`.
+
+    Args:
+        seconds: the limit of one call.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._running = False
+        signal.signal(signal.SIGALRM, self._ring)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``function`` returns.
+
+        Raises:
+            TurnTimeout: it took longer than the limit.
+        """
+        self._running = True
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, REPEAT_SECONDS)
+        try:
+            return function(*arguments)
+        finally:
+            self._running = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _ring(self, *_: object) -> None:
+        if self._running:
+            raise TurnTimeout
+
+
+@types.coroutine
+def drive(awaitable: Awaitable[Any], call: Callable[..., Any]) -> Generator[Any, Any, Any]:
+    """Awaits ``awaitable``, each of its steps made through ``call(function, argument)``."""
+    steps: Any = awaitable.__await__()
+    resume, argument = steps.send, None
+    while True:
+        try:
+            waiting_for = call(resume, argument)
+        except StopIteration as finished:
+            return finished.value
+        try:
+            resume, argument = steps.send, (yield waiting_for)
+        except BaseException as error:
+            resume, argument = steps.throw, error

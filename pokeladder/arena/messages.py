@@ -1,0 +1,71 @@
+"""What the process that keeps the store and its workers say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pokeladder.agents import Agent
+from pokeladder.errors import PokeladderError
+from pokeladder.records import Game
+from pokeladder.simulator.setup import Simulator
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What all battles of a run have in common.
+
+    Attributes:
+        format_id, gen: the battle format.
+        teams: packed team of each team name; empty where Showdown makes the teams.
+        turn_timeout: seconds an agent may take for one decision.
+        max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
+    """
+
+    format_id: str
+    gen: int
+    teams: dict[str, str]
+    turn_timeout: float
+    max_invalid: int
+    max_timeouts: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know before its first game."""
+
+    simulator: Simulator
+    agents: tuple[Agent, ...]
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """An order to play a game.
+
+    Attributes:
+        attempt: how often it was begun before.
+        blame: how many of those attempts no other game's agent can be blamed for.
+    """
+
+    game: Game
+    attempt: int = 0
+    blame: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has built its agents and started its simulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot play at all."""
+
+    error: PokeladderError
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a user should know, in a line: how an agent misbehaved for the first time, or what died."""
+
+    text: str

@@ -1,0 +1,69 @@
+"""Building poke-env players that play without a server."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from poke_env.player import Player
+from poke_env.ps_client import AccountConfiguration
+
+from pokeladder.agents import Agent
+from pokeladder.errors import AgentError
+
+
+class _Mailbox:
+    """Stands in for the websocket of a player, so that a bot that talks to the server does not fail."""
+
+    async def send(self, message: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def build_player(agent: Agent, battle_format: str, username: str) -> Player:
+    """A player of ``agent`` that opens no socket.
+
+    Args:
+        username: what the simulator calls it; at most 18 characters.
+
+    Raises:
+        AgentError: the agent cannot be imported, its constructor raised, or what it built is no ``Player``.
+    """
+    target = agent.load()
+    settings: dict[str, Any] = {
+        "account_configuration": AccountConfiguration(username, None),
+        "battle_format": battle_format,
+        "max_concurrent_battles": 0,
+        "start_listening": False,
+    }
+    try:
+        accepted = inspect.signature(target).parameters
+        open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+        settings = {key: value for key, value in settings.items() if open_ended or key in accepted}
+        with _no_sockets():
+            player = target(**{**agent.parameters, **settings})
+    except Exception as error:
+        raise AgentError(f"agent {agent.name} could not be built: {type(error).__name__}: {error}") from error
+    if not isinstance(player, Player):
+        raise AgentError(f"agent {agent.name}: {agent.target} builds a {type(player).__name__}, not a poke-env Player")
+    # A constructor that does not pass these on still plays the right format under the right name.
+    player._format = battle_format
+    player.ps_client._account_configuration = AccountConfiguration(username, None)
+    player.ps_client.websocket = _Mailbox()  # type: ignore[assignment]
+    return player
+
+
+@contextmanager
+def _no_sockets() -> Iterator[None]:
+    defaults = Player.__init__.__kwdefaults__
+    assert defaults is not None
+    listening = defaults["start_listening"]
+    defaults["start_listening"] = False
+    try:
+        yield
+    finally:
+        defaults["start_listening"] = listening

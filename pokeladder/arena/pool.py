@@ -1,0 +1,242 @@
+"""Worker processes: started, fed with games, watched, and replaced when they die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
+from pokeladder.arena.pulse import Pulse
+from pokeladder.errors import SimulatorError
+from pokeladder.records import Game, Result, Side, other
+
+ATTEMPTS = 3
+# A worker may overrun a turn's time limit by this much before it is taken for stuck.
+GRACE_SECONDS = 5.0
+TICK_SECONDS = 0.25
+# How the system, or a person, ends a process that did nothing wrong.
+STOPPED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+# Deaths in a row, with no battle finished between them, after which there is no point in going on.
+HOPELESS = 5
+
+
+@dataclass
+class _Worker:
+    number: int
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    lifeline: int
+    pulse: Pulse
+    log: Path
+    ready: bool = False
+    stuck: bool = False
+    playing: dict[int, tuple[Play, datetime]] = field(default_factory=dict)
+
+    def end(self) -> None:
+        self.connection.close()
+        os.close(self.lifeline)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.pulse.close()
+
+
+class Pool:
+    """Plays games on several worker processes; a context manager that leaves no process behind.
+
+    Args:
+        job: what the workers need to know.
+        workers: how many processes.
+        slots: how many battles each plays at once.
+        log_folder: where each worker's stdout and stderr go.
+    """
+
+    def __init__(self, job: Job, workers: int, slots: int, log_folder: Path) -> None:
+        self._job = cloudpickle.dumps(job)
+        self._slots = slots
+        self._log_folder = log_folder
+        self._deaths_in_a_row = 0
+        self._waiting: deque[Play] = deque()
+        self._workers: list[_Worker] = []
+        try:
+            for number in range(workers):
+                self._workers.append(self._spawn(number))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def play(self, games: Iterable[Game]) -> Iterator[Result | Notice | None]:
+        """Yields every result as it comes, notices between them, and None every quarter of a second.
+
+        A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all, those that were
+        spoilt by some other game's agent not counted.
+
+        Raises:
+            AgentError: an agent cannot be built.
+            SimulatorError: the processes keep dying.
+        """
+        self._waiting.extend(Play(game) for game in games)
+        next_tick = time.monotonic() + TICK_SECONDS
+        while self._waiting or any(worker.playing for worker in self._workers):
+            for worker in self._workers:
+                self._feed(worker)
+            connections: list[Any] = [worker.connection for worker in self._workers]
+            for ready in wait(connections, timeout=max(0.0, next_tick - time.monotonic())):
+                worker = next(worker for worker in self._workers if worker.connection is ready)
+                yield from self._receive(worker)
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + TICK_SECONDS
+                self._kill_stuck()
+                yield None
+
+    def _feed(self, worker: _Worker) -> None:
+        while worker.ready and self._waiting and len(worker.playing) < self._slots:
+            play = self._waiting.popleft()
+            worker.playing[play.game.index] = (play, datetime.now(UTC))
+            try:
+                worker.connection.send(play)
+            except OSError:
+                return  # it died; its connection says so when it is read
+
+    def _receive(self, worker: _Worker) -> Iterator[Result | Notice]:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._bury(worker)
+            return
+        if isinstance(message, Ready):
+            worker.ready = True
+        elif isinstance(message, Failed):
+            raise message.error
+        elif isinstance(message, Notice):
+            yield message
+        elif isinstance(message, Result):
+            play, _ = worker.playing.pop(message.index)
+            if message.outcome == "void":
+                self._again(play, blame=1)
+            else:
+                self._deaths_in_a_row = 0
+            yield message
+
+    def _again(self, play: Play, blame: int) -> None:
+        if play.blame + blame < ATTEMPTS:
+            self._waiting.appendleft(Play(play.game, play.attempt + 1, play.blame + blame))
+
+    def _kill_stuck(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            decision = worker.pulse.read()
+            if decision is not None and now > decision.deadline + GRACE_SECONDS:
+                worker.stuck = True
+                worker.process.kill()
+
+    def _bury(self, worker: _Worker) -> Iterator[Result | Notice]:
+        """Settles the games of a dead worker and puts another in its place.
+
+        An agent that took it down, by a crash or by a decision that nothing could interrupt, loses the battle that it
+        was deciding, and the others there are played again as often as it takes: with every crash one battle is over.
+        """
+        decision = worker.pulse.read()
+        worker.end()
+        status = worker.process.returncode
+        culprit = decision if worker.stuck or status not in STOPPED_FROM_OUTSIDE else None
+        if culprit is not None and culprit.game in worker.playing:
+            play, started_at = worker.playing.pop(culprit.game)
+            agent = play.game.p1 if culprit.side == "p1" else play.game.p2
+            did = "did not answer and could not be interrupted" if worker.stuck else "took its process down"
+            yield Notice(f"agent {agent} {did} (exit status {status}{_last_words(worker.log)}): it loses that battle")
+            yield _unplayed(play, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
+        else:
+            self._deaths_in_a_row += 1
+            yield Notice(f"a worker process died (exit status {status}{_last_words(worker.log)})")
+        for play, started_at in worker.playing.values():
+            yield _unplayed(play, None, "crash", started_at)
+            self._again(play, blame=culprit is None)
+        if self._deaths_in_a_row >= HOPELESS:
+            raise SimulatorError(
+                f"{HOPELESS} worker processes died in a row, the last with exit status {status}"
+                f"{_last_words(worker.log)}; the whole log is {worker.log}"
+            )
+        self._workers[self._workers.index(worker)] = self._spawn(worker.number)
+
+    def _spawn(self, number: int) -> _Worker:
+        ours, theirs = socket.socketpair()
+        lifeline_end, lifeline = os.pipe()
+        pulse = Pulse()
+        inherited = (theirs.fileno(), lifeline_end, pulse.file)
+        path = self._log_folder / f"worker-{number}.log"
+        with path.open("ab") as output, theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pokeladder.arena.worker", *map(str, inherited)],
+                pass_fds=inherited,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+                # A Ctrl-C in the terminal is for the process that keeps the store.
+                start_new_session=True,
+            )
+        os.close(lifeline_end)
+        worker = _Worker(number, process, Connection(ours.detach()), lifeline, pulse, path)
+        try:
+            worker.connection.send(sys.path)
+            worker.connection.send_bytes(self._job)
+        except OSError as error:
+            worker.end()
+            raise SimulatorError(f"a worker process did not start{_last_words(path)}; the log is {path}") from error
+        return worker
+
+
+def _unplayed(play: Play, winner: Side | None, reason: str, started_at: datetime) -> Result:
+    return Result(
+        index=play.game.index,
+        attempt=play.attempt,
+        winner=winner,
+        outcome="win" if winner else "void",
+        end_reason=reason,
+        turns=0,
+        steps=(0, 0),
+        invalid=(0, 0),
+        left=None,
+        input_log=None,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+    )
+
+
+def _last_words(log: Path) -> str:
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return f": {lines[-1].strip()}" if lines else ""
+
+
+def default_workers() -> int:
+    """One process a core that this one may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,308 @@
+"""Many battles at once in one simulator process, and the rule for agents that misbehave.
+
+The rule: a choice that the simulator refuses is asked for again, up to :data:`TRIES` times. Then, and at once if the
+agent raises, answers something that is no choice, or runs out of time, a random legal choice takes its place. Either
+way the decision counts as invalid. After ``max_invalid`` invalid decisions or ``max_timeouts`` time-outs in one
+battle the agent forfeits it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from poke_env.player import Player
+from poke_env.teambuilder import ConstantTeambuilder, TeambuilderPokemon
+
+from pokeladder.arena import luck
+from pokeladder.arena.clock import TurnClock, TurnTimeout, drive
+from pokeladder.arena.messages import Notice, Rules
+from pokeladder.arena.pulse import Pulse
+from pokeladder.arena.seat import Seat
+from pokeladder.records import Game, Outcome, Result, Side
+from pokeladder.schedule import showdown_seed
+
+TRIES = 3
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Table:
+    game: Game
+    attempt: int
+    seats: tuple[Seat, Seat]
+    started_at: datetime
+    forfeit: str | None = None
+
+
+class Referee:
+    """Seats the players, passes their choices on, and reports every battle's result.
+
+    Args:
+        players: the player of each agent, and a second one for games of an agent against itself.
+        post: sends a message to the simulator (see ``driver.js``).
+        report: told each result and each notice.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        players: Callable[[str, bool], Player],
+        post: Callable[..., None],
+        report: Callable[[Result | Notice], None],
+        pulse: Pulse,
+    ) -> None:
+        self._rules = rules
+        self._players = players
+        self._post = post
+        self._report = report
+        self._pulse = pulse
+        self._clock = TurnClock(rules.turn_timeout)
+        self._tables: dict[int, _Table] = {}
+        self._started = 0
+        self._noticed: set[tuple[str, str]] = set()
+        self._parsed_teams: dict[str, list[TeambuilderPokemon]] = {}
+
+    def start(self, game: Game, attempt: int) -> None:
+        """Begins a battle."""
+        self._started += 1
+        number = self._started
+        tag = f"battle-{self._rules.format_id}-{number}"
+        seats = (self._seat("p1", game, tag), self._seat("p2", game, tag))
+        self._tables[number] = _Table(game, attempt, seats, datetime.now(UTC))
+        self._post(
+            "start",
+            number,
+            self._rules.format_id,
+            game.seed,
+            *({"name": seat.player.username, **self._team(game, seat.side)} for seat in seats),
+        )
+
+    def receive(self, message: list[Any]) -> None:
+        """Takes in a message of the simulator."""
+        kind, number, *rest = message
+        table = self._tables.get(number)
+        if table is None:
+            return
+        if kind == "crash":
+            self._report(Notice(f"the simulator raised in battle {table.game.index}: {rest[0].splitlines()[0]}"))
+            log.error("the simulator raised in battle %d: %s", table.game.index, rest[0])
+            self._void(number, "crash")
+            return
+        p1_lines, p2_lines, end, _chosen = rest
+        for seat, lines in zip(table.seats, (p1_lines, p2_lines), strict=True):
+            if lines:
+                seat.read(lines)
+        if end is not None:
+            self._finish(number, table, end)
+            return
+        for seat in table.seats:
+            if seat.asked:
+                self._consider(number, table, seat)
+
+    def void_all(self, reason: str) -> None:
+        """Ends every battle as void: their simulator is gone."""
+        for number in list(self._tables):
+            self._void(number, reason)
+
+    def _seat(self, side: Side, game: Game, tag: str) -> Seat:
+        agent = game.p1 if side == "p1" else game.p2
+        player = self._players(agent, side == "p2" and game.p1 == game.p2)
+        name = game.p1_team if side == "p1" else game.p2_team
+        digest = hashlib.sha256(f"{game.seed}\n{side}\n{agent}".encode()).digest()
+        return Seat(side, agent, player, tag, self._rules.gen, self._parsed(name), int.from_bytes(digest[:8], "big"))
+
+    def _parsed(self, team: str | None) -> list[TeambuilderPokemon]:
+        if team is None:
+            return []
+        if team not in self._parsed_teams:
+            self._parsed_teams[team] = ConstantTeambuilder(self._rules.teams[team]).team
+        return self._parsed_teams[team]
+
+    def _team(self, game: Game, side: Side) -> dict[str, str]:
+        name = game.p1_team if side == "p1" else game.p2_team
+        if name is not None:
+            return {"team": self._rules.teams[name]}
+        digest = hashlib.sha256(f"{game.seed}\n{side} team".encode()).digest()
+        return {"seed": showdown_seed(int.from_bytes(digest[:8], "big"))}
+
+    def _consider(self, number: int, table: _Table, seat: Seat) -> None:
+        """Answers a request: by asking the agent, or for it if it has had its chances."""
+        seat.asked = False
+        refused, seat.refused = seat.refused, None
+        if refused is not None:
+            seat.count_invalid()
+            self._notice(seat, "made an illegal choice", refused)
+            if seat.tries >= TRIES:
+                self._choose_for(number, table, seat)
+                return
+        self._ask(number, table, seat)
+
+    def _ask(self, number: int, table: _Table, seat: Seat) -> None:
+        seat.tries += 1
+        seat.questions += 1
+        luck.deal(seat.luck + seat.questions)
+        ask = seat.player.teampreview if seat.battle.teampreview else seat.player.choose_move
+        try:
+            answer = self._timed(table, seat, ask, seat.battle)
+        except TurnTimeout:
+            self._timed_out(number, table, seat)
+        except BaseException as error:
+            self._raised(number, table, seat, error)
+        else:
+            if inspect.isawaitable(answer):
+                self._wait_for(number, table, seat, answer)
+            else:
+                self._play(number, table, seat, answer)
+
+    def _timed(self, table: _Table, seat: Seat, function: Callable[..., Any], *arguments: Any) -> Any:
+        self._pulse.begin(table.game.index, seat.side, self._rules.turn_timeout)
+        try:
+            return self._clock.call(function, *arguments)
+        finally:
+            self._pulse.end()
+
+    def _wait_for(self, number: int, table: _Table, seat: Seat, answer: Any) -> None:
+        loop = asyncio.get_running_loop()
+
+        state = luck.save()
+
+        def step(function: Callable[..., Any], argument: object) -> Any:
+            nonlocal state
+            luck.restore(state)
+            try:
+                return self._timed(table, seat, function, argument)
+            finally:
+                state = luck.save()
+
+        async def decide() -> object:
+            return await drive(answer, step)
+
+        task = loop.create_task(decide())
+        seat.task = task
+
+        def decided(finished: asyncio.Task[object]) -> None:
+            alarm.cancel()
+            error = None if finished.cancelled() else finished.exception()
+            if seat.task is not finished:
+                return
+            seat.task = None
+            if isinstance(error, TurnTimeout):
+                self._timed_out(number, table, seat)
+            elif finished.cancelled() or error is not None:
+                self._raised(number, table, seat, error or asyncio.CancelledError("it cancelled itself"))
+            else:
+                self._play(number, table, seat, finished.result())
+
+        def late() -> None:
+            seat.task = None
+            task.cancel()
+            self._timed_out(number, table, seat)
+
+        alarm = loop.call_later(self._rules.turn_timeout, late)
+        task.add_done_callback(decided)
+
+    def _play(self, number: int, table: _Table, seat: Seat, answer: object) -> None:
+        text = getattr(answer, "message", answer)
+        if isinstance(text, str):
+            if text.startswith("/choose "):
+                self._post("choose", number, seat.side, text[len("/choose ") :])
+                return
+            if text.startswith("/team "):
+                self._post("choose", number, seat.side, text[1:])
+                return
+            if text.strip() == "/forfeit":
+                self._forfeit(number, table, seat, "forfeit")
+                return
+        seat.count_invalid()
+        self._notice(seat, "answered something that is no choice", repr(text))
+        self._choose_for(number, table, seat)
+
+    def _raised(self, number: int, table: _Table, seat: Seat, error: BaseException) -> None:
+        seat.count_invalid()
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        if self._notice(seat, "raised", f"{type(error).__name__}: {error}{place}"):
+            log.error("agent %s raised", seat.agent, exc_info=error)
+        self._choose_for(number, table, seat)
+
+    def _timed_out(self, number: int, table: _Table, seat: Seat) -> None:
+        seat.count_invalid()
+        seat.timeouts += 1
+        self._notice(seat, "ran out of time", f"a decision took longer than {self._rules.turn_timeout:g} s")
+        self._choose_for(number, table, seat)
+
+    def _choose_for(self, number: int, table: _Table, seat: Seat) -> None:
+        if seat.timeouts >= self._rules.max_timeouts:
+            self._forfeit(number, table, seat, "timeout")
+        elif seat.invalid >= self._rules.max_invalid:
+            self._forfeit(number, table, seat, "invalid")
+        else:
+            self._post("random", number, seat.side, showdown_seed(seat.luck + seat.questions))
+
+    def _forfeit(self, number: int, table: _Table, seat: Seat, reason: str) -> None:
+        if table.forfeit is None:
+            table.forfeit = reason
+            self._post("lose", number, seat.side)
+
+    def _finish(self, number: int, table: _Table, end: dict[str, Any]) -> None:
+        del self._tables[number]
+        for seat in table.seats:
+            try:
+                self._timed(table, seat, seat.player._battle_finished_callback, seat.battle)
+            except (Exception, TurnTimeout) as error:
+                self._notice(seat, "raised when a battle had ended", f"{type(error).__name__}: {error}")
+            seat.leave()
+        reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
+        winner: Side | None = end["winner"]
+        outcome: Outcome = "tie" if winner is None else "win"
+        self._result(table, winner, outcome, reason, end["turns"], (end["left"][0], end["left"][1]), end["input_log"])
+
+    def _void(self, number: int, reason: str) -> None:
+        table = self._tables.pop(number)
+        for seat in table.seats:
+            seat.leave()
+        turns = max(seat.battle.turn for seat in table.seats)
+        self._result(table, None, "void", reason, turns, None, None)
+
+    def _result(
+        self,
+        table: _Table,
+        winner: Side | None,
+        outcome: Outcome,
+        reason: str,
+        turns: int,
+        left: tuple[int, int] | None,
+        input_log: str | None,
+    ) -> None:
+        p1, p2 = table.seats
+        self._report(
+            Result(
+                index=table.game.index,
+                attempt=table.attempt,
+                winner=winner,
+                outcome=outcome,
+                end_reason=reason,
+                turns=turns,
+                steps=(p1.steps, p2.steps),
+                invalid=(p1.invalid, p2.invalid),
+                left=left,
+                input_log=input_log,
+                started_at=table.started_at,
+                finished_at=datetime.now(UTC),
+            )
+        )
+
+    def _notice(self, seat: Seat, kind: str, text: str) -> bool:
+        first = (seat.agent, kind) not in self._noticed
+        if first:
+            self._noticed.add((seat.agent, kind))
+            self._report(Notice(f"agent {seat.agent} {kind}: {text}"))
+        return first

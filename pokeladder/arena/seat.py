@@ -1,0 +1,120 @@
+"""One side of one battle: what a poke-env player sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import orjson
+from poke_env.battle import Battle, Pokemon
+from poke_env.player import Player
+from poke_env.teambuilder import TeambuilderPokemon
+
+from pokeladder.records import Side
+
+log = logging.getLogger(__name__)
+
+
+class Seat:
+    """Keeps a player's ``Battle`` up to date from the lines that the simulator sends to that side.
+
+    Attributes:
+        battle: poke-env's view of the battle.
+        asked: the simulator waits for a choice of this side.
+        refused: why it refused the last choice, if it did and that is the agent's fault.
+        steps, invalid, timeouts: decisions so far, and how many were invalid or out of time.
+        tries: choices sent for the present request.
+        questions: how often the player was asked, tries included.
+        task: the decision of an async agent under way.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        agent: str,
+        player: Player,
+        tag: str,
+        gen: int,
+        team: Sequence[TeambuilderPokemon],
+        luck: int,
+    ) -> None:
+        self.side = side
+        self.agent = agent
+        self.player = player
+        self.luck = luck
+        self.battle = Battle(tag, player.username, player.logger, gen)
+        self.battle.teampreview_team = [Pokemon(gen=gen, teambuilder=pokemon) for pokemon in team]
+        player._battles[tag] = self.battle
+        self.asked = False
+        self.refused: str | None = None
+        self.steps = self.invalid = self.timeouts = self.tries = self.questions = 0
+        self.counted = False
+        self.task: asyncio.Future[object] | None = None
+
+    def read(self, text: str) -> None:
+        """Takes in lines of the battle protocol."""
+        battle = self.battle
+        ignored = self.player.MESSAGES_TO_IGNORE
+        for line in text.split("\n"):
+            if line.startswith("|request|"):
+                self._request(line[9:])
+                continue
+            message = line.split("|")
+            if len(message) < 2:
+                continue
+            kind = message[1]
+            if kind in ignored:
+                continue
+            try:
+                if kind == "win":
+                    battle.won_by(message[2])
+                elif kind == "tie":
+                    battle.tied()  # type: ignore[no-untyped-call]
+                elif kind == "error":
+                    self._error(message[2])
+                elif kind != "bigerror":
+                    battle.parse_message(message)
+            except Exception:
+                # poke-env does not know every line of every format; the battle goes on without that line.
+                log.warning("poke-env could not read %r", line, exc_info=True)
+
+    def leave(self) -> None:
+        """Ends a decision under way and lets the player forget the battle."""
+        self.forget_question()
+        self.player._battles.pop(self.battle.battle_tag, None)
+
+    def forget_question(self) -> None:
+        self.asked = False
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+
+    def count_invalid(self) -> None:
+        """Counts the present decision as invalid, once however many choices were refused for it."""
+        if not self.counted:
+            self.counted = True
+            self.invalid += 1
+
+    def _request(self, text: str) -> None:
+        if not text:
+            return
+        request = orjson.loads(text)
+        try:
+            self.battle.parse_request(request)
+        except Exception:
+            log.warning("poke-env could not read the request %s", text, exc_info=True)
+        if request.get("wait"):
+            return
+        self.asked = True
+        if not request.get("update"):
+            self.tries = 0
+            self.counted = False
+            if not request.get("teamPreview"):
+                self.steps += 1
+
+    def _error(self, reason: str) -> None:
+        # "[Unavailable choice]" tells what the agent could not know; a corrected request comes with it.
+        if reason.startswith("[Invalid choice]"):
+            self.refused = reason
+            self.asked = True

@@ -1,0 +1,136 @@
+"""A worker process: agents and one simulator, playing the games that it is sent.
+
+Started by :mod:`pokeladder.arena.pool` as ``python -m pokeladder.arena.worker CONNECTION LIFELINE PULSE`` with three
+inherited file descriptors. It never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+from poke_env.player import Player
+
+from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
+from pokeladder.arena.players import build_player
+from pokeladder.arena.pulse import Pulse
+from pokeladder.arena.referee import Referee
+from pokeladder.errors import PokeladderError
+from pokeladder.records import Result
+from pokeladder.simulator.process import SimulatorProcess
+
+log = logging.getLogger(__name__)
+
+
+class _Players:
+    """The players of this process, built when first needed."""
+
+    def __init__(self, job: Job) -> None:
+        self._agents = {agent.name: agent for agent in job.agents}
+        self._numbers = {name: number for number, name in enumerate(sorted(self._agents), start=1)}
+        self._format = job.rules.format_id
+        self._built: dict[tuple[str, bool], Player] = {}
+
+    def __call__(self, name: str, twin: bool) -> Player:
+        """The player of an agent; with ``twin`` another one, which can play against the first."""
+        key = (name, twin)
+        if key not in self._built:
+            username = f"agent {self._numbers[name]}{' twin' if twin else ''}"
+            self._built[key] = build_player(self._agents[name], self._format, username)
+        return self._built[key]
+
+
+class _Worker:
+    def __init__(self, connection: Connection, pulse: Pulse, job: Job) -> None:
+        self._connection = connection
+        self._job = job
+        self._stopped = asyncio.Event()
+        self._simulator: SimulatorProcess | None = None
+        players = _Players(job)
+        for agent in job.agents:
+            players(agent.name, False)
+        self._referee = Referee(job.rules, players, self._post, self._send, pulse)
+
+    async def run(self) -> None:
+        await self._start_simulator()
+        gc.collect()
+        gc.freeze()
+        self._send(Ready())
+        asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
+        await self._stopped.wait()
+        if self._simulator is not None:
+            await self._simulator.stop()
+
+    async def _start_simulator(self) -> None:
+        self._simulator = SimulatorProcess(self._job.simulator, self._referee.receive, self._simulator_died)
+        await self._simulator.start()
+
+    def _simulator_died(self, reason: str) -> None:
+        log.error("%s", reason)
+        self._send(Notice(f"{reason}: its battles are void and are played again"))
+        self._restarting = asyncio.ensure_future(self._start_simulator())
+        # Only when the next one is there: the games come back at once.
+        self._restarting.add_done_callback(lambda _: self._referee.void_all("crash"))
+
+    def _post(self, *message: Any) -> None:
+        assert self._simulator is not None
+        self._simulator.post(*message)
+
+    def _read_orders(self) -> None:
+        try:
+            while self._connection.poll():
+                order: Play = self._connection.recv()
+                self._referee.start(order.game, order.attempt)
+        except EOFError:
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            self._stopped.set()
+
+    def _send(self, message: Ready | Result | Notice) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            self._stopped.set()
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Ends this process when the other end of ``lifeline`` closes, whatever the main thread is busy with."""
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    connection, lifeline, pulse = Connection(int(sys.argv[1])), int(sys.argv[2]), Pulse(int(sys.argv[3]))
+    _end_with_parent(lifeline)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    sys.path[:] = connection.recv()
+    try:
+        job: Job = cloudpickle.loads(connection.recv_bytes())
+    except Exception as error:
+        connection.send(Failed(PokeladderError(f"an agent could not be sent to a worker process: {error}")))
+        return
+
+    async def play() -> None:
+        await _Worker(connection, pulse, job).run()
+
+    try:
+        asyncio.run(play())
+    except PokeladderError as error:
+        connection.send(Failed(error))
+
+
+if __name__ == "__main__":
+    # Not the module that runs as __main__: what is pickled must be found under its real name.
+    from pokeladder.arena.worker import main as run_worker
+
+    run_worker()

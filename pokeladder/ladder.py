@@ -1,0 +1,248 @@
+"""A store with everything that can be done with it; the methods are named after the commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pokeladder import result_files, views
+from pokeladder import tournament as tournaments
+from pokeladder.agents import as_agents
+from pokeladder.errors import StoreError, UsageError
+from pokeladder.records import Run
+from pokeladder.replays import Replay, replay
+from pokeladder.simulator.process import Inquiry
+from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.store import Store
+from pokeladder.teams import DEFAULT_TEAM_SET
+from pokeladder.tournament import Earlier, Notify, Progress, Tournament, Watch
+
+K_FACTOR = 32.0
+INITIAL_RATING = 1500.0
+
+
+def default_folder() -> str:
+    """``$POKELADDER_STORE``, else ``ladder``."""
+    return os.environ.get("POKELADDER_STORE") or "ladder"
+
+
+def open_ladder(folder: str | os.PathLike[str] | None = None, *, create: bool = True) -> Ladder:
+    """Opens a store, ``$POKELADDER_STORE`` or ``./ladder`` if none is named.
+
+    Args:
+        create: make the store if there is none.
+
+    Raises:
+        StoreError: the folder cannot be used, or holds no store and ``create`` is False.
+    """
+    return Ladder(folder if folder is not None else default_folder(), create=create)
+
+
+class Ladder:
+    """A store of battles: plays more of them and answers questions about them.
+
+    Every answer is a DuckDB relation: ``.df()``, ``.pl()``, ``.arrow()``, ``.fetchall()``. Those that take ``where``,
+    ``battle_format``, ``run`` and ``agents`` look only at the battles that meet the SQL condition ``where`` over the
+    columns of ``battles``, that are of this format and run, and whose agents are both among those named.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
+        self.store = Store(folder, create=create)
+        files = (self.store.battle_files, self.store.run_files)
+        if not views.database_is_current(self.store.database, *files):
+            # That file is for other DuckDB clients: a store that cannot be written is still good to read.
+            with suppress(StoreError):
+                views.write_database(self.store.database, *files)
+        self._connection = self._connect()
+
+    def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Any SQL over the store's tables and views; ``parameters`` are bound to ``$name``.
+
+        Raises:
+            QueryError: DuckDB refuses it.
+        """
+        return views.run_sql(self._connection, query, parameters)
+
+    def battles(self, **slice_: Any) -> duckdb.DuckDBPyRelation:
+        """One row a battle."""
+        return views.run_sql(self._connect(**slice_), "FROM battles ORDER BY finished_at, battle_id")
+
+    def standings(
+        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """One row an agent and format: rank, Elo, games, wins, losses, ties, win rate with its 95% interval."""
+        return self._rate(
+            "FROM standings_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_
+        )
+
+    def elo(
+        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """One row an agent and format: format, agent, elo, rank, games; battles in order of finish."""
+        return self._rate("FROM elo_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_)
+
+    def elo_progression(
+        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """One row a rated battle, with both ratings before and after it."""
+        return self._rate(
+            "FROM elo_progression_with($k, $initial) ORDER BY format, seq", k_factor, initial_rating, slice_
+        )
+
+    def matchups(self, **slice_: Any) -> duckdb.DuckDBPyRelation:
+        """One row an agent, opponent and format: games, wins, losses, ties, win rate with its 95% interval."""
+        return views.run_sql(self._connect(**slice_), "FROM matchups ORDER BY format, agent, opponent")
+
+    def statistics(self, **slice_: Any) -> duckdb.DuckDBPyRelation:
+        """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
+        return views.run_sql(self._connect(**slice_), "FROM statistics ORDER BY format, agent")
+
+    def formats(self, **slice_: Any) -> list[str]:
+        """The formats of the slice's rated battles."""
+        found = views.run_sql(self._connect(**slice_), "SELECT DISTINCT format FROM rated_battles ORDER BY format")
+        return [row[0] for row in found.fetchall()]
+
+    def write_elo_files(
+        self,
+        output_dir: str | os.PathLike[str],
+        prefix: str = "elo_results",
+        k_factor: float = K_FACTOR,
+        initial_rating: float = INITIAL_RATING,
+        **slice_: Any,
+    ) -> list[Path]:
+        """Writes the ratings, progression, matchup matrix and statistics as the old pipeline named them.
+
+        Returns:
+            The four files.
+
+        Raises:
+            UsageError: the slice holds several formats, which these files cannot tell apart.
+            StoreError: a file cannot be written.
+        """
+        formats = self.formats(**slice_)
+        if len(formats) > 1:
+            raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
+        connection = self._connect(**slice_)
+        return result_files.write_elo_files(connection, Path(output_dir), prefix, k_factor, initial_rating)
+
+    def tournament(
+        self,
+        agents: Iterable[Any] = (),
+        *,
+        battles_per_matchup: int = 200,
+        battle_format: str = "gen1ou",
+        team_set: str = DEFAULT_TEAM_SET,
+        seed: int = 0,
+        parallel: int | None = None,
+        workers: int | None = None,
+        turn_timeout: float = 60.0,
+        max_invalid: int = 100,
+        max_timeouts: int = 3,
+        resume: bool = False,
+        watch: Watch = lambda _: None,
+        notify: Notify = lambda _: None,
+    ) -> Progress:
+        """Plays a round-robin: every agent meets every other in mirrored pairs of battles.
+
+        Args:
+            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects.
+            battles_per_matchup: battles of each two agents.
+            battle_format: any singles format of Showdown.
+            team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
+            seed: decides teams and battle seeds.
+            parallel: battles at once.
+            workers: processes that play them.
+            turn_timeout: seconds for one decision.
+            max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
+            resume: play what is missing of the latest run with these settings, all of it if there is none; without
+                agents, of the latest unfinished run whatever its settings.
+            watch: told the :class:`~pokeladder.Progress` while battles are played.
+            notify: told what the user should know on the way, a line each.
+
+        Raises:
+            AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
+            InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
+        """
+        named = as_agents(agents)
+        if resume and not named:
+            unfinished = self._runs("NOT finished")
+            if not unfinished:
+                raise UsageError(f"{self.store.folder} has no unfinished tournament: name agents to play one")
+            wanted = tournaments.tournament_of(unfinished[0])
+        else:
+            wanted = Tournament(
+                agents=tuple(named),
+                battles_per_matchup=battles_per_matchup,
+                battle_format=battle_format,
+                team_set=team_set,
+                seed=seed,
+                turn_timeout=turn_timeout,
+                max_invalid=max_invalid,
+                max_timeouts=max_timeouts,
+            )
+        find_earlier = self._latest_like if resume else lambda _: None
+        return tournaments.play(
+            self.store, wanted, find_earlier, workers=workers, parallel=parallel, watch=watch, notify=notify
+        )
+
+    def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
+        """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        return result_files.write_tournament_results(self._connect(run=run_id), run_id, Path(output_dir))
+
+    def replay(self, battle_id: str, notify: Notify = lambda _: None) -> Replay:
+        """Plays a stored battle again in a fresh simulator.
+
+        Raises:
+            StoreError: there is no such battle, or its input log was lost when its process died.
+            SimulatorError: the simulator cannot play it.
+        """
+        found = self.sql(
+            "SELECT battle_id, format, p1, p2, winner, turns, input_log FROM battles "
+            "LEFT JOIN input_logs USING (battle_id) WHERE battle_id = $battle_id",
+            {"battle_id": battle_id},
+        ).fetchall()
+        if not found:
+            raise StoreError(f"there is no battle {battle_id}: list them with `pokeladder sql 'FROM battles'`")
+        (row,) = found
+        if row[-1] is None:
+            raise StoreError(
+                f"battle {battle_id} has no input log: the process that played it died, or it was imported"
+            )
+        with Inquiry(ensure_simulator(notify)) as inquiry:
+            return replay(inquiry, *row)
+
+    def _rate(
+        self, query: str, k_factor: float, initial_rating: float, slice_: dict[str, Any]
+    ) -> duckdb.DuckDBPyRelation:
+        parameters = {"k": k_factor, "initial": initial_rating}
+        return views.run_sql(self._connect(**slice_), query, parameters)
+
+    def _connect(self, **slice_: Any) -> duckdb.DuckDBPyConnection:
+        return views.connect(self.store.battle_files, self.store.run_files, **slice_)
+
+    def _runs(self, condition: str) -> list[Run]:
+        """Tournaments that meet an SQL condition over ``runs``, the latest first."""
+        columns = ", ".join(field.name for field in fields(Run))
+        found = self.sql(
+            f"SELECT {columns} FROM runs WHERE kind = 'tournament' AND {condition} ORDER BY started_at DESC"  # noqa: S608
+        )
+        return [Run(*row) for row in found.fetchall()]
+
+    def _latest_like(self, settings: str) -> Earlier | None:
+        for run in self._runs("true"):
+            if run.settings == settings:
+                played = self.sql(
+                    "SELECT game FROM battles WHERE run_id = $run AND outcome <> 'void'", {"run": run.run_id}
+                )
+                return Earlier(run, frozenset(row[0] for row in played.fetchall()))
+        return None

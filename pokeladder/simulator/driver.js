@@ -1,0 +1,248 @@
+'use strict';
+/*
+ * Plays many Showdown battles at once over pipes.
+ *
+ * argv[2] is the folder whose node_modules holds pokemon-showdown. Each line on stdin is a JSON array,
+ * each line on stdout too:
+ *
+ *   in   ["start", id, format, seed, {name, team | seed}, {name, team | seed}]
+ *        ["choose", id, side, choice]      a choice as a client sends it, without "/choose"
+ *        ["random", id, side, seed]        a random legal choice for that side
+ *        ["lose", id, side]                that side forfeits
+ *        ["drop", id]                      forget a battle that is no longer wanted
+ *        ["ask", number, question, arguments...]
+ *   out  ["battle", id, p1 lines, p2 lines, end | null, chosen | null]
+ *        ["crash", id, stack]              the simulator raised in that battle; it is forgotten
+ *        ["answer", number, answer] or ["refusal", number, message]
+ *
+ * The process ends when stdin does, so it cannot outlive the one that started it.
+ */
+const path = require('node:path');
+
+const root = path.join(process.argv[2], 'node_modules', 'pokemon-showdown');
+const fromSim = (name) => require(path.join(root, 'dist', 'sim', name));
+const { Battle, extractChannelMessages } = fromSim('battle');
+const { BattleStream } = fromSim('battle-stream');
+const { Dex } = fromSim('dex');
+const { PRNG } = fromSim('prng');
+const { Teams } = fromSim('teams');
+const { TeamValidator } = fromSim('team-validator');
+
+const battles = new Map();
+let outbox = [];
+
+function send(message) {
+	outbox.push(JSON.stringify(message));
+}
+
+function endReason(battle) {
+	if (battle.turn > 1000) return 'turn_limit';
+	// The Endless Battle Clause ties a battle that both sides could go on with, or has a side lose for its berries.
+	const undecided = !battle.winner && battle.sides.every((side) => side.pokemonLeft);
+	return undecided || battle.log.some((line) => line.includes('berry-cycling and thus loses')) ? 'endless_clause' : 'normal';
+}
+
+function winnerSide(battle) {
+	const winner = battle.sides.find((side) => side.name === battle.winner);
+	return winner ? winner.id : null;
+}
+
+class Table {
+	constructor(id, formatid, seed, p1, p2) {
+		this.id = id;
+		this.lines = { p1: [], p2: [] };
+		this.muted = null;
+		this.forfeited = false;
+		this.battle = new Battle({ formatid, seed, send: (type, data) => this.receive(type, data) });
+		this.battle.setPlayer('p1', p1);
+		this.battle.setPlayer('p2', p2);
+	}
+
+	receive(type, data) {
+		if (type === 'update') {
+			const channels = extractChannelMessages(Array.isArray(data) ? data.join('\n') : data, [1, 2]);
+			this.lines.p1.push(...channels[1]);
+			this.lines.p2.push(...channels[2]);
+		} else if (type === 'sideupdate') {
+			const cut = data.indexOf('\n');
+			const side = data.slice(0, cut);
+			if (side !== this.muted) this.lines[side].push(data.slice(cut + 1));
+		}
+	}
+
+	lose(side) {
+		this.forfeited = true;
+		this.battle.lose(side);
+		this.battle.inputLog.push(`>forcelose ${side}`);
+	}
+
+	/* What a refused choice reveals is not told: the side that is muted did not make it. */
+	chooseRandomly(sideId, seed) {
+		const side = this.battle.getSide(sideId);
+		const choices = new PRNG(seed);
+		const candidates = legalLooking(side.activeRequest);
+		choices.shuffle(candidates);
+		this.muted = sideId;
+		try {
+			for (const choice of [...candidates, 'default']) {
+				if (this.battle.choose(sideId, choice)) return choice;
+			}
+		} finally {
+			this.muted = null;
+		}
+		throw new Error(`no legal choice for ${sideId} in ${JSON.stringify(side.activeRequest)}`);
+	}
+
+	flush(chosen = null) {
+		this.battle.sendUpdates();
+		let end = null;
+		if (this.battle.ended) {
+			end = {
+				winner: winnerSide(this.battle),
+				turns: this.battle.turn,
+				reason: this.forfeited ? 'forfeit' : endReason(this.battle),
+				left: this.battle.sides.map((side) => side.pokemonLeft),
+				input_log: this.battle.inputLog.join('\n'),
+			};
+			forget(this.id);
+		}
+		send(['battle', this.id, this.lines.p1.join('\n'), this.lines.p2.join('\n'), end, chosen]);
+		this.lines = { p1: [], p2: [] };
+	}
+}
+
+function forget(id) {
+	const table = battles.get(id);
+	if (!table) return;
+	battles.delete(id);
+	table.battle.destroy();
+}
+
+function legalLooking(request) {
+	if (!request || request.wait) return [];
+	const team = request.side.pokemon;
+	if (request.teamPreview) {
+		const order = team.map((_, i) => i + 1);
+		return order.map((lead) => `team ${[lead, ...order.filter((slot) => slot !== lead)].join(', ')}`);
+	}
+	const reviving = team.some((pokemon) => pokemon.reviving);
+	const switches = team.flatMap((pokemon, i) => {
+		const fainted = pokemon.condition.endsWith(' fnt');
+		return !pokemon.active && fainted === reviving ? [`switch ${i + 1}`] : [];
+	});
+	if (request.forceSwitch) return switches;
+	const [active] = request.active;
+	const moves = active.moves.flatMap((move, i) => (move.disabled ? [] : [`move ${i + 1}`]));
+	return active.trapped ? moves : [...moves, ...switches];
+}
+
+const validators = new Map();
+
+function validatorFor(formatid) {
+	if (!validators.has(formatid)) validators.set(formatid, new TeamValidator(formatid));
+	return validators.get(formatid);
+}
+
+function describe(format) {
+	return {
+		id: format.id,
+		name: format.name,
+		gen: Dex.forFormat(format).gen,
+		game_type: format.gameType,
+		random_teams: !!format.team,
+		team_preview: Dex.formats.getRuleTable(format).has('teampreview'),
+	};
+}
+
+const answers = {
+	version() {
+		return { simulator: require(path.join(root, 'package.json')).version, node: process.versions.node };
+	},
+
+	format(name) {
+		const format = Dex.formats.get(name);
+		return format.exists && format.effectType === 'Format' ? describe(format) : null;
+	},
+
+	formats() {
+		return Dex.formats.all().filter((format) => format.effectType === 'Format').map(describe);
+	},
+
+	/* Reads an export or a packed team: {packed, species, problems}. */
+	team(formatid, text) {
+		const team = Teams.import(text.trim());
+		if (!team || !team.length) return { packed: '', species: [], problems: ['this is not a Showdown team'] };
+		const validator = validatorFor(formatid);
+		// Exports of gens 1 and 2 leave EVs out and mean all of them; the importer reads none.
+		if (validator.ruleTable.evLimit === null) {
+			for (const set of team) if (!Object.values(set.evs || {}).some(Boolean)) delete set.evs;
+		}
+		const problems = validator.validateTeam(team) || [];
+		return { packed: Teams.pack(team), species: team.map((set) => set.species || set.name), problems };
+	},
+
+	/* Plays an input log again: {winner, turns, log}, the log as a spectator sees it. */
+	replay(inputLog) {
+		const stream = new BattleStream({ noCatch: true, keepAlive: true });
+		stream.pushMessage = () => {};
+		stream._writeLines(inputLog);
+		const { battle } = stream;
+		if (!battle) throw new Error('the input log starts no battle');
+		const log = extractChannelMessages(battle.log.join('\n'), [0])[0].join('\n');
+		const result = { ended: battle.ended, winner: winnerSide(battle), turns: battle.turn, log };
+		battle.destroy();
+		return result;
+	},
+};
+
+function inBattle(id, act) {
+	const table = battles.get(id);
+	if (!table) return; // a choice that crossed the end of its battle
+	try {
+		table.flush(act(table) ?? null);
+	} catch (error) {
+		battles.delete(id);
+		send(['crash', id, error.stack]);
+	}
+}
+
+const commands = {
+	start(id, format, seed, p1, p2) {
+		try {
+			const table = new Table(id, format, seed, p1, p2);
+			battles.set(id, table);
+			table.flush();
+		} catch (error) {
+			battles.delete(id);
+			send(['crash', id, error.stack]);
+		}
+	},
+	choose: (id, side, choice) => inBattle(id, (table) => void table.battle.choose(side, choice)),
+	random: (id, side, seed) => inBattle(id, (table) => [side, table.chooseRandomly(side, seed)]),
+	lose: (id, side) => inBattle(id, (table) => void table.lose(side)),
+	drop: (id) => forget(id),
+	ask(number, question, ...args) {
+		try {
+			send(['answer', number, answers[question](...args)]);
+		} catch (error) {
+			send(['refusal', number, error.message]);
+		}
+	},
+};
+
+let pending = '';
+process.stdin.setEncoding('utf8');
+process.stdin.on('data', (chunk) => {
+	const lines = (pending + chunk).split('\n');
+	pending = lines.pop();
+	for (const line of lines) {
+		const [command, ...args] = JSON.parse(line);
+		commands[command](...args);
+	}
+	if (outbox.length) {
+		process.stdout.write(outbox.join('\n') + '\n');
+		outbox = [];
+	}
+});
+process.stdin.on('end', () => process.exit(0));
+process.stdout.on('error', () => process.exit(1));

@@ -1,0 +1,156 @@
+"""Setting up the pinned Showdown simulator in the cache folder, once for all processes and users' projects."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from pokeladder.errors import SimulatorError
+from pokeladder.simulator.node import INSTALL_NODE, Node, find_node
+
+HERE = Path(__file__).parent
+DRIVER = HERE / "driver.js"
+PINS = ("package.json", "package-lock.json")
+# Written last, so a folder that holds it holds everything: file count and bytes to compare with.
+STAMP = "complete.json"
+SETUP_MINUTES = 10
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A Showdown simulator that is set up: Node, the folder that holds ``node_modules``, and its version."""
+
+    node: Node
+    folder: Path
+    version: str
+
+
+def cache_folder() -> Path:
+    """``$POKELADDER_CACHE``, else the user's cache folder."""
+    configured = os.environ.get("POKELADDER_CACHE")
+    return Path(configured) if configured else Path(platformdirs.user_cache_dir("pokeladder"))
+
+
+def pinned_version() -> str:
+    """The version of the npm package ``pokemon-showdown`` that this pokeladder plays on."""
+    pins = json.loads((HERE / PINS[0]).read_text())
+    version: str = pins["dependencies"]["pokemon-showdown"]
+    return version
+
+
+def simulator_folder() -> Path:
+    return cache_folder() / f"showdown-{pinned_version()}"
+
+
+def setup_problem(folder: Path) -> str | None:
+    """Why the set-up in ``folder`` cannot be used, or None; compares the files with the stamp."""
+    if not folder.is_dir():
+        return "not set up yet"
+    try:
+        stamp = json.loads((folder / STAMP).read_text())
+    except (OSError, ValueError):
+        return "set-up was interrupted"
+    if stamp != _census(folder):
+        return "files are missing or changed"
+    return None
+
+
+def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
+    """The simulator, installed first if it is not there; safe to call from several processes at once.
+
+    npm checks every package against the hashes of the lock file that pokeladder ships. The install happens in a
+    folder of its own, which takes its place only when whole, so an interrupted one leaves nothing behind that a
+    later call would use.
+
+    Args:
+        notify: told in a line what is going on when there is something to wait for.
+
+    Raises:
+        SimulatorError: there is no Node, or npm could not install.
+    """
+    node = find_node()
+    folder = simulator_folder()
+    simulator = Simulator(node, folder, pinned_version())
+    if setup_problem(folder) is None:
+        return simulator
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f"{folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            notify("Waiting for another process that is setting up the simulator ...")
+            lock.acquire(timeout=SETUP_MINUTES * 60)
+        try:
+            problem = setup_problem(folder)
+            if problem is not None:
+                notify(f"Setting up Showdown {simulator.version} in {folder} ({problem}) ...")
+                _install(node, folder)
+                notify(f"Showdown {simulator.version} is set up.")
+        finally:
+            lock.release()
+    except Timeout as error:
+        raise SimulatorError(
+            f"another process has been setting up the simulator for {SETUP_MINUTES} minutes: "
+            f"end it, or delete {folder.parent / (folder.name + '.lock')}"
+        ) from error
+    except OSError as error:
+        raise SimulatorError(
+            f"cannot set up the simulator in {folder}: {error}; set POKELADDER_CACHE to a folder that can be written"
+        ) from error
+    return simulator
+
+
+def _install(node: Node, folder: Path) -> None:
+    if node.npm is None:
+        raise SimulatorError(f"{node.executable} has no npm beside it: install npm, or run {INSTALL_NODE}")
+    for leftover in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for pin in PINS:
+            shutil.copyfile(HERE / pin, staging / pin)
+        command = [str(node.executable), str(node.npm), "ci"]
+        # The optional packages are databases and mailers of a public server; install scripts only fetch binaries.
+        command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        try:
+            npm = subprocess.run(
+                command,
+                cwd=staging,
+                capture_output=True,
+                text=True,
+                timeout=SETUP_MINUTES * 60,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SimulatorError(f"npm took over {SETUP_MINUTES} minutes: check the network and try again") from error
+        if npm.returncode != 0:
+            lines = [line for line in npm.stderr.splitlines() if line.strip()]
+            reason = " / ".join(lines[:3]) or f"exit status {npm.returncode}"
+            raise SimulatorError(f"npm could not install the simulator: {reason}; check the network and try again")
+        (staging / STAMP).write_text(json.dumps(_census(staging)))
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.chmod(0o755)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _census(folder: Path) -> dict[str, int]:
+    files = total = 0
+    for parent, _, names in os.walk(folder / "node_modules"):
+        files += len(names)
+        total += sum((Path(parent) / name).lstat().st_size for name in names)
+    return {"files": files, "bytes": total}

@@ -1,0 +1,248 @@
+"""The SQL views over a store's files: in a connection of this process, and in ``pokeladder.duckdb`` for every other.
+
+The texts are in the package ``pokeladder.sql``, one file a view, macro or query, named after what it makes. In this
+process ``elo_fold`` is a Python function (:mod:`pokeladder.elo`), in ``pokeladder.duckdb`` a macro; all else is shared.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
+from duckdb.sqltypes import BOOLEAN
+
+from pokeladder import elo
+from pokeladder.errors import QueryError, StoreError
+
+# Everything that is made on top of battle_files and run_files, each after all that it reads.
+VIEWS = (
+    "views/battles",
+    "views/input_logs",
+    "views/runs",
+    "views/rated_battles",
+    "views/results",
+    "macros/wilson_centre",
+    "macros/wilson_half_width",
+    "macros/wilson",
+    "views/matchups",
+    "views/statistics",
+    "macros/elo_rating",
+    "macros/elo_change",
+    "macros/elo_block",
+    "macros/elo_fold",
+    "macros/elo_progression_with",
+    "views/elo_progression",
+    "macros/elo_with",
+    "views/elo",
+    "macros/standings_with",
+    "views/standings",
+)
+# elo_fold and what only it uses: left out where the Python function stands in.
+_FOLD = frozenset({"macros/elo_rating", "macros/elo_change", "macros/elo_block", "macros/elo_fold"})
+
+
+def connect(
+    battle_files: str,
+    run_files: str,
+    *,
+    where: str | None = None,
+    battle_format: str | None = None,
+    run: str | None = None,
+    agents: Sequence[str] | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with all views; ``battles`` and whatever is computed from it hold a slice only.
+
+    Relations made with the connection keep it open.
+
+    Args:
+        battle_files, run_files: globs, as :class:`pokeladder.store.Store` gives them. In the name of a folder ``[``,
+            ``*`` and ``?`` are written ``[[]``, ``[*]`` and ``[?]``.
+        where: an SQL condition over the columns of ``battles``.
+        battle_format, run: keep battles of this format, of this run.
+        agents: keep battles between two of these agents; none if it is empty.
+
+    Raises:
+        QueryError: ``where`` is not one condition over ``battles``, or the files cannot be read.
+    """
+    conditions = []
+    if where is not None:
+        with query_errors(where):
+            conditions.append(SQLExpression(where))
+    if battle_format is not None:
+        conditions.append(ColumnExpression("format") == ConstantExpression(battle_format))
+    if run is not None:
+        conditions.append(ColumnExpression("run_id") == ConstantExpression(run))
+    if agents is not None:
+        # IN () is no SQL; nothing is IN (NULL).
+        names = [ConstantExpression(agent) for agent in agents or (None,)]
+        conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
+    connection = duckdb.connect()
+    elo.register(connection)
+    # Files never change, so what was read of them once holds for good.
+    connection.execute("SET parquet_metadata_cache = true")
+    with query_errors(where or battle_files):
+        _create(connection, battle_files, run_files, conditions, skip=_FOLD)
+        if where is not None:
+            (kind,) = connection.table("battles").project(SQLExpression(where)).types
+            if kind != BOOLEAN:
+                raise QueryError(f"this is not a condition, but a value of type {kind}", where)
+    return connection
+
+
+def write_database(path: Path, battle_files: str, run_files: str) -> None:
+    """Makes the file through which any DuckDB client reads the store, in place of the one there may be.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        # DuckDB cannot write a file in a folder with "?" in its name: it puts the log that goes with it elsewhere.
+        with tempfile.TemporaryDirectory(prefix="pokeladder-") as folder:
+            made = Path(folder) / path.name
+            with duckdb.connect(made) as connection:
+                _create(connection, battle_files, run_files, (), skip=frozenset())
+                connection.execute(f"COMMENT ON VIEW battle_files IS '{_digest(battle_files, run_files)}'")
+            shutil.copyfile(made, staged)
+        # A log that another client left behind belongs to the old file, and would be replayed into the new one.
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        staged.rename(path)
+    except (OSError, duckdb.Error) as error:
+        raise StoreError(f"cannot write {path}: {error}; make its folder writable, or name another store") from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def database_is_current(path: Path, battle_files: str, run_files: str) -> bool:
+    """Whether ``path`` can be opened and is what :func:`write_database` would make of these files."""
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            found = connection.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'battle_files'").fetchall()
+    except duckdb.Error:
+        return False
+    return found == [(_digest(battle_files, run_files),)]
+
+
+def statement(name: str) -> str:
+    """The text of the query ``sql/queries/<name>.sql``."""
+    return _text(f"queries/{name}")
+
+
+def query(
+    connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
+) -> duckdb.DuckDBPyRelation:
+    """The rows of the query ``name``; its file says which parameters it takes.
+
+    Raises:
+        QueryError: DuckDB refused it.
+    """
+    return run_sql(connection, statement(name), parameters)
+
+
+def run_sql(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | Sequence[object] | None = None
+) -> duckdb.DuckDBPyRelation:
+    """The rows of ``sql``. A SELECT runs when its rows are asked for: do that under :func:`query_errors` too.
+
+    Raises:
+        QueryError: DuckDB refused it, or there is no statement in it.
+    """
+    with query_errors(sql):
+        relation: duckdb.DuckDBPyRelation | None = connection.sql(sql, params=parameters)
+    if relation is None:
+        raise QueryError("there is no statement to run", sql)
+    return relation
+
+
+@contextmanager
+def query_errors(sql: str) -> Iterator[None]:
+    """Raises DuckDB's errors as :class:`~pokeladder.errors.QueryError` of the statement ``sql``."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(str(error), sql) from error
+
+
+def write_query(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object], path: Path) -> None:
+    """Writes the rows of the query ``name`` as CSV, or its one JSON document if ``path`` ends in ``.json``.
+
+    A column ``cells`` of lists, the last, becomes a column for each row, named after that row's first value.
+
+    Raises:
+        QueryError: DuckDB refused it.
+        OSError: the file cannot be written.
+    """
+    rows = query(connection, name, parameters)
+    with query_errors(statement(name)):
+        if path.suffix == ".json":
+            ((document,),) = rows.fetchall()
+            path.write_text(f"{document}\n")
+            return
+        if rows.columns[-1] == "cells":
+            _write_square(rows, path)
+            return
+        # DuckDB's own message on a file that it cannot write names a statement, which is not at fault.
+        path.touch()
+        rows.write_csv(str(path))
+
+
+def _write_square(rows: duckdb.DuckDBPyRelation, path: Path) -> None:
+    """By hand, since DuckDB cannot have two columns that differ in case only, as names of agents may."""
+    found = rows.fetchall()
+    with path.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([rows.columns[0], *(name for name, _ in found)])
+        table.writerows([name, *cells] for name, cells in found)
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection,
+    battle_files: str,
+    run_files: str,
+    conditions: Sequence[Expression],
+    *,
+    skip: frozenset[str],
+) -> None:
+    """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions."""
+    # Without hive_partitioning a folder named a=b does not add a column.
+    sources = {
+        name: connection.read_parquet(paths, hive_partitioning=False)
+        for name, paths in (("battle_files", battle_files), ("run_files", run_files))
+    }
+    # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
+    for name, source in sources.items():
+        source.limit(0).create(name)
+    for item in VIEWS:
+        kind, name = item.split("/")
+        if item in skip:
+            continue
+        connection.execute(_text(item) if kind == "macros" else f"CREATE VIEW {name} AS {_text(item)}")
+        if name == "battles" and conditions:
+            battles = connection.sql(_text(item)).set_alias(name)
+            for condition in conditions:
+                battles = battles.filter(condition)
+            battles.create_view(name, replace=True)
+    for name, source in sources.items():
+        connection.execute(f"DROP TABLE {name}")
+        source.create_view(name)
+
+
+@cache
+def _text(item: str) -> str:
+    return files("pokeladder.sql").joinpath(f"{item}.sql").read_text()
+
+
+def _digest(battle_files: str, run_files: str) -> str:
+    """Differs when the files' names or any text that goes into ``pokeladder.duckdb`` does."""
+    parts = (battle_files, run_files, *map(_text, VIEWS))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,2 @@
+-- Sequential Elo of each agent: K = 32, start 1500.
+FROM elo_with()

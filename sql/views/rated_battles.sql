@@ -1,0 +1,6 @@
+-- The battles that count: neither void nor an agent against itself. `score` is p1's: 1, 0.5 for a tie, or 0.
+SELECT
+    *,
+    CASE winner WHEN 'p1' THEN 1 WHEN 'p2' THEN 0 ELSE 0.5 END::DOUBLE AS score
+FROM battles
+WHERE outcome <> 'void' AND p1 <> p2

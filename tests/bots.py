@@ -1,0 +1,167 @@
+"""Agents that behave, and agents that do not; each is named after what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+from poke_env.player import Player, RandomPlayer
+from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder
+
+
+class FirstLegal(Player):
+    """Always the first choice there is."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        orders = battle.valid_orders
+        return orders[0] if orders else self.choose_default_move()
+
+    def teampreview(self, battle: Any) -> str:
+        assert len(battle.team) == 6
+        assert len(battle.teampreview_opponent_team) == 6
+        assert len(battle.teampreview_team) == 6
+        return "/team 213456"
+
+
+class AsyncRandom(RandomPlayer):
+    """Thinks asynchronously, about the battle and about the team."""
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        await asyncio.sleep(0.001)
+        async with self.lock:
+            return self.choose_random_move(battle)
+
+    async def teampreview(self, battle: Any) -> str:  # type: ignore[override]
+        await asyncio.sleep(0.001)
+        return self.random_teampreview(battle)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lock = asyncio.Lock()
+
+
+class Stubborn(RandomPlayer):
+    """Takes no arguments but its own, and passes none on."""
+
+    def __init__(self, strength: int = 1) -> None:
+        super().__init__()
+        self.strength = strength
+
+
+class Raises(Player):
+    def choose_move(self, battle: Any) -> BattleOrder:
+        raise ValueError("no idea")
+
+
+class RaisesLater(RandomPlayer):
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        await asyncio.sleep(0)
+        raise ValueError("no idea either")
+
+
+class Exits(Player):
+    def choose_move(self, battle: Any) -> BattleOrder:
+        raise SystemExit(3)
+
+
+class Nonsense(Player):
+    def choose_move(self, battle: Any) -> BattleOrder:
+        return 42  # type: ignore[return-value]
+
+
+class Illegal(Player):
+    """Insists on a switch that nobody has."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        return self.create_order("/choose switch missingno")  # type: ignore[arg-type]
+
+
+class Sleeps(Player):
+    def choose_move(self, battle: Any) -> BattleOrder:
+        time.sleep(3600)
+        raise AssertionError
+
+
+class Spins(Player):
+    """Catches what it can and never comes to an end by itself."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        try:
+            while True:
+                pass
+        except Exception:  # noqa: BLE001
+            return self.choose_move(battle)
+
+
+class AsyncSleeps(Player):
+    """Does not even let itself be cancelled."""
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)
+
+
+class AsyncBlocks(Player):
+    """Blocks the event loop between two awaits."""
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        await asyncio.sleep(0)
+        time.sleep(3600)
+        raise AssertionError
+
+
+class Deaf(Player):
+    """Blocks the alarm, as native code that never returns does."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        time.sleep(3600)
+        raise AssertionError
+
+
+class Crashes(Player):
+    """Takes its whole process down."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        os._exit(7)
+
+
+class Forfeits(RandomPlayer):
+    def choose_move(self, battle: Any) -> BattleOrder:
+        return ForfeitBattleOrder() if battle.turn >= 3 else self.choose_random_move(battle)
+
+
+class Observer(RandomPlayer):
+    """Raises in the callback at the end unless the battle looks as it should."""
+
+    def _battle_finished_callback(self, battle: Any) -> None:
+        assert battle.finished
+        assert battle.won in (True, False, None)
+        assert battle.battle_tag in self.battles
+        assert battle.player_username == self.username
+        assert len(self.battles) <= 16, "finished battles are kept"
+
+
+class Unbuildable(Player):
+    def __init__(self, **kwargs: Any) -> None:
+        raise RuntimeError("weights are missing")
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        raise AssertionError
+
+
+class Undecided(Player):
+    """Lacks choose_move."""
+
+
+NOT_AN_AGENT = 42
+
+
+def not_a_player(**kwargs: Any) -> object:
+    return object()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pokeladder
+from pokeladder.simulator.process import Inquiry
+from pokeladder.simulator.setup import Simulator, ensure_simulator
+
+TESTS = Path(__file__).parent
+DATA = TESTS / "data"
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Simulator:
+    return ensure_simulator()
+
+
+@pytest.fixture(scope="session")
+def inquiry(simulator: Simulator) -> Iterator[Inquiry]:
+    with Inquiry(simulator) as inquiry:
+        yield inquiry
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POKELADDER_STORE", "METAMON_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def ladder(tmp_path: Path) -> pokeladder.Ladder:
+    return pokeladder.open(tmp_path / "ladder")
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the installed command in ``tmp_path`` as a user would."""
+
+    def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(TESTS), **settings.pop("env", {})}
+        return subprocess.run(
+            [command(), *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=240, env=env, **settings
+        )
+
+    return run
+
+
+@pytest.fixture
+def command_line() -> list[str]:
+    return [command()]
+
+
+def command() -> str:
+    """The installed ``pokeladder`` beside the running Python."""
+    found = shutil.which("pokeladder", path=str(Path(sys.executable).parent)) or shutil.which("pokeladder")
+    assert found, "pokeladder is not installed"
+    return found

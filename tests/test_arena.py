@@ -1,0 +1,265 @@
+"""The rule for agents that misbehave, and simulators and processes that die."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bots
+import pokeladder
+from pokeladder.agents import Agent
+from pokeladder.errors import AgentError, FormatError, SimulatorError
+from pokeladder.simulator.process import Inquiry
+from pokeladder.tournament import Progress
+
+RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
+
+
+def play(ladder: pokeladder.Ladder, *agents: Any, **settings: Any) -> Progress:
+    settings = {"battles_per_matchup": 2, "battle_format": "gen1randombattle", "workers": 1, **settings}
+    return ladder.tournament(agents, **settings)
+
+
+def rows(ladder: pokeladder.Ladder, columns: str, condition: str = "true") -> list[tuple]:
+    return ladder.sql(f"SELECT {columns} FROM battles WHERE {condition} ORDER BY ALL").fetchall()
+
+
+def loser_of(ladder: pokeladder.Ladder, condition: str = "true") -> set[str]:
+    return {row[0] for row in rows(ladder, "CASE winner WHEN 'p1' THEN p2 ELSE p1 END", condition)}
+
+
+@pytest.mark.parametrize("battle_format", RANDOM_FORMATS)
+def test_every_generation_plays_and_replays(ladder: pokeladder.Ladder, inquiry: Inquiry, battle_format: str) -> None:
+    reached = play(ladder, bots.FirstLegal, bots.AsyncRandom, "heuristics", battle_format=battle_format)
+    assert (reached.stored, reached.void) == (6, 0)
+    assert set(rows(ladder, "outcome")) <= {("win",), ("tie",)}
+    for battle_id, steps in rows(ladder, "battle_id, p1_steps + p2_steps"):
+        assert ladder.replay(battle_id).agrees
+        assert steps > 0
+
+
+def test_singles_formats_of_all_kinds(ladder: pokeladder.Ladder, inquiry: Inquiry) -> None:
+    """Every singles format with random teams, beyond the nine above, starts and ends."""
+    formats = [
+        found["id"]
+        for found in inquiry.formats()
+        if found["game_type"] == "singles" and found["random_teams"] and found["id"] not in RANDOM_FORMATS
+    ]
+    assert len(formats) > 10
+    for battle_format in formats:
+        reached = play(ladder, bots.FirstLegal, "random", battles_per_matchup=1, battle_format=battle_format)
+        assert (reached.stored, reached.void) == (1, 0), battle_format
+
+
+@pytest.mark.parametrize("battle_format", ["gen9randomdoublesbattle", "gen4doublesou", "gen9freeforall"])
+def test_doubles_are_refused(ladder: pokeladder.Ladder, battle_format: str) -> None:
+    with pytest.raises(FormatError, match="only singles are played"):
+        play(ladder, "random", "heuristics", battle_format=battle_format)
+
+
+def test_an_unknown_format_is_refused(ladder: pokeladder.Ladder) -> None:
+    with pytest.raises(FormatError, match="Showdown has no format gen1uo"):
+        play(ladder, "random", "heuristics", battle_format="gen1uo")
+
+
+def test_constructors_that_pass_nothing_on(ladder: pokeladder.Ladder) -> None:
+    reached = play(ladder, "bots:Stubborn,strength=3", "random")
+    assert reached.stored == 2
+    assert rows(ladder, "DISTINCT format") == [("gen1randombattle",)]
+
+
+def test_the_end_of_battle_callback_sees_the_battle(ladder: pokeladder.Ladder) -> None:
+    said: list[str] = []
+    play(ladder, bots.Observer, "random", battles_per_matchup=40, notify=said.append)
+    assert not [line for line in said if "raised" in line], said
+
+
+@pytest.mark.parametrize(
+    ("agent", "notice"),
+    [
+        (bots.Raises, r"agent Raises raised: ValueError: no idea \(.*bots.py:\d+\)"),
+        (bots.RaisesLater, "agent RaisesLater raised: ValueError: no idea either"),
+        (bots.Exits, "agent Exits raised: SystemExit: 3"),
+        (bots.Nonsense, "agent Nonsense answered something that is no choice: 42"),
+        (bots.Illegal, "agent Illegal made an illegal choice: .*missingno"),
+    ],
+)
+def test_a_random_legal_choice_takes_the_place_of(
+    ladder: pokeladder.Ladder, inquiry: Inquiry, agent: type, notice: str
+) -> None:
+    said: list[str] = []
+    reached = play(ladder, agent, "heuristics", max_invalid=1000, notify=said.append)
+    assert (reached.stored, reached.void) == (2, 0)
+    relevant = [line for line in said if line.startswith("warning: agent")]
+    assert len(relevant) == 1, "said once"
+    assert re.search(notice, relevant[0])
+    name = agent.__name__
+    for p1, steps, invalid, other_invalid in rows(ladder, "p1, p1_steps, p1_invalid, p2_invalid") + rows(
+        ladder, "p2, p2_steps, p2_invalid, p1_invalid"
+    ):
+        if p1 == name:
+            assert invalid == steps > 0, "every decision was invalid, each once"
+            assert other_invalid == 0
+    for (battle_id,) in rows(ladder, "battle_id"):
+        assert ladder.replay(battle_id).agrees
+
+
+def test_too_many_invalid_choices_forfeit(ladder: pokeladder.Ladder) -> None:
+    play(ladder, bots.Raises, "random", max_invalid=5)
+    assert rows(ladder, "DISTINCT end_reason, p1_invalid + p2_invalid") == [("invalid", 5)]
+    assert loser_of(ladder) == {"Raises"}
+    for (battle_id,) in rows(ladder, "battle_id"):
+        assert ladder.replay(battle_id).agrees
+
+
+def test_agents_may_forfeit(ladder: pokeladder.Ladder) -> None:
+    play(ladder, bots.Forfeits, "random")
+    assert rows(ladder, "DISTINCT end_reason, turns, p1_invalid + p2_invalid") == [("forfeit", 3, 0)]
+    assert loser_of(ladder) == {"Forfeits"}
+
+
+@pytest.mark.parametrize("agent", [bots.Sleeps, bots.Spins, bots.AsyncSleeps, bots.AsyncBlocks])
+def test_agents_that_hang_lose_and_hurt_nobody(ladder: pokeladder.Ladder, agent: type) -> None:
+    said: list[str] = []
+    reached = play(
+        ladder, agent, "random", "heuristics", turn_timeout=0.3, max_timeouts=2, workers=1, notify=said.append
+    )
+    assert (reached.stored, reached.void) == (6, 0)
+    name = agent.__name__
+    hung = f"'{name}' IN (p1, p2)"
+    assert rows(ladder, "DISTINCT end_reason, p1_invalid + p2_invalid", hung) == [("timeout", 2)]
+    assert loser_of(ladder, hung) == {name}
+    assert rows(ladder, "DISTINCT end_reason, p1_invalid + p2_invalid", f"NOT {hung}") == [("normal", 0)]
+    assert any("ran out of time: a decision took longer than 0.3 s" in line for line in said)
+
+
+@pytest.mark.parametrize(("agent", "reason"), [(bots.Crashes, "agent_crash"), (bots.Deaf, "timeout")])
+def test_agents_that_take_their_process_down(ladder: pokeladder.Ladder, agent: type, reason: str) -> None:
+    reached = play(ladder, agent, "random", "heuristics", turn_timeout=0.3, workers=1)
+    assert reached.stored == reached.scheduled == 6
+    hung = f"outcome <> 'void' AND '{agent.__name__}' IN (p1, p2)"
+    assert rows(ladder, "DISTINCT end_reason", hung) == [(reason,)]
+    assert loser_of(ladder, hung) == {agent.__name__}
+    fine = rows(ladder, "DISTINCT end_reason", f"outcome <> 'void' AND '{agent.__name__}' NOT IN (p1, p2)")
+    assert fine == [("normal",)]
+
+
+@pytest.mark.parametrize(
+    ("agent", "reason"),
+    [
+        (Agent("x", "bots:Unbuildable"), "agent x could not be built: RuntimeError: weights are missing"),
+        (Agent("x", "bots:not_a_player"), "builds a object, not a poke-env Player"),
+        (Agent("x", "no.such:Bot"), "cannot import no.such"),
+    ],
+)
+def test_agents_that_cannot_be_built(ladder: pokeladder.Ladder, agent: Agent, reason: str) -> None:
+    with pytest.raises(AgentError, match=reason):
+        play(ladder, agent, "random")
+    assert rows(ladder, "count(*)") == [(0,)]
+
+
+def test_classes_that_no_module_holds(ladder: pokeladder.Ladder) -> None:
+    class Local(bots.FirstLegal):
+        pass
+
+    assert play(ladder, Local, "random").stored == 2
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Command lines of a process's children and theirs."""
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if parent == pid:
+                found[int(entry.name)] = command
+                found |= descendants(int(entry.name))
+    return found
+
+
+def kill_one(kind: str) -> int:
+    """Kills one process of this test's tournament whose command line has ``kind`` in it."""
+    victims = [pid for pid, command in descendants(os.getpid()).items() if kind in command]
+    if not victims:
+        return 0
+    os.kill(victims[0], signal.SIGKILL)
+    return 1
+
+
+@pytest.mark.parametrize("kind", ["driver.js", "pokeladder.arena.worker"])
+def test_processes_that_die_cost_nothing_but_time(ladder: pokeladder.Ladder, kind: str) -> None:
+    kills = Counter[str]()
+    last = time.monotonic()
+
+    def watch(progress: Progress) -> None:
+        nonlocal last
+        if kills[kind] < 3 and time.monotonic() - last > 1.5:
+            kills[kind] += kill_one(kind)
+            last = time.monotonic()
+
+    reached = play(ladder, "random", "random,name=other", battles_per_matchup=300, workers=2, parallel=16, watch=watch)
+    assert kills[kind] == 3
+    assert reached.stored == 300
+    assert rows(ladder, "count(*), count(DISTINCT game)", "outcome <> 'void'") == [(300, 300)]
+    assert rows(ladder, "DISTINCT end_reason, outcome", "outcome = 'void'") == [("crash", "void")]
+    assert rows(ladder, "count(*)", "outcome = 'void'")[0][0] == reached.void > 0
+    games = ladder.sql("SELECT sum(games) FROM statistics").fetchall()
+    assert games == [(600,)], "void battles do not count"
+
+
+def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch) -> None:
+    from pokeladder.simulator import process
+
+    broken = tmp_path / "driver.js"
+    broken.write_text("process.exit(3)")
+    monkeypatch.setattr(process, "DRIVER", broken)
+    with pytest.raises(SimulatorError, match="the simulator could not answer"):
+        play(ladder, "random", "heuristics")
+
+
+def test_no_process_is_left_behind(ladder: pokeladder.Ladder) -> None:
+    before = set(descendants(os.getpid()))
+    play(ladder, "random", "heuristics")
+    assert set(descendants(os.getpid())) <= before
+
+
+def test_a_killed_tournament_leaves_no_process(tmp_path: Path, command_line: list[str]) -> None:
+    process = subprocess.Popen(
+        [*command_line, "tournament", "random", "heuristics", "--battles-per-matchup", "2000"],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("ladder/battles/2*/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started = descendants(process.pid)
+    assert any("driver.js" in command for command in started.values())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while alive(started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(started)
+
+
+def alive(started: dict[int, str]) -> list[str]:
+    found = []
+    for pid, command in started.items():
+        try:
+            if Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() == command:
+                found.append(command)
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pokeladder.errors import SimulatorError
+from pokeladder.simulator import node as nodes
+from pokeladder.simulator.process import Inquiry
+from pokeladder.simulator.setup import (
+    STAMP,
+    Simulator,
+    ensure_simulator,
+    pinned_version,
+    setup_problem,
+    simulator_folder,
+)
+
+SET_UP = "from pokeladder.simulator.setup import ensure_simulator; ensure_simulator(print)"
+# A proxy that nobody listens at: what needs the network fails.
+OFFLINE = dict.fromkeys(
+    ("HTTP_PROXY", "HTTPS_PROXY", "npm_config_proxy", "npm_config_https_proxy"), "http://127.0.0.1:9"
+)
+OFFLINE |= {"npm_config_fetch_retries": "0", "npm_config_cache": "/nonexistent"}
+
+
+@pytest.fixture
+def copied(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of its own with the simulator in it."""
+    monkeypatch.setenv("POKELADDER_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(simulator.folder, simulator_folder(), copy_function=os.link)
+    return simulator_folder()
+
+
+def test_it_answers(inquiry: Inquiry) -> None:
+    assert inquiry.version()["simulator"] == pinned_version()
+    assert inquiry.format("gen1ou") == {
+        "id": "gen1ou",
+        "name": "[Gen 1] OU",
+        "gen": 1,
+        "game_type": "singles",
+        "random_teams": False,
+        "team_preview": False,
+    }
+    assert inquiry.format("gen10ou") is None
+    assert len(inquiry.formats()) > 100
+
+
+def test_refusals_do_not_end_it(inquiry: Inquiry) -> None:
+    for log in ("", "no log at all", '>start {"formatid":"gen1ou"}\n>p1 move 1'):
+        with pytest.raises(SimulatorError, match="the simulator could not answer"):
+            inquiry.replay(log)
+    assert inquiry.version()
+
+
+def test_a_second_use_needs_no_network(copied: Path) -> None:
+    subprocess.run([sys.executable, "-c", SET_UP], env={**os.environ, **OFFLINE}, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("damage", ["a file is gone", "a file is short", "the stamp is gone", "the stamp is cut"])
+def test_a_damaged_set_up_heals_itself(copied: Path, damage: str) -> None:
+    victim = copied / "node_modules" / "pokemon-showdown" / "dist" / "sim" / "battle.js"
+    stamp = copied / STAMP
+    text = (victim if damage == "a file is short" else stamp).read_bytes()
+    # The copies are hard links: a damaged one must not be the original.
+    if damage == "a file is gone":
+        victim.unlink()
+    elif damage == "a file is short":
+        victim.unlink()
+        victim.write_bytes(text[:1000])
+    else:
+        stamp.unlink()
+        if damage == "the stamp is cut":
+            stamp.write_bytes(text[:5])
+    assert setup_problem(copied)
+    simulator = ensure_simulator()
+    assert setup_problem(copied) is None
+    with Inquiry(simulator) as inquiry:
+        assert inquiry.version()
+
+
+def test_offline_and_not_set_up(tmp_path: Path) -> None:
+    env = {**os.environ, **OFFLINE, "POKELADDER_CACHE": str(tmp_path)}
+    failed = subprocess.run([sys.executable, "-c", SET_UP], env=env, capture_output=True, text=True)
+    assert "npm could not install the simulator" in failed.stderr
+    assert "check the network" in failed.stderr
+    assert not list(tmp_path.glob("*/node_modules")), "nothing half is left"
+
+
+def test_two_at_once_and_one_killed(tmp_path: Path) -> None:
+    env = {**os.environ, "POKELADDER_CACHE": str(tmp_path)}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", SET_UP], env=env, stdout=subprocess.PIPE, text=True)
+
+    killed = start()
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".showdown-*/node_modules")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    pair = [start(), start()]
+    said = [process.communicate()[0] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert sum("is set up" in text for text in said) == 1, said
+    folder = tmp_path / f"showdown-{pinned_version()}"
+    assert setup_problem(folder) is None
+    assert not list(tmp_path.glob(".showdown-*")), "what the killed one left is cleared away"
+
+
+def test_packages_that_are_not_what_was_pinned_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POKELADDER_CACHE", str(tmp_path / "cache"))
+    here = tmp_path / "pins"
+    here.mkdir()
+    from pokeladder.simulator import setup
+
+    for pin in setup.PINS:
+        shutil.copy(setup.HERE / pin, here / pin)
+    lock = json.loads((here / "package-lock.json").read_text())
+    entry = lock["packages"]["node_modules/ts-chacha20"]
+    entry["integrity"] = "sha512-" + "A" * 86 + "=="
+    (here / "package-lock.json").write_text(json.dumps(lock))
+    monkeypatch.setattr(setup, "HERE", here)
+    with pytest.raises(SimulatorError, match=r"npm could not install the simulator.*EINTEGRITY"):
+        ensure_simulator()
+    assert setup_problem(simulator_folder()) == "not set up yet"
+
+
+def fake_node(folder: Path, version: str) -> None:
+    folder.mkdir(exist_ok=True)
+    script = folder / "node"
+    script.write_text(f"#!/bin/sh\necho {version}\n")
+    script.chmod(0o755)
+
+
+def test_an_old_node_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_node(tmp_path / "old", "v20.1.0")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'old'}:/usr/bin:/bin")
+    monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(
+        SimulatorError, match=r"no Node 22 or newer .*is version 20\.1\.0.*pip install 'pokeladder\[node\]'"
+    ):
+        nodes.find_node()
+    fake_node(tmp_path / "new", "v26.0.0")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'new'}:/usr/bin:/bin")
+    assert nodes.find_node().version == "26.0.0"
+
+
+def test_no_node_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SimulatorError, match="no Node 22 or newer was found: run pip install"):
+        nodes.find_node()
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("POKELADDER_CACHE", str(blocked / "cache"))
+    with pytest.raises(SimulatorError, match="set POKELADDER_CACHE to a folder that can be written"):
+        ensure_simulator()

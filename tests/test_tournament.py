@@ -1,0 +1,362 @@
+"""The main job as users run it: whole tournaments, killed, resumed, repeated and read while they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pokeladder
+from pokeladder.errors import InterruptedRunError, StoreError, TeamError, UsageError
+from pokeladder.tournament import Progress
+
+READER = """
+import sys, time, duckdb
+path, most = sys.argv[1], 0
+reads = 0
+while True:
+    connection = duckdb.connect(path, read_only=True)
+    (count,) = connection.execute("SELECT count(*) FROM battles").fetchall()[0]
+    connection.close()
+    assert count >= most, (count, most)
+    most = count
+    reads += 1
+    print(reads, count, flush=True)
+"""
+
+
+def content(ladder: pokeladder.Ladder) -> list[tuple]:
+    """What a seed decides: everything of a battle but its ids and times."""
+    return ladder.sql(
+        "SELECT game, p1, p2, p1_team, p2_team, seed, winner, outcome, end_reason, turns, p1_steps, p2_steps,"
+        " p1_invalid, p2_invalid, input_log FROM battles JOIN input_logs USING (battle_id) ORDER BY game"
+    ).fetchall()
+
+
+def test_a_hundred_battles_of_the_built_in_agents(ladder: pokeladder.Ladder) -> None:
+    said: list[str] = []
+    reached = ladder.tournament(
+        ["random", "max-power", "heuristics"], battles_per_matchup=34, parallel=32, seed=5, notify=said.append
+    )
+    assert (reached.scheduled, reached.stored, reached.void) == (102, 102, 0)
+    assert not [line for line in said if "warning" in line]
+    counts = ladder.sql(
+        "SELECT count(*), count(DISTINCT battle_id), count(DISTINCT game), count_if(outcome = 'void'),"
+        " max(p1_invalid + p2_invalid), count(DISTINCT pair_id), count(input_log)"
+        " FROM battles JOIN input_logs USING (battle_id)"
+    ).fetchall()
+    assert counts == [(102, 102, 102, 0, 0, 51, 102)]
+    ranking = [row[0] for row in ladder.sql("SELECT agent FROM elo ORDER BY rank").fetchall()]
+    assert ranking[-1] == "random"
+    assert set(ranking[:2]) == {"heuristics", "max-power"}
+    mirrored = ladder.sql(
+        "SELECT count(DISTINCT (seed, p1_team, p2_team)), count(DISTINCT p1), count(*) FROM battles GROUP BY pair_id"
+    ).fetchall()
+    assert set(mirrored) == {(1, 2, 2)}
+
+
+def test_every_replay_agrees(ladder: pokeladder.Ladder) -> None:
+    ladder.tournament(["random", "max-power", "heuristics"], battles_per_matchup=4)
+    battles = [row[0] for row in ladder.sql("SELECT battle_id FROM battles").fetchall()]
+    assert len(battles) == 12
+    for battle_id in battles:
+        replay = ladder.replay(battle_id)
+        assert replay.agrees
+        assert replay.log.count("\n|win|") + replay.log.endswith("\n|tie") == 1
+        assert f"|player|p1|{replay.p1}|" in replay.log
+
+
+def test_a_replay_that_disagrees_says_so(ladder: pokeladder.Ladder) -> None:
+    ladder.tournament(["random", "max-power"], battles_per_matchup=1)
+    ((battle_id,),) = ladder.sql("SELECT battle_id FROM battles").fetchall()
+    replay = ladder.replay(battle_id)
+    assert replay.agrees
+    changed = type(replay)(**{**vars(replay), "turns": replay.turns + 1})
+    assert not changed.agrees
+
+
+def test_the_same_seed_makes_the_same_battles_and_another_does_not(tmp_path: Path) -> None:
+    def play(name: str, seed: int, parallel: int, workers: int) -> list[tuple]:
+        ladder = pokeladder.open(tmp_path / name)
+        agents = ["random", "bots:AsyncRandom", "max-power", "heuristics"]
+        ladder.tournament(agents, battles_per_matchup=6, seed=seed, parallel=parallel, workers=workers)
+        return content(ladder)
+
+    once = play("once", 11, 16, 2)
+    assert play("again", 11, 3, 1) == once
+    other = play("other", 12, 16, 2)
+    assert {row[5] for row in other}.isdisjoint(row[5] for row in once)
+
+
+def start_tournament(folder: Path, command_line: list[str], *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*command_line, "tournament", "random", "max-power", "heuristics", "--battles-per-matchup", "60", *more],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def battles_stored(folder: Path) -> int:
+    return pokeladder.open(folder).sql("SELECT count(*) FROM battles").fetchall()[0][0]
+
+
+def wait_for_battles(folder: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("ladder/battles/2*/*.parquet")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_readers_see_whole_battles_only_and_never_fewer(tmp_path: Path, command_line: list[str]) -> None:
+    pokeladder.open(tmp_path / "ladder")
+    database = tmp_path / "ladder" / "pokeladder.duckdb"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        tournament = start_tournament(tmp_path, command_line)
+        _, said = tournament.communicate(timeout=200)
+        assert tournament.returncode == 0, said
+        time.sleep(0.5)
+        assert reader.poll() is None, reader.communicate()[1]
+    finally:
+        reader.kill()
+    counts = [int(line.split()[1]) for line in reader.communicate()[0].splitlines() if len(line.split()) == 2]
+    assert counts[-1] == 180
+    assert len(set(counts)) > 2, "the count was seen growing"
+
+
+@pytest.mark.parametrize("after_start", [0.0, 2.0, None])
+def test_killed_at_any_moment_and_resumed(tmp_path: Path, command_line: list[str], after_start: float | None) -> None:
+    process = start_tournament(tmp_path, command_line)
+    if after_start is None:
+        wait_for_battles(tmp_path, process)
+        time.sleep(random.random() * 3)
+    else:
+        time.sleep(after_start)
+    process.kill()
+    process.communicate()
+    before = battles_stored(tmp_path / "ladder")
+    resumed = start_tournament(tmp_path, command_line, "--resume")
+    _, said = resumed.communicate(timeout=200)
+    assert resumed.returncode == 0, said
+    ladder = pokeladder.open(tmp_path / "ladder")
+    counts = ladder.sql(
+        "SELECT count(*), count(DISTINCT battle_id), count(DISTINCT (p1, p2, seed)), count(DISTINCT run_id), max(game)"
+        " FROM battles WHERE outcome <> 'void'"
+    ).fetchall()
+    assert counts == [(180, 180, 180, 1, 179)], (before, said)
+
+
+def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, command_line: list[str]) -> None:
+    process = start_tournament(tmp_path, command_line, "--seed", "3")
+    wait_for_battles(tmp_path, process)
+    process.kill()
+    process.communicate()
+    ladder = pokeladder.open(tmp_path / "ladder")
+    assert 0 < len(content(ladder)) < 180
+    ladder.tournament(resume=True)
+    whole = pokeladder.open(tmp_path / "whole")
+    whole.tournament(["heuristics", "random", "max-power"], battles_per_matchup=60, seed=3)
+    assert content(ladder) == content(whole)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal(tmp_path: Path, command_line: list[str], how: signal.Signals) -> None:
+    process = start_tournament(tmp_path, command_line)
+    wait_for_battles(tmp_path, process)
+    process.send_signal(how)
+    out, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "battles stored in run" in said
+    assert "play the rest with `pokeladder tournament --resume`" in said
+    assert "Traceback" not in said
+    assert out == ""
+    stored = battles_stored(tmp_path / "ladder")
+    assert f"stopped with {stored} of 180 battles" in said
+    resumed = subprocess.run(
+        [*command_line, "tournament", "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"has {stored} of 180 battles" in resumed.stderr
+    assert battles_stored(tmp_path / "ladder") == 180
+
+
+def test_interrupted_from_python(ladder: pokeladder.Ladder) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.stored:
+            raise KeyboardInterrupt
+
+    agents = ["random", "heuristics"]
+    with pytest.raises(InterruptedRunError):
+        ladder.tournament(agents, battles_per_matchup=200, watch=interrupt)
+    stored = ladder.sql("SELECT count(*) FROM battles").fetchall()[0][0]
+    assert 0 < stored < 200
+    assert ladder.tournament(agents, battles_per_matchup=200, resume=True).stored == 200
+
+
+def test_resuming(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no unfinished tournament: name agents to play one"):
+        ladder.tournament(resume=True)
+    agents = ["random", "max-power,name=power"]
+    first = ladder.tournament(agents, battles_per_matchup=2, resume=True)
+    assert (first.stored, first.played) == (2, 2), "there was none: all is missing"
+    again = ladder.tournament(agents, battles_per_matchup=2, resume=True)
+    assert (again.run_id, again.stored, again.played) == (first.run_id, 2, 0), "nothing is missing"
+    more = ladder.tournament(agents, battles_per_matchup=4, resume=True)
+    assert more.run_id != first.run_id, "other settings are another run"
+    anew = ladder.tournament(agents, battles_per_matchup=2)
+    assert anew.run_id not in (first.run_id, more.run_id)
+    assert ladder.sql("SELECT count(*), count_if(finished) FROM runs").fetchall() == [(3, 3)]
+
+
+def test_a_run_is_played_by_one_process_at_a_time(ladder: pokeladder.Ladder) -> None:
+    reached = ladder.tournament(["random", "max-power"], battles_per_matchup=2)
+    with (
+        ladder.store.lock_run(reached.run_id),
+        pytest.raises(StoreError, match="another process is playing run"),
+    ):
+        ladder.tournament(["random", "max-power"], battles_per_matchup=2, resume=True)
+
+
+def test_two_tournaments_into_one_store(tmp_path: Path, command_line: list[str]) -> None:
+    both = [start_tournament(tmp_path, command_line, "--seed", str(seed), "--workers", "1") for seed in (1, 2)]
+    for process in both:
+        _, said = process.communicate(timeout=250)
+        assert process.returncode == 0, said
+    ladder = pokeladder.open(tmp_path / "ladder")
+    runs = ladder.sql("SELECT count(*), count(DISTINCT battle_id) FROM battles GROUP BY run_id").fetchall()
+    assert runs == [(180, 180), (180, 180)]
+
+
+def test_teams_are_checked_before_the_first_battle(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    folder = tmp_path / "teams" / "gen1ou"
+    folder.mkdir(parents=True)
+    (folder / "bad.gen1ou_team").write_text("Tauros\n- Psychic\n")
+    with pytest.raises(TeamError, match=r"bad\.gen1ou_team: Tauros can't learn Psychic"):
+        ladder.tournament(["random", "heuristics"], team_set=str(tmp_path / "teams"))
+    assert ladder.sql("SELECT count(*) FROM runs").fetchall() == [(0,)]
+
+
+def test_teams_of_other_formats_play(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    """A format with team preview and teams of one's own."""
+    folder = tmp_path / "teams" / "gen9ou"
+    folder.mkdir(parents=True)
+    (folder / "six.gen9ou_team").write_text(GEN9_TEAM)
+    reached = ladder.tournament(
+        ["bots:FirstLegal", "heuristics"],
+        battle_format="gen9ou",
+        team_set=str(tmp_path / "teams"),
+        battles_per_matchup=4,
+    )
+    assert (reached.stored, reached.void) == (4, 0)
+    invalid = ladder.sql("SELECT sum(p1_invalid + p2_invalid) FROM battles").fetchall()
+    assert invalid == [(0,)]
+    replay = ladder.replay(f"{reached.run_id}-000000")
+    assert replay.agrees
+    assert "|teampreview" in replay.log
+
+
+def test_settings_that_make_no_tournament(ladder: pokeladder.Ladder) -> None:
+    for agents, settings in (
+        (["random"], {}),
+        ([], {}),
+        (["random", "heuristics"], {"battles_per_matchup": 0}),
+        (["random", "heuristics"], {"turn_timeout": 0}),
+    ):
+        with pytest.raises(UsageError):
+            ladder.tournament(agents, **settings)
+
+
+def test_results_file(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    reached = ladder.tournament(["random", "heuristics", "max-power"], battles_per_matchup=2)
+    path = ladder.write_tournament_results(reached.run_id, tmp_path / "deep" / "results")
+    results = json.loads(path.read_text())
+    assert results["models"] == ["heuristics", "max-power", "random"]
+    assert results["battles_per_matchup"] == 2
+    assert [(m["model1"], m["model2"], m["num_battles"], m["status"]) for m in results["matchups"]] == [
+        ("heuristics", "max-power", 2, "success"),
+        ("heuristics", "random", 2, "success"),
+        ("max-power", "random", 2, "success"),
+    ]
+    for matchup in results["matchups"]:
+        assert matchup["wins1"] + matchup["wins2"] + matchup["ties"] == 2
+
+
+def test_logs_of_workers_are_kept_beside_the_run(ladder: pokeladder.Ladder) -> None:
+    reached = ladder.tournament(["random", "bots:Raises"], battles_per_matchup=1, max_invalid=3)
+    logs = "".join(path.read_text() for path in (ladder.store.folder / "logs" / reached.run_id).glob("*.log"))
+    assert "ValueError: no idea" in logs
+    assert os.sep + "bots.py" in logs
+
+
+GEN9_TEAM = """Great Tusk @ Leftovers
+Ability: Protosynthesis
+Tera Type: Steel
+EVs: 252 HP / 4 Atk / 252 Def
+Impish Nature
+- Rapid Spin
+- Headlong Rush
+- Ice Spinner
+- Knock Off
+
+Kingambit @ Black Glasses
+Ability: Supreme Overlord
+Tera Type: Dark
+EVs: 252 Atk / 4 SpD / 252 Spe
+Adamant Nature
+- Swords Dance
+- Kowtow Cleave
+- Sucker Punch
+- Iron Head
+
+Dragapult @ Choice Specs
+Ability: Infiltrator
+Tera Type: Ghost
+EVs: 4 Def / 252 SpA / 252 Spe
+Timid Nature
+- Shadow Ball
+- Draco Meteor
+- U-turn
+- Flamethrower
+
+Slowking-Galar @ Heavy-Duty Boots
+Ability: Regenerator
+Tera Type: Water
+EVs: 252 HP / 4 SpA / 252 SpD
+Calm Nature
+- Chilly Reception
+- Sludge Bomb
+- Future Sight
+- Thunder Wave
+
+Zamazenta @ Leftovers
+Ability: Dauntless Shield
+Tera Type: Fire
+EVs: 252 HP / 4 Def / 252 Spe
+Jolly Nature
+- Iron Defense
+- Body Press
+- Crunch
+- Roar
+
+Iron Valiant @ Booster Energy
+Ability: Quark Drive
+Tera Type: Fairy
+EVs: 4 Atk / 252 SpA / 252 Spe
+Naive Nature
+- Moonblast
+- Close Combat
+- Knock Off
+- Encore
+"""
