@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ ATTEMPTS = 3
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
 GRACE_SECONDS = 5.0
 TICK_SECONDS = 0.25
+# The worker finds the same modules as this process, whatever folder it runs in.
+WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.worker import main; main()"
 # How the system, or a person, ends a process that did nothing wrong.
 STOPPED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 # Deaths in a row, with no battle finished between them, after which there is no point in going on.
@@ -191,7 +194,7 @@ class Pool:
         path = self._log_folder / f"worker-{number}.log"
         with path.open("ab") as output, theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pokeladder.arena.worker", *map(str, inherited)],
+                [sys.executable, "-P", "-c", WORKER, json.dumps(sys.path), *map(str, inherited)],
                 pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -204,7 +207,6 @@ class Pool:
         os.close(lifeline_end)
         worker = _Worker(number, process, Connection(ours.detach()), lifeline, pulse, path)
         try:
-            worker.connection.send(sys.path)
             worker.connection.send_bytes(self._job)
         except OSError as error:
             worker.end()

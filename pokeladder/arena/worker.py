@@ -1,7 +1,7 @@
 """A worker process: agents and one simulator, playing the games that it is sent.
 
-Started by :mod:`pokeladder.arena.pool` as ``python -m pokeladder.arena.worker CONNECTION LIFELINE PULSE`` with three
-inherited file descriptors. It never outlives the process that started it.
+Started by :mod:`pokeladder.arena.pool` with three inherited file descriptors: connection, lifeline, pulse. It never
+outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,6 @@ def main() -> None:
     connection, lifeline, pulse = Connection(int(sys.argv[1])), int(sys.argv[2]), Pulse(int(sys.argv[3]))
     _end_with_parent(lifeline)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    sys.path[:] = connection.recv()
     try:
         job: Job = cloudpickle.loads(connection.recv_bytes())
     except Exception as error:
@@ -127,10 +126,3 @@ def main() -> None:
         asyncio.run(play())
     except PokeladderError as error:
         connection.send(Failed(error))
-
-
-if __name__ == "__main__":
-    # Not the module that runs as __main__: what is pickled must be found under its real name.
-    from pokeladder.arena.worker import main as run_worker
-
-    run_worker()
