@@ -29,6 +29,7 @@ from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder
 @click.pass_context
 def elo(
     context: click.Context,
+    /,
     k_factor: float,
     initial_rating: float,
     output_dir: Path | None,
@@ -53,7 +54,7 @@ def elo(
 @slice_options
 @format_option("table", "csv", "json")
 @click.pass_context
-def matchups(context: click.Context, output: str, **options: Any) -> None:
+def matchups(context: click.Context, /, output: str, **options: Any) -> None:
     """Show every agent's score against every other, with 95% intervals."""
     ladder, slice_ = opened(context), slice_of(**options)
     _say_formats(ladder, slice_)
@@ -68,7 +69,7 @@ def matchups(context: click.Context, output: str, **options: Any) -> None:
 @slice_options
 @format_option("table", "csv", "json")
 @click.pass_context
-def stats(context: click.Context, output: str, **options: Any) -> None:
+def stats(context: click.Context, /, output: str, **options: Any) -> None:
     """Show games, results, lengths and invalid choices of every agent."""
     ladder, slice_ = opened(context), slice_of(**options)
     _say_formats(ladder, slice_)

@@ -59,7 +59,7 @@ from pokeladder.teams import DEFAULT_TEAM_SET
 )
 @click.pass_context
 def tournament(
-    context: click.Context, agents: tuple[str, ...], resume: bool, output_dir: Path | None, **settings: Any
+    context: click.Context, /, agents: tuple[str, ...], resume: bool, output_dir: Path | None, **settings: Any
 ) -> None:
     """Play a round-robin among two or more AGENTs.
 
