@@ -50,6 +50,7 @@ class Result:
             its process down), crash or aborted (void).
         steps, invalid: decisions of each side, and how many of them were invalid choices.
         left: Pokémon that each side had left; None when unknown.
+        teams: both teams in Showdown's packed form; None when unknown.
         input_log: the simulator's input log, which replays the battle; None when it was lost.
     """
 
@@ -62,6 +63,7 @@ class Result:
     steps: tuple[int, int]
     invalid: tuple[int, int]
     left: tuple[int, int] | None
+    teams: tuple[str, str] | None
     input_log: str | None
     started_at: datetime
     finished_at: datetime
@@ -69,7 +71,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Battle:
-    """One row of ``battles``, with the input log that the view leaves out."""
+    """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows."""
 
     battle_id: str
     run_id: str
@@ -97,6 +99,8 @@ class Battle:
     showdown_version: str | None
     game: int
     attempt: int
+    p1_packed: str | None
+    p2_packed: str | None
     input_log: str | None
 
 
@@ -124,6 +128,7 @@ def battle_of(run: Run, game: Game, result: Result) -> Battle:
     """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own."""
     suffix = f".void{result.attempt + 1}" if result.outcome == "void" else ""
     left = result.left or (None, None)
+    packed = result.teams or (None, None)
     return Battle(
         battle_id=f"{run.run_id}-{game.index:06d}{suffix}",
         run_id=run.run_id,
@@ -151,5 +156,7 @@ def battle_of(run: Run, game: Game, result: Result) -> Battle:
         showdown_version=run.showdown_version,
         game=game.index,
         attempt=result.attempt,
+        p1_packed=packed[0],
+        p2_packed=packed[1],
         input_log=result.input_log,
     )

@@ -36,7 +36,8 @@ def loser_of(ladder: pokeladder.Ladder, condition: str = "true") -> set[str]:
     return {row[0] for row in rows(ladder, "CASE winner WHEN 'p1' THEN p2 ELSE p1 END", condition)}
 
 
-@pytest.mark.parametrize("battle_format", RANDOM_FORMATS)
+# In the last one Pokémon are often partially trapped, which Showdown's input logs do not tell all about.
+@pytest.mark.parametrize("battle_format", [*RANDOM_FORMATS, "gen1hackmonscup"])
 def test_every_generation_plays_and_replays(ladder: pokeladder.Ladder, inquiry: Inquiry, battle_format: str) -> None:
     reached = play(ladder, bots.FirstLegal, bots.AsyncRandom, "heuristics", battle_format=battle_format)
     assert (reached.stored, reached.void) == (6, 0)
@@ -46,8 +47,9 @@ def test_every_generation_plays_and_replays(ladder: pokeladder.Ladder, inquiry: 
         assert steps > 0
 
 
+@pytest.mark.slow
 def test_singles_formats_of_all_kinds(ladder: pokeladder.Ladder, inquiry: Inquiry) -> None:
-    """Every singles format with random teams, beyond the nine above, starts and ends."""
+    """Every singles format with random teams, beyond those above, is played; their replays agree."""
     formats = [
         found["id"]
         for found in inquiry.formats()
@@ -55,8 +57,11 @@ def test_singles_formats_of_all_kinds(ladder: pokeladder.Ladder, inquiry: Inquir
     ]
     assert len(formats) > 10
     for battle_format in formats:
-        reached = play(ladder, bots.FirstLegal, "random", battles_per_matchup=1, battle_format=battle_format)
-        assert (reached.stored, reached.void) == (1, 0), battle_format
+        reached = play(ladder, bots.FirstLegal, "random", battles_per_matchup=6, battle_format=battle_format)
+        assert (reached.stored, reached.void) == (6, 0), battle_format
+        for (battle_id,) in rows(ladder, "battle_id", f"run_id = '{reached.run_id}'"):
+            # The roulette draws the generation of a battle from outside of its seed.
+            assert ladder.replay(battle_id).agrees or battle_format == "gen9randomroulette", battle_id
 
 
 @pytest.mark.parametrize("battle_format", ["gen9randomdoublesbattle", "gen4doublesou", "gen9freeforall"])

@@ -55,6 +55,8 @@ def battle(number: int, p1: str, p2: str, winner: str | None, **changes: Any) ->
         "showdown_version": "0.11.11",
         "game": number,
         "attempt": 0,
+        "p1_packed": None,
+        "p2_packed": None,
         "input_log": None,
     }
     return Battle(**{**values, **changes})
@@ -109,7 +111,9 @@ def test_the_order_names_every_text_once() -> None:
 
 def test_battles_have_every_column_but_the_log(mixed: Store) -> None:
     connection = connect(mixed)
-    assert connection.table("battles").columns == [name for name in Battle.__slots__ if name != "input_log"]
+    assert connection.table("battles").columns == [
+        name for name in Battle.__slots__ if name not in ("p1_packed", "p2_packed", "input_log")
+    ]
     found = rows(connection, "FROM battles ORDER BY finished_at")
     assert len(found) == 7
     assert found[6]["finished_at"] == datetime(2026, 3, 1, 12, 0, 6)  # noqa: DTZ001 - UTC without saying so

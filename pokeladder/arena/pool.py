@@ -225,6 +225,7 @@ def _unplayed(play: Play, winner: Side | None, reason: str, started_at: datetime
         steps=(0, 0),
         invalid=(0, 0),
         left=None,
+        teams=None,
         input_log=None,
         started_at=started_at,
         finished_at=datetime.now(UTC),

@@ -96,10 +96,10 @@ class Referee:
             log.error("the simulator raised in battle %d: %s", table.game.index, rest[0])
             self._void(number, "crash")
             return
-        p1_lines, p2_lines, end, _chosen = rest
-        for seat, lines in zip(table.seats, (p1_lines, p2_lines), strict=True):
-            if lines:
-                seat.read(lines)
+        p1_lines, p2_lines, end, _chosen, p1_request, p2_request = rest
+        p1, p2 = table.seats
+        p1.read(p1_lines, p1_request)
+        p2.read(p2_lines, p2_request)
         if end is not None:
             self._finish(number, table, end)
             return
@@ -263,14 +263,14 @@ class Referee:
         reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
         winner: Side | None = end["winner"]
         outcome: Outcome = "tie" if winner is None else "win"
-        self._result(table, winner, outcome, reason, end["turns"], (end["left"][0], end["left"][1]), end["input_log"])
+        self._result(table, winner, outcome, reason, end["turns"], end)
 
     def _void(self, number: int, reason: str) -> None:
         table = self._tables.pop(number)
         for seat in table.seats:
             seat.leave()
         turns = max(seat.battle.turn for seat in table.seats)
-        self._result(table, None, "void", reason, turns, None, None)
+        self._result(table, None, "void", reason, turns, None)
 
     def _result(
         self,
@@ -279,8 +279,7 @@ class Referee:
         outcome: Outcome,
         reason: str,
         turns: int,
-        left: tuple[int, int] | None,
-        input_log: str | None,
+        end: dict[str, Any] | None,
     ) -> None:
         p1, p2 = table.seats
         self._report(
@@ -293,8 +292,9 @@ class Referee:
                 turns=turns,
                 steps=(p1.steps, p2.steps),
                 invalid=(p1.invalid, p2.invalid),
-                left=left,
-                input_log=input_log,
+                left=tuple(end["left"]) if end else None,
+                teams=tuple(end["teams"]) if end else None,
+                input_log=end["input_log"] if end else None,
                 started_at=table.started_at,
                 finished_at=datetime.now(UTC),
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-import orjson
 from poke_env.battle import Battle, Pokemon
 from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
@@ -52,14 +52,11 @@ class Seat:
         self.counted = False
         self.task: asyncio.Future[object] | None = None
 
-    def read(self, text: str) -> None:
-        """Takes in lines of the battle protocol."""
+    def read(self, text: str, request: dict[str, Any] | None) -> None:
+        """Takes in lines of the battle protocol, and the request that follows them if there is one."""
         battle = self.battle
         ignored = self.player.MESSAGES_TO_IGNORE
         for line in text.split("\n"):
-            if line.startswith("|request|"):
-                self._request(line[9:])
-                continue
             message = line.split("|")
             if len(message) < 2:
                 continue
@@ -79,6 +76,9 @@ class Seat:
                 # poke-env does not know every line of every format; the battle goes on without that line.
                 log.warning("poke-env could not read %r", line, exc_info=True)
 
+        if request is not None:
+            self._request(request)
+
     def leave(self) -> None:
         """Ends a decision under way and lets the player forget the battle."""
         self.forget_question()
@@ -96,14 +96,11 @@ class Seat:
             self.counted = True
             self.invalid += 1
 
-    def _request(self, text: str) -> None:
-        if not text:
-            return
-        request = orjson.loads(text)
+    def _request(self, request: dict[str, Any]) -> None:
         try:
             self.battle.parse_request(request)
         except Exception:
-            log.warning("poke-env could not read the request %s", text, exc_info=True)
+            log.warning("poke-env could not read the request %r", request, exc_info=True)
         if request.get("wait"):
             return
         self.asked = True

@@ -62,6 +62,8 @@ class _Worker:
         await self._start_simulator()
         gc.collect()
         gc.freeze()
+        # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
+        gc.set_threshold(50_000, 20, 20)
         self._send(Ready())
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
         await self._stopped.wait()

@@ -2,8 +2,8 @@
 /*
  * Plays many Showdown battles at once over pipes.
  *
- * argv[2] is the folder whose node_modules holds pokemon-showdown. Each line on stdin is a JSON array,
- * each line on stdout too:
+ * argv[2] is the folder whose node_modules holds pokemon-showdown, argv[3] is "shortcut" to play with shortcut.js.
+ * Each line on stdin is a JSON array, each line on stdout too:
  *
  *   in   ["start", id, format, seed, {name, team | seed}, {name, team | seed}]
  *        ["choose", id, side, choice]      a choice as a client sends it, without "/choose"
@@ -11,7 +11,7 @@
  *        ["lose", id, side]                that side forfeits
  *        ["drop", id]                      forget a battle that is no longer wanted
  *        ["ask", number, question, arguments...]
- *   out  ["battle", id, p1 lines, p2 lines, end | null, chosen | null]
+ *   out  ["battle", id, p1 lines, p2 lines, end | null, chosen | null, p1 request | null, p2 request | null]
  *        ["crash", id, stack]              the simulator raised in that battle; it is forgotten
  *        ["answer", number, answer] or ["refusal", number, message]
  *
@@ -27,12 +27,16 @@ const { Dex } = fromSim('dex');
 const { PRNG } = fromSim('prng');
 const { Teams } = fromSim('teams');
 const { TeamValidator } = fromSim('team-validator');
+if (process.argv[3] === 'shortcut') require('./shortcut').install({ Battle });
 
+const REQUEST = '|request|';
 const battles = new Map();
 let outbox = [];
 
-function send(message) {
-	outbox.push(JSON.stringify(message));
+/* `raw` are elements that are JSON already. */
+function send(message, ...raw) {
+	const text = JSON.stringify(message);
+	outbox.push(raw.length ? `${text.slice(0, -1)},${raw.join(',')}]` : text);
 }
 
 function endReason(battle) {
@@ -50,12 +54,17 @@ function winnerSide(battle) {
 class Table {
 	constructor(id, formatid, seed, p1, p2) {
 		this.id = id;
-		this.lines = { p1: [], p2: [] };
+		this.clear();
 		this.muted = null;
 		this.forfeited = false;
 		this.battle = new Battle({ formatid, seed, send: (type, data) => this.receive(type, data) });
 		this.battle.setPlayer('p1', p1);
 		this.battle.setPlayer('p2', p2);
+	}
+
+	clear() {
+		this.lines = { p1: [], p2: [] };
+		this.requests = { p1: 'null', p2: 'null' };
 	}
 
 	receive(type, data) {
@@ -66,7 +75,9 @@ class Table {
 		} else if (type === 'sideupdate') {
 			const cut = data.indexOf('\n');
 			const side = data.slice(0, cut);
-			if (side !== this.muted) this.lines[side].push(data.slice(cut + 1));
+			if (side === this.muted) return;
+			if (data.startsWith(REQUEST, cut + 1)) this.requests[side] = data.slice(cut + 1 + REQUEST.length);
+			else this.lines[side].push(data.slice(cut + 1));
 		}
 	}
 
@@ -102,12 +113,14 @@ class Table {
 				turns: this.battle.turn,
 				reason: this.forfeited ? 'forfeit' : endReason(this.battle),
 				left: this.battle.sides.map((side) => side.pokemonLeft),
+				teams: this.battle.sides.map((side) => Teams.pack(side.team)),
 				input_log: this.battle.inputLog.join('\n'),
 			};
 			forget(this.id);
 		}
-		send(['battle', this.id, this.lines.p1.join('\n'), this.lines.p2.join('\n'), end, chosen]);
-		this.lines = { p1: [], p2: [] };
+		const { lines, requests } = this;
+		send(['battle', this.id, lines.p1.join('\n'), lines.p2.join('\n'), end, chosen], requests.p1, requests.p2);
+		this.clear();
 	}
 }
 
@@ -154,6 +167,16 @@ function describe(format) {
 	};
 }
 
+/*
+ * In gen 1 any move of a partially trapped Pokémon becomes "fight", and is logged so; but it was not among the moves to
+ * choose from, and would be refused.
+ */
+function replayable(line, battle) {
+	const [, side] = /^>(p[12]) move fight$/.exec(line) || [];
+	const moves = side && battle?.getSide(side).activeRequest?.active?.[0].moves;
+	return moves?.length && !moves.some((move) => move.id === 'fight') ? `>${side} default` : line;
+}
+
 const answers = {
 	version() {
 		return { simulator: require(path.join(root, 'package.json')).version, node: process.versions.node };
@@ -185,7 +208,7 @@ const answers = {
 	replay(inputLog) {
 		const stream = new BattleStream({ noCatch: true, keepAlive: true });
 		stream.pushMessage = () => {};
-		stream._writeLines(inputLog);
+		for (const line of inputLog.split('\n')) stream._writeLines(replayable(line, stream.battle));
 		const { battle } = stream;
 		if (!battle) throw new Error('the input log starts no battle');
 		const log = extractChannelMessages(battle.log.join('\n'), [0])[0].join('\n');

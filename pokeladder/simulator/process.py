@@ -15,9 +15,9 @@ from pokeladder.simulator.setup import DRIVER, Simulator
 READ_BYTES = 1 << 20
 
 
-def _command(simulator: Simulator) -> list[str]:
+def _command(simulator: Simulator, *arguments: str) -> list[str]:
     # A larger young generation saves 5% of the time: a turn leaves many objects behind that die at once.
-    return [str(simulator.node.executable), "--max-semi-space-size=32", str(DRIVER), str(simulator.folder)]
+    return [str(simulator.node.executable), "--max-semi-space-size=32", str(DRIVER), str(simulator.folder), *arguments]
 
 
 def _refused(reason: str) -> SimulatorError:
@@ -51,7 +51,7 @@ class SimulatorProcess:
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *_command(self._simulator),
+            *_command(self._simulator, "shortcut"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._stderr,

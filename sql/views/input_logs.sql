@@ -1,3 +1,4 @@
--- The simulator's input log of each battle, which replays it; NULL where it was lost. Not cut down to a slice.
-SELECT battle_id, run_id, input_log
+-- What it takes to play each battle again: both teams in Showdown's packed form, and the simulator's input log; NULL
+-- where they were lost with the process that played it. Not cut down to a slice.
+SELECT battle_id, run_id, p1_packed, p2_packed, input_log
 FROM battle_files
