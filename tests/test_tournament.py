@@ -15,6 +15,7 @@ import pytest
 
 import pokeladder
 from pokeladder.errors import InterruptedRunError, StoreError, TeamError, UsageError
+from pokeladder.simulator.process import Inquiry
 from pokeladder.tournament import Progress
 
 READER = """
@@ -40,7 +41,7 @@ def content(ladder: pokeladder.Ladder) -> list[tuple]:
     ).fetchall()
 
 
-def test_a_hundred_battles_of_the_built_in_agents(ladder: pokeladder.Ladder) -> None:
+def test_a_hundred_battles_of_the_built_in_agents(ladder: pokeladder.Ladder, inquiry: Inquiry) -> None:
     said: list[str] = []
     reached = ladder.tournament(
         ["random", "max-power", "heuristics"], battles_per_matchup=34, parallel=32, seed=5, notify=said.append
@@ -60,12 +61,18 @@ def test_a_hundred_battles_of_the_built_in_agents(ladder: pokeladder.Ladder) -> 
         "SELECT count(DISTINCT (seed, p1_team, p2_team)), count(DISTINCT p1), count(*) FROM battles GROUP BY pair_id"
     ).fetchall()
     assert set(mirrored) == {(1, 2, 2)}
+    logs = "SELECT winner, turns, p1_packed, p2_packed, input_log FROM battles JOIN input_logs USING (battle_id)"
+    for winner, turns, p1_packed, p2_packed, input_log in ladder.sql(logs).fetchall():
+        replayed = inquiry.replay(input_log)
+        assert (replayed["ended"], replayed["winner"], replayed["turns"]) == (True, winner, turns)
+        assert p1_packed in input_log
+        assert p2_packed in input_log
 
 
-def test_every_replay_agrees(ladder: pokeladder.Ladder) -> None:
-    ladder.tournament(["random", "max-power", "heuristics"], battles_per_matchup=4)
+def test_replays_agree_and_show_the_agents_names(ladder: pokeladder.Ladder) -> None:
+    ladder.tournament(["random", "max-power", "heuristics"], battles_per_matchup=1)
     battles = [row[0] for row in ladder.sql("SELECT battle_id FROM battles").fetchall()]
-    assert len(battles) == 12
+    assert len(battles) == 3
     for battle_id in battles:
         replay = ladder.replay(battle_id)
         assert replay.agrees

@@ -24,7 +24,7 @@ from pokeladder.arena.pulse import Pulse
 from pokeladder.errors import SimulatorError
 from pokeladder.records import Game, Result, Side, other
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
 GRACE_SECONDS = 5.0
 TICK_SECONDS = 0.25
@@ -147,7 +147,8 @@ class Pool:
 
     def _again(self, play: Play, blame: int) -> None:
         if play.blame + blame < ATTEMPTS:
-            self._waiting.appendleft(Play(play.game, play.attempt + 1, play.blame + blame))
+            # At the end: whatever spoils attempts now may be over by then.
+            self._waiting.append(Play(play.game, play.attempt + 1, play.blame + blame))
 
     def _kill_stuck(self) -> None:
         now = time.monotonic()

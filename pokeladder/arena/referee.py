@@ -133,6 +133,14 @@ class Referee:
         digest = hashlib.sha256(f"{game.seed}\n{side} team".encode()).digest()
         return {"seed": showdown_seed(int.from_bytes(digest[:8], "big"))}
 
+    def _packed_teams(self, game: Game, made: list[str]) -> tuple[str, str]:
+        """Both teams, as they were given or, where Showdown made them, as it did."""
+        p1, p2 = (
+            made_team if name is None else self._rules.teams[name]
+            for name, made_team in zip((game.p1_team, game.p2_team), made, strict=True)
+        )
+        return p1, p2
+
     def _consider(self, number: int, table: _Table, seat: Seat) -> None:
         """Answers a request: by asking the agent, or for it if it has had its chances."""
         seat.asked = False
@@ -293,7 +301,7 @@ class Referee:
                 steps=(p1.steps, p2.steps),
                 invalid=(p1.invalid, p2.invalid),
                 left=tuple(end["left"]) if end else None,
-                teams=tuple(end["teams"]) if end else None,
+                teams=self._packed_teams(table.game, end["teams"]) if end else None,
                 input_log=end["input_log"] if end else None,
                 started_at=table.started_at,
                 finished_at=datetime.now(UTC),
