@@ -18,7 +18,7 @@ from pokeladder.tournament import Progress
 
 # Standings are asked for again after this many times what asking took last time.
 STANDINGS_SHARE = 20
-STANDINGS_SECONDS = 2.0
+STANDINGS_SECONDS = 1.0
 LINE_SECONDS = 10.0
 
 

@@ -27,7 +27,7 @@ const { Dex } = fromSim('dex');
 const { PRNG } = fromSim('prng');
 const { Teams } = fromSim('teams');
 const { TeamValidator } = fromSim('team-validator');
-if (process.argv[3] === 'shortcut') require('./shortcut').install({ Battle });
+if (process.argv[3] === 'shortcut') require('./shortcut').install({ Battle, Dex });
 
 const REQUEST = '|request|';
 const battles = new Map();

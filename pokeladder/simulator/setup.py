@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ PINS = ("package.json", "package-lock.json")
 # Written last, so a folder that holds it holds everything: file count and bytes to compare with.
 STAMP = "complete.json"
 SETUP_MINUTES = 10
+PROGRESS_SECONDS = 2.0
+# What the lock file's packages come to; for the progress only.
+EXPECTED_FILES = 2287
 
 Notify = Callable[[str], None]
 
@@ -96,7 +100,7 @@ def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
             problem = setup_problem(folder)
             if problem is not None:
                 notify(f"Setting up Showdown {simulator.version} in {folder} ({problem}) ...")
-                _install(node, folder)
+                _install(node, folder, notify)
                 notify(f"Showdown {simulator.version} is set up.")
         finally:
             lock.release()
@@ -112,7 +116,7 @@ def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
     return simulator
 
 
-def _install(node: Node, folder: Path) -> None:
+def _install(node: Node, folder: Path, notify: Notify) -> None:
     if node.npm is None:
         raise SimulatorError(f"{node.executable} has no npm beside it: install npm, or run {INSTALL_NODE}")
     for leftover in folder.parent.glob(f".{folder.name}-*"):
@@ -124,21 +128,7 @@ def _install(node: Node, folder: Path) -> None:
         command = [str(node.executable), str(node.npm), "ci"]
         # The optional packages are databases and mailers of a public server; install scripts only fetch binaries.
         command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        try:
-            npm = subprocess.run(
-                command,
-                cwd=staging,
-                capture_output=True,
-                text=True,
-                timeout=SETUP_MINUTES * 60,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SimulatorError(f"npm took over {SETUP_MINUTES} minutes: check the network and try again") from error
-        if npm.returncode != 0:
-            lines = [line for line in npm.stderr.splitlines() if line.strip()]
-            reason = " / ".join(lines[:3]) or f"exit status {npm.returncode}"
-            raise SimulatorError(f"npm could not install the simulator: {reason}; check the network and try again")
+        _run_npm(command, staging, notify)
         (staging / STAMP).write_text(json.dumps(_census(staging)))
         if folder.exists():
             shutil.rmtree(folder)
@@ -146,6 +136,39 @@ def _install(node: Node, folder: Path) -> None:
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _run_npm(command: list[str], staging: Path, notify: Notify) -> None:
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        npm = subprocess.Popen(command, cwd=staging, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            while True:
+                try:
+                    status = npm.wait(PROGRESS_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    seconds = time.monotonic() - started
+                    if seconds > SETUP_MINUTES * 60:
+                        raise SimulatorError(
+                            f"npm took over {SETUP_MINUTES} minutes: check the network and try again"
+                        ) from None
+                    notify(_progress(_census(staging)["files"], seconds))
+        finally:
+            npm.kill()
+            npm.wait()
+        if status != 0:
+            said.seek(0)
+            lines = [line.strip() for line in said if line.strip()]
+            reason = " / ".join(lines[:3]) or f"exit status {status}"
+            raise SimulatorError(f"npm could not install the simulator: {reason}; check the network and try again")
+
+
+def _progress(files: int, seconds: float) -> str:
+    line = f"  {files} of {EXPECTED_FILES} files"
+    if 0 < files < EXPECTED_FILES:
+        line += f", {files / seconds:.0f} files/s, {seconds * (EXPECTED_FILES / files - 1):.0f} s left"
+    return line
 
 
 def _census(folder: Path) -> dict[str, int]:

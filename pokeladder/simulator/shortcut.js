@@ -1,14 +1,14 @@
 'use strict';
 /*
- * Makes the simulator twice as fast where it looks for what does not exist.
+ * Two shortcuts that make the simulator about twice as fast and change nothing that it does. `replay` plays without
+ * them, so each replay of a battle checks them.
  *
- * Before anything happens in a battle, Showdown asks every effect in play - statuses, volatiles, abilities, items,
+ * The first is for looking up what does not exist. Before anything happens in a battle, Showdown asks every effect in play - statuses, volatiles, abilities, items,
  * species, side and slot conditions, weather, terrain, rules, the format - for handlers of that event, under five
  * names each. Most events have none. Here the names of each effect's handlers are collected once, and events that no
  * effect in play has a handler for are answered with the empty list that the search would have ended with.
  *
- * Nothing else is touched: an event with any possible handler is searched for by Showdown itself. `replay` plays
- * without this, so each replay of a battle checks it.
+ * An event with any possible handler is searched for by Showdown itself.
  */
 const PREFIXES = ['', 'Ally', 'Any', 'Foe', 'Source'];
 const seen = new WeakMap();
@@ -85,10 +85,49 @@ function mayBeHandled(battle, target, event, source) {
 	return [target, source].some((one) => one?.volatiles && !one.isActive && pokemonHandles(battle, one, event));
 }
 
-exports.install = ({ Battle }) => {
+/*
+ * The second: every move that is made is made on a deep copy of its entry in the dex. Copying key by key into an object without a
+ * shape takes V8 long; a constructor with the keys written out does the same at once. Moves with the same keys share it.
+ */
+const makers = new Map();
+
+function makerOf(move) {
+	const keys = Object.keys(move);
+	const signature = keys.join();
+	if (!makers.has(signature)) {
+		const plain = keys.every((key) => /^[a-zA-Z_]\w*$/.test(key));
+		const body = keys.map((key) => `this.${key} = copy(move.${key});`).join('\n');
+		const Maker = plain ? new Function('move', 'copy', body) : null;
+		if (Maker) Maker.prototype = Object.getPrototypeOf(move);
+		makers.set(signature, Maker);
+	}
+	return makers.get(signature);
+}
+
+const makersOfMoves = new WeakMap();
+
+function installCopies(dexPrototype) {
+	const { getActiveMove } = dexPrototype;
+	dexPrototype.getActiveMove = function (move) {
+		if (move && typeof move.hit === 'number') return move;
+		const entry = this.moves.get(move);
+		let Maker = makersOfMoves.get(entry);
+		if (Maker === undefined) {
+			Maker = Object.isFrozen(entry) ? makerOf(entry) : null;
+			makersOfMoves.set(entry, Maker);
+		}
+		if (!Maker) return getActiveMove.call(this, move);
+		const copy = new Maker(entry, this.deepClone);
+		copy.hit = 0;
+		return copy;
+	};
+}
+
+exports.install = ({ Battle, Dex }) => {
 	const search = Battle.prototype.findEventHandlers;
 	Battle.prototype.findEventHandlers = function (target, event, source) {
 		if (Array.isArray(target) || mayBeHandled(this, target, event, source)) return search.call(this, target, event, source);
 		return [];
 	};
+	installCopies(Object.getPrototypeOf(Dex));
 };
