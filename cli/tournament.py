@@ -10,6 +10,7 @@ import click
 from pokeladder.cli.options import opened
 from pokeladder.cli.progress import Display
 from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table
+from pokeladder.errors import SimulatorError
 from pokeladder.teams import DEFAULT_TEAM_SET
 
 
@@ -77,17 +78,17 @@ def tournament(
     print_table(ladder.standings(run=reached.run_id), STANDINGS_COLUMNS)
     if output_dir is not None:
         click.echo(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
-    _say_what_next(context, ladder.store.folder, reached.run_id, reached.scheduled - reached.stored)
-
-
-def _say_what_next(context: click.Context, folder: Path, run_id: str, missing: int) -> None:
-    store = f"--store {context.obj} " if context.obj else ""
+    _say_what_next(context, ladder.store.folder, reached.run_id)
+    missing = reached.scheduled - reached.stored
     if missing:
-        click.echo(
-            f"\nwarning: {missing} battles stayed void after all attempts; their reasons are in end_reason, "
-            f"and what the processes said is in {folder / 'logs' / run_id}.",
-            err=True,
+        raise SimulatorError(
+            f"{missing} battles stayed void after all attempts: --resume tries again; what the processes said is in "
+            f"{ladder.store.log_folder(reached.run_id)}"
         )
+
+
+def _say_what_next(context: click.Context, folder: Path, run_id: str) -> None:
+    store = f"--store {context.obj} " if context.obj else ""
     click.echo(f"\nRun {run_id} is stored in {folder}. Next, try:", err=True)
     for command in (
         "matchups",

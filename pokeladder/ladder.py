@@ -170,11 +170,13 @@ class Ladder:
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
         named = as_agents(agents)
+        find_earlier = self._latest_like if resume else lambda _: None
         if resume and not named:
             unfinished = self._runs("NOT finished")
             if not unfinished:
                 raise UsageError(f"{self.store.folder} has no unfinished tournament: name agents to play one")
             wanted = tournaments.tournament_of(unfinished[0])
+            find_earlier = self._unchanged
         else:
             wanted = Tournament(
                 agents=tuple(named),
@@ -186,7 +188,6 @@ class Ladder:
                 max_invalid=max_invalid,
                 max_timeouts=max_timeouts,
             )
-        find_earlier = self._latest_like if resume else lambda _: None
         return tournaments.play(
             self.store, wanted, find_earlier, workers=workers, parallel=parallel, watch=watch, notify=notify
         )
@@ -237,6 +238,15 @@ class Ladder:
             f"SELECT {columns} FROM runs WHERE kind = 'tournament' AND {condition} ORDER BY started_at DESC"  # noqa: S608
         )
         return [Run(*row) for row in found.fetchall()]
+
+    def _unchanged(self, settings: str) -> Earlier:
+        earlier = self._latest_like(settings)
+        if earlier is None:
+            raise UsageError(
+                "the team set of the latest unfinished tournament is not what it was when that began: "
+                "restore its teams, or name the agents to begin anew"
+            )
+        return earlier
 
     def _latest_like(self, settings: str) -> Earlier | None:
         for run in self._runs("true"):

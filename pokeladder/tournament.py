@@ -218,11 +218,15 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
 
 
 def _record(pool: Pool, games: Sequence[Game], recorder: Recorder, watch: Callable[[], None], notify: Notify) -> None:
+    told: set[str] = set()
     for event in pool.play(games):
         if isinstance(event, Result):
             recorder.add(event)
         elif isinstance(event, Notice):
-            notify(f"warning: {event.text}")
+            if event.topic not in told:
+                notify(f"warning: {event.text}")
+            if event.topic is not None:
+                told.add(event.topic)
         else:
             recorder.flush_if_due()
             watch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -154,6 +155,22 @@ class Unbuildable(Player):
 
     def choose_move(self, battle: Any) -> BattleOrder:
         raise AssertionError
+
+
+class NeverBuilt(RandomPlayer):
+    def __init__(self, **kwargs: Any) -> None:
+        sys.stderr.write("loading for ever\n")
+        time.sleep(3600)
+
+
+class Impatient(RandomPlayer):
+    """Makes its process give up on a silent simulator after three seconds."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        from pokeladder.arena import worker
+
+        worker.SILENT_SECONDS = 3.0
+        super().__init__(**kwargs)
 
 
 class Undecided(Player):

@@ -278,3 +278,25 @@ def alive(started: dict[int, str]) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_simulator_that_stops_answering_is_replaced(ladder: pokeladder.Ladder) -> None:
+    """Stopped, not dead: only its silence tells."""
+    stopped: list[int] = []
+
+    def watch(progress: Progress) -> None:
+        simulators = [pid for pid, command in descendants(os.getpid()).items() if "driver.js" in command]
+        if progress.stored and simulators and not stopped:
+            os.kill(simulators[0], signal.SIGSTOP)
+            stopped.append(simulators[0])
+
+    reached = play(ladder, "random", "bots:Impatient", battles_per_matchup=100, watch=watch)
+    assert stopped
+    assert reached.stored == 100
+    assert rows(ladder, "DISTINCT end_reason", "outcome = 'void'") == [("crash",)]
+
+
+def test_agents_that_are_never_built(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "START_SECONDS", 2.0)
+    with pytest.raises(AgentError, match=r"the agents were not built within 0 minutes: loading for ever"):
+        play(ladder, "random", "bots:NeverBuilt")

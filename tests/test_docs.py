@@ -1,4 +1,7 @@
-"""The documents say what the program does. `POKELADDER_WRITE_DOCS=1 pytest tests/test_docs.py` rewrites the reference."""
+"""The documents say what the program does.
+
+`POKELADDER_WRITE_DOCS=1 pytest tests/test_docs.py` rewrites the command reference.
+"""
 
 from __future__ import annotations
 

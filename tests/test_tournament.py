@@ -307,6 +307,26 @@ def test_logs_of_workers_are_kept_beside_the_run(ladder: pokeladder.Ladder) -> N
     assert os.sep + "bots.py" in logs
 
 
+def test_resuming_with_other_teams(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    folder = tmp_path / "teams" / "gen1ou"
+    folder.mkdir(parents=True)
+    team = folder / "solo.gen1ou_team"
+    team.write_text("Tauros\n- Body Slam\n")
+
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    agents = ["random", "heuristics"]
+    with pytest.raises(InterruptedRunError):
+        ladder.tournament(agents, team_set=str(tmp_path / "teams"), watch=interrupt)
+    team.write_text("Tauros\n- Body Slam\n- Earthquake\n")
+    with pytest.raises(UsageError, match="is not what it was when that began"):
+        ladder.tournament(resume=True)
+    assert ladder.sql("SELECT count(*) FROM runs").fetchall() == [(1,)]
+    team.write_text("Tauros\n- Body Slam\n")
+    assert ladder.tournament(resume=True).stored == 200
+
+
 GEN9_TEAM = """Great Tusk @ Leftovers
 Ability: Protosynthesis
 Tera Type: Steel

@@ -21,12 +21,16 @@ import cloudpickle
 
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.pulse import Pulse
-from pokeladder.errors import SimulatorError
+from pokeladder.errors import AgentError, SimulatorError
 from pokeladder.records import Game, Result, Side, other
 
 ATTEMPTS = 5
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
 GRACE_SECONDS = 5.0
+# Building agents may mean loading large models.
+START_SECONDS = 600.0
+# A worker whose event loop has stood still for so long, in nobody's decision, does not come back.
+SILENT_SECONDS = 60.0
 TICK_SECONDS = 0.25
 # The worker finds the same modules as this process, whatever folder it runs in.
 WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.worker import main; main()"
@@ -44,6 +48,7 @@ class _Worker:
     lifeline: int
     pulse: Pulse
     log: Path
+    started: float
     ready: bool = False
     stuck: bool = False
     playing: dict[int, tuple[Play, datetime]] = field(default_factory=dict)
@@ -99,7 +104,7 @@ class Pool:
         spoilt by some other game's agent not counted.
 
         Raises:
-            AgentError: an agent cannot be built.
+            AgentError: an agent cannot be built, or takes too long for it.
             SimulatorError: the processes keep dying.
         """
         self._waiting.extend(Play(game) for game in games)
@@ -133,6 +138,7 @@ class Pool:
             return
         if isinstance(message, Ready):
             worker.ready = True
+            worker.pulse.beat()
         elif isinstance(message, Failed):
             raise message.error
         elif isinstance(message, Notice):
@@ -153,9 +159,18 @@ class Pool:
     def _kill_stuck(self) -> None:
         now = time.monotonic()
         for worker in self._workers:
-            decision = worker.pulse.read()
+            if not worker.ready:
+                if now > worker.started + START_SECONDS:
+                    raise AgentError(
+                        f"the agents were not built within {START_SECONDS / 60:.0f} minutes{_last_words(worker.log)}; "
+                        f"what they said is in {worker.log}"
+                    )
+                continue
+            decision = worker.pulse.decision()
             if decision is not None and now > decision.deadline + GRACE_SECONDS:
                 worker.stuck = True
+                worker.process.kill()
+            elif decision is None and worker.pulse.silence() > SILENT_SECONDS:
                 worker.process.kill()
 
     def _bury(self, worker: _Worker) -> Iterator[Result | Notice]:
@@ -164,7 +179,7 @@ class Pool:
         An agent that took it down, by a crash or by a decision that nothing could interrupt, loses the battle that it
         was deciding, and the others there are played again as often as it takes: with every crash one battle is over.
         """
-        decision = worker.pulse.read()
+        decision = worker.pulse.decision()
         worker.end()
         status = worker.process.returncode
         culprit = decision if worker.stuck or status not in STOPPED_FROM_OUTSIDE else None
@@ -206,7 +221,7 @@ class Pool:
                 start_new_session=True,
             )
         os.close(lifeline_end)
-        worker = _Worker(number, process, Connection(ours.detach()), lifeline, pulse, path)
+        worker = _Worker(number, process, Connection(ours.detach()), lifeline, pulse, path, time.monotonic())
         try:
             worker.connection.send_bytes(self._job)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""A few bytes of memory through which a worker process shows whose decision it is waiting for."""
+"""A few bytes of memory through which a worker process shows that it is alive, and whose decision it waits for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from pokeladder.records import SIDES, Side
 
-_LAYOUT = struct.Struct("=dqq")
+_DECISION = struct.Struct("=dqq")
+_BEAT = struct.Struct("=d")
+_SIZE = _DECISION.size + _BEAT.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +34,30 @@ class Pulse:
     def __init__(self, file: int | None = None) -> None:
         if file is None:
             with tempfile.TemporaryFile() as fresh:
-                fresh.write(bytes(_LAYOUT.size))
+                fresh.write(bytes(_SIZE))
                 fresh.flush()
                 self.file = os.dup(fresh.fileno())
         else:
             self.file = file
-        self._memory = mmap.mmap(self.file, _LAYOUT.size)
+        self._memory = mmap.mmap(self.file, _SIZE)
 
     def begin(self, game: int, side: Side, seconds: float) -> None:
-        _LAYOUT.pack_into(self._memory, 0, time.monotonic() + seconds, game, SIDES.index(side))
+        _DECISION.pack_into(self._memory, 0, time.monotonic() + seconds, game, SIDES.index(side))
 
     def end(self) -> None:
-        _LAYOUT.pack_into(self._memory, 0, 0.0, 0, 0)
+        _DECISION.pack_into(self._memory, 0, 0.0, 0, 0)
 
-    def read(self) -> Decision | None:
-        deadline, game, side = _LAYOUT.unpack_from(self._memory, 0)
+    def beat(self) -> None:
+        """Says that the worker's event loop is turning."""
+        _BEAT.pack_into(self._memory, _DECISION.size, time.monotonic())
+
+    def silence(self) -> float:
+        """Seconds since the last beat."""
+        (beat,) = _BEAT.unpack_from(self._memory, _DECISION.size)
+        return time.monotonic() - float(beat)
+
+    def decision(self) -> Decision | None:
+        deadline, game, side = _DECISION.unpack_from(self._memory, 0)
         return Decision(game, SIDES[side], deadline) if deadline else None
 
     def close(self) -> None:

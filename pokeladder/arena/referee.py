@@ -107,6 +107,10 @@ class Referee:
             if seat.asked:
                 self._consider(number, table, seat)
 
+    def waits_for_simulator(self) -> bool:
+        """Whether there is a battle in which no agent is deciding."""
+        return any(all(seat.task is None for seat in table.seats) for table in self._tables.values())
+
     def void_all(self, reason: str) -> None:
         """Ends every battle as void: their simulator is gone."""
         for number in list(self._tables):
@@ -148,7 +152,7 @@ class Referee:
         if refused is not None:
             seat.count_invalid()
             self._notice(seat, "made an illegal choice", refused)
-            if seat.tries >= TRIES:
+            if seat.tries >= TRIES or seat.invalid >= self._rules.max_invalid:
                 self._choose_for(number, table, seat)
                 return
         self._ask(number, table, seat)
@@ -179,7 +183,6 @@ class Referee:
 
     def _wait_for(self, number: int, table: _Table, seat: Seat, answer: Any) -> None:
         loop = asyncio.get_running_loop()
-
         state = luck.save()
 
         def step(function: Callable[..., Any], argument: object) -> Any:
@@ -262,16 +265,17 @@ class Referee:
 
     def _finish(self, number: int, table: _Table, end: dict[str, Any]) -> None:
         del self._tables[number]
+        reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
+        winner: Side | None = end["winner"]
+        outcome: Outcome = "tie" if winner is None else "win"
+        self._result(table, winner, outcome, reason, end["turns"], end)
         for seat in table.seats:
+            seat.forget_question()
             try:
                 self._timed(table, seat, seat.player._battle_finished_callback, seat.battle)
             except (Exception, TurnTimeout) as error:
                 self._notice(seat, "raised when a battle had ended", f"{type(error).__name__}: {error}")
             seat.leave()
-        reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
-        winner: Side | None = end["winner"]
-        outcome: Outcome = "tie" if winner is None else "win"
-        self._result(table, winner, outcome, reason, end["turns"], end)
 
     def _void(self, number: int, reason: str) -> None:
         table = self._tables.pop(number)
@@ -312,5 +316,5 @@ class Referee:
         first = (seat.agent, kind) not in self._noticed
         if first:
             self._noticed.add((seat.agent, kind))
-            self._report(Notice(f"agent {seat.agent} {kind}: {text}"))
+            self._report(Notice(f"agent {seat.agent} {kind}: {text}", topic=f"{seat.agent} {kind}"))
         return first

@@ -22,10 +22,13 @@ from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.players import build_player
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.referee import Referee
-from pokeladder.errors import PokeladderError
+from pokeladder.errors import AgentError, PokeladderError, SimulatorError
 from pokeladder.records import Result
 from pokeladder.simulator.process import SimulatorProcess
 
+BEAT_SECONDS = 1.0
+# It answers within milliseconds, some thousandths of this.
+SILENT_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +54,7 @@ class _Worker:
     def __init__(self, connection: Connection, pulse: Pulse, job: Job) -> None:
         self._connection = connection
         self._job = job
+        self._pulse = pulse
         self._stopped = asyncio.Event()
         self._simulator: SimulatorProcess | None = None
         players = _Players(job)
@@ -64,11 +68,26 @@ class _Worker:
         gc.freeze()
         # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
         gc.set_threshold(50_000, 20, 20)
+        self._pulse.beat()
         self._send(Ready())
+        watching = asyncio.create_task(self._watch())
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
         await self._stopped.wait()
+        watching.cancel()
         if self._simulator is not None:
             await self._simulator.stop()
+
+    async def _watch(self) -> None:
+        """Shows that this process is alive, and ends a simulator that has stopped answering."""
+        while True:
+            self._pulse.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+            simulator = self._simulator
+            if simulator is None or not self._referee.waits_for_simulator():
+                continue
+            if simulator.silence() > SILENT_SECONDS:
+                log.error("the simulator has not answered for %g s", SILENT_SECONDS)
+                simulator.kill()
 
     async def _start_simulator(self) -> None:
         self._simulator = SimulatorProcess(self._job.simulator, self._referee.receive, self._simulator_died)
@@ -77,9 +96,15 @@ class _Worker:
     def _simulator_died(self, reason: str) -> None:
         log.error("%s", reason)
         self._send(Notice(f"{reason}: its battles are void and are played again"))
-        self._restarting = asyncio.ensure_future(self._start_simulator())
+        self._restarting = asyncio.create_task(self._restart_simulator())
+
+    async def _restart_simulator(self) -> None:
+        try:
+            await self._start_simulator()
+        except OSError as error:
+            self._send(Failed(SimulatorError(f"the simulator could not be started again: {error}")))
         # Only when the next one is there: the games come back at once.
-        self._restarting.add_done_callback(lambda _: self._referee.void_all("crash"))
+        self._referee.void_all("crash")
 
     def _post(self, *message: Any) -> None:
         assert self._simulator is not None
@@ -94,7 +119,7 @@ class _Worker:
             asyncio.get_running_loop().remove_reader(self._connection.fileno())
             self._stopped.set()
 
-    def _send(self, message: Ready | Result | Notice) -> None:
+    def _send(self, message: Ready | Failed | Result | Notice) -> None:
         try:
             self._connection.send(message)
         except OSError:
@@ -118,7 +143,7 @@ def main() -> None:
     try:
         job: Job = cloudpickle.loads(connection.recv_bytes())
     except Exception as error:
-        connection.send(Failed(PokeladderError(f"an agent could not be sent to a worker process: {error}")))
+        connection.send(Failed(AgentError(f"an agent could not be sent to a worker process: {error}")))
         return
 
     async def play() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -48,6 +49,7 @@ class SimulatorProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._outbox: list[bytes] = []
+        self._last_message = time.monotonic()
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
@@ -70,18 +72,27 @@ class SimulatorProcess:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outbox.append(orjson.dumps(message))
 
+    def silence(self) -> float:
+        """Seconds since the last message either way."""
+        return time.monotonic() - self._last_message
+
+    def kill(self) -> None:
+        """Ends the process as if it had died."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     async def stop(self) -> None:
         """Ends the process and waits for it."""
         if self._process is None:
             return
         if self._reading is not None:
             self._reading.cancel()
-        if self._process.returncode is None:
-            self._process.kill()
+        self.kill()
         await self._process.wait()
 
     def _flush(self) -> None:
         messages, self._outbox = self._outbox, []
+        self._last_message = time.monotonic()
         stdin = self._process.stdin if self._process else None
         if stdin is not None and not stdin.is_closing():
             messages.append(b"")
@@ -92,6 +103,7 @@ class SimulatorProcess:
         assert self._process.stdout is not None
         pending = b""
         while chunk := await self._process.stdout.read(READ_BYTES):
+            self._last_message = time.monotonic()
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
                 self._on_message(orjson.loads(line))

@@ -3,12 +3,11 @@
  * Two shortcuts that make the simulator about twice as fast and change nothing that it does. `replay` plays without
  * them, so each replay of a battle checks them.
  *
- * The first is for looking up what does not exist. Before anything happens in a battle, Showdown asks every effect in play - statuses, volatiles, abilities, items,
- * species, side and slot conditions, weather, terrain, rules, the format - for handlers of that event, under five
- * names each. Most events have none. Here the names of each effect's handlers are collected once, and events that no
- * effect in play has a handler for are answered with the empty list that the search would have ended with.
- *
- * An event with any possible handler is searched for by Showdown itself.
+ * The first is for looking up what does not exist. Before anything happens in a battle, Showdown asks every effect in
+ * play - statuses, volatiles, abilities, items, species, side and slot conditions, weather, terrain, rules, the format -
+ * for handlers of that event, under five names each. Most events have none. Here the names of each effect's handlers are
+ * collected once, and events that no effect in play has a handler for are answered with the empty list that the search
+ * would have ended with. An event with any possible handler is searched for by Showdown itself.
  */
 const PREFIXES = ['', 'Ally', 'Any', 'Foe', 'Source'];
 const seen = new WeakMap();
