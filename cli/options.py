@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pokeladder.ladder import Ladder, open_ladder
+from pokeladder.ladder import Ladder, Slice, open_ladder
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -29,7 +29,7 @@ def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-def slice_of(battle_format: str | None, run: str | None, agents: tuple[str, ...], where: str | None) -> dict[str, Any]:
+def slice_of(battle_format: str | None, run: str | None, agents: tuple[str, ...], where: str | None) -> Slice:
     """The arguments of :class:`pokeladder.Ladder` methods that the options mean."""
     return {"battle_format": battle_format, "run": run, "agents": list(agents) or None, "where": where}
 

@@ -10,7 +10,7 @@ import click
 from pokeladder.cli.options import format_option, opened, slice_of, slice_options
 from pokeladder.cli.output import print_relation
 from pokeladder.cli.tables import MATCHUP_COLUMNS, STANDINGS_COLUMNS, STATISTICS_COLUMNS, print_table
-from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder
+from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Slice
 
 
 @click.command(
@@ -80,7 +80,7 @@ def stats(context: click.Context, /, output: str, **options: Any) -> None:
         print_relation(found, output)
 
 
-def _say_formats(ladder: Ladder, slice_: dict[str, Any]) -> None:
+def _say_formats(ladder: Ladder, slice_: Slice) -> None:
     formats = ladder.formats(**slice_)
     if not formats:
         click.echo("No rated battles here yet.", err=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import duckdb
 
@@ -21,7 +20,7 @@ from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import ensure_simulator
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
-from pokeladder.tournament import Earlier, Notify, Progress, Tournament, Watch
+from pokeladder.tournament import History, Notify, Progress, Tournament, Watch
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -42,6 +41,15 @@ def open_ladder(folder: str | os.PathLike[str] | None = None, *, create: bool = 
         StoreError: the folder cannot be used, or holds no store and ``create`` is False.
     """
     return Ladder(folder if folder is not None else default_folder(), create=create)
+
+
+class Slice(TypedDict, total=False):
+    """Which battles to look at: those that meet all that is given."""
+
+    where: str | None
+    battle_format: str | None
+    run: str | None
+    agents: Sequence[str] | None
 
 
 class Ladder:
@@ -69,12 +77,12 @@ class Ladder:
         """
         return views.run_sql(self._connection, query, parameters)
 
-    def battles(self, **slice_: Any) -> duckdb.DuckDBPyRelation:
+    def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row a battle."""
         return views.run_sql(self._connect(**slice_), "FROM battles ORDER BY finished_at, battle_id")
 
     def standings(
-        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Any
+        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: rank, Elo, games, wins, losses, ties, win rate with its 95% interval."""
         return self._rate(
@@ -82,28 +90,28 @@ class Ladder:
         )
 
     def elo(
-        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Any
+        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: format, agent, elo, rank, games; battles in order of finish."""
         return self._rate("FROM elo_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_)
 
     def elo_progression(
-        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Any
+        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
         """One row a rated battle, with both ratings before and after it."""
         return self._rate(
             "FROM elo_progression_with($k, $initial) ORDER BY format, seq", k_factor, initial_rating, slice_
         )
 
-    def matchups(self, **slice_: Any) -> duckdb.DuckDBPyRelation:
+    def matchups(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row an agent, opponent and format: games, wins, losses, ties, win rate with its 95% interval."""
         return views.run_sql(self._connect(**slice_), "FROM matchups ORDER BY format, agent, opponent")
 
-    def statistics(self, **slice_: Any) -> duckdb.DuckDBPyRelation:
+    def statistics(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
         return views.run_sql(self._connect(**slice_), "FROM statistics ORDER BY format, agent")
 
-    def formats(self, **slice_: Any) -> list[str]:
+    def formats(self, **slice_: Unpack[Slice]) -> list[str]:
         """The formats of the slice's rated battles."""
         found = views.run_sql(self._connect(**slice_), "SELECT DISTINCT format FROM rated_battles ORDER BY format")
         return [row[0] for row in found.fetchall()]
@@ -114,7 +122,7 @@ class Ladder:
         prefix: str = "elo_results",
         k_factor: float = K_FACTOR,
         initial_rating: float = INITIAL_RATING,
-        **slice_: Any,
+        **slice_: Unpack[Slice],
     ) -> list[Path]:
         """Writes the ratings, progression, matchup matrix and statistics as the old pipeline named them.
 
@@ -170,13 +178,13 @@ class Ladder:
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
         named = as_agents(agents)
-        find_earlier = self._latest_like if resume else lambda _: None
+        find_run = self._latest_like if resume else lambda _: None
         if resume and not named:
-            unfinished = self._runs("NOT finished")
-            if not unfinished:
+            unfinished = next((run for run, finished in self._runs() if not finished), None)
+            if unfinished is None:
                 raise UsageError(f"{self.store.folder} has no unfinished tournament: name agents to play one")
-            wanted = tournaments.tournament_of(unfinished[0])
-            find_earlier = self._unchanged
+            wanted = tournaments.tournament_of(unfinished)
+            find_run = self._unchanged
         else:
             wanted = Tournament(
                 agents=tuple(named),
@@ -189,7 +197,14 @@ class Ladder:
                 max_timeouts=max_timeouts,
             )
         return tournaments.play(
-            self.store, wanted, find_earlier, workers=workers, parallel=parallel, watch=watch, notify=notify
+            self.store,
+            wanted,
+            find_run,
+            self._history,
+            workers=workers,
+            parallel=parallel,
+            watch=watch,
+            notify=notify,
         )
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
@@ -207,11 +222,9 @@ class Ladder:
             StoreError: there is no such battle, or its input log was lost when its process died.
             SimulatorError: the simulator cannot play it.
         """
-        found = self.sql(
-            "SELECT battle_id, format, p1, p2, winner, turns, input_log FROM battles "
-            "LEFT JOIN input_logs USING (battle_id) WHERE battle_id = $battle_id",
-            {"battle_id": battle_id},
-        ).fetchall()
+        parameters = {"battle_id": battle_id}
+        with views.query_errors(views.statement("stored_battle")):
+            found = views.query(self._connection, "stored_battle", parameters).fetchall()
         if not found:
             raise StoreError(f"there is no battle {battle_id}: list them with `pokeladder sql 'FROM battles'`")
         (row,) = found
@@ -222,37 +235,33 @@ class Ladder:
         with Inquiry(ensure_simulator(notify)) as inquiry:
             return replay(inquiry, *row)
 
-    def _rate(
-        self, query: str, k_factor: float, initial_rating: float, slice_: dict[str, Any]
-    ) -> duckdb.DuckDBPyRelation:
+    def _rate(self, query: str, k_factor: float, initial_rating: float, slice_: Slice) -> duckdb.DuckDBPyRelation:
         parameters = {"k": k_factor, "initial": initial_rating}
         return views.run_sql(self._connect(**slice_), query, parameters)
 
-    def _connect(self, **slice_: Any) -> duckdb.DuckDBPyConnection:
+    def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         return views.connect(self.store.battle_files, self.store.run_files, **slice_)
 
-    def _runs(self, condition: str) -> list[Run]:
-        """Tournaments that meet an SQL condition over ``runs``, the latest first."""
-        columns = ", ".join(field.name for field in fields(Run))
-        found = self.sql(
-            f"SELECT {columns} FROM runs WHERE kind = 'tournament' AND {condition} ORDER BY started_at DESC"  # noqa: S608
-        )
-        return [Run(*row) for row in found.fetchall()]
+    def _runs(self) -> list[tuple[Run, bool]]:
+        """Tournaments, the latest first, and whether they are finished."""
+        found = views.query(self._connection, "tournament_runs").fetchall()
+        return [(Run(*columns), finished) for *columns, finished in found]
 
-    def _unchanged(self, settings: str) -> Earlier:
-        earlier = self._latest_like(settings)
-        if earlier is None:
+    def _latest_like(self, settings: str) -> Run | None:
+        return next((run for run, _ in self._runs() if run.settings == settings), None)
+
+    def _unchanged(self, settings: str) -> Run:
+        run = self._latest_like(settings)
+        if run is None:
             raise UsageError(
                 "the team set of the latest unfinished tournament is not what it was when that began: "
                 "restore its teams, or name the agents to begin anew"
             )
-        return earlier
+        return run
 
-    def _latest_like(self, settings: str) -> Earlier | None:
-        for run in self._runs("true"):
-            if run.settings == settings:
-                played = self.sql(
-                    "SELECT game FROM battles WHERE run_id = $run AND outcome <> 'void'", {"run": run.run_id}
-                )
-                return Earlier(run, frozenset(row[0] for row in played.fetchall()))
-        return None
+    def _history(self, run: Run) -> History:
+        found = views.query(self._connection, "games_so_far", {"run": run.run_id}).fetchall()
+        return History(
+            played=frozenset(game for game, played, _ in found if played),
+            voided={game: voided for game, _, voided in found},
+        )

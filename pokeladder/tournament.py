@@ -91,14 +91,6 @@ Watch = Callable[[Progress], None]
 Notify = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """A run of an earlier session, and the games of it that are in the store."""
-
-    run: Run
-    played: frozenset[int]
-
-
 def tournament_of(run: Run) -> Tournament:
     """The tournament that a stored run was.
 
@@ -115,7 +107,8 @@ def tournament_of(run: Run) -> Tournament:
 def play(
     store: Store,
     tournament: Tournament,
-    find_earlier: Callable[[str], Earlier | None],
+    find_run: Callable[[str], Run | None],
+    find_played: Callable[[Run], frozenset[int]],
     *,
     workers: int | None,
     parallel: int | None,
@@ -125,7 +118,8 @@ def play(
     """Plays a tournament, or what is missing of one.
 
     Args:
-        find_earlier: given the settings, the run to go on with; None for a new one.
+        find_run: given the settings, the run to go on with; None for a new one.
+        find_played: the games of a run that are in the store.
         workers: worker processes; None for one a core.
         parallel: battles at once, over all workers; None for eight a worker.
         watch: told the progress after each write, and about four times a second.
@@ -149,15 +143,8 @@ def play(
         [team.name for team in teams],
         tournament.seed,
     )
-    earlier = find_earlier(settings)
-    if earlier is None:
-        run = _new_run(battle_format["id"], settings, len(games), simulator)
-        played: frozenset[int] = frozenset()
-    else:
-        run, played = earlier.run, earlier.played
-        notify(f"Run {run.run_id} has {len(played)} of {len(games)} battles.")
-        if run.showdown_version != simulator.version:
-            notify(f"warning: this run began on Showdown {run.showdown_version} and goes on on {simulator.version}")
+    earlier = find_run(settings)
+    run = earlier or _new_run(battle_format["id"], settings, len(games), simulator)
     rules = Rules(
         format_id=battle_format["id"],
         gen=battle_format["gen"],
@@ -166,10 +153,16 @@ def play(
         max_invalid=tournament.max_invalid,
         max_timeouts=tournament.max_timeouts,
     )
-    missing = [game for game in games if game.index not in played]
     with store.lock_run(run.run_id):
+        # Only now: until here another process may have been playing this run.
+        played = find_played(run)
         if earlier is None:
             store.add_run(run)
+        else:
+            notify(f"Run {run.run_id} has {len(played)} of {len(games)} battles.")
+            if run.showdown_version != simulator.version:
+                notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
+        missing = [game for game in games if game.index not in played]
         recorder = Recorder(store, run, games)
         count = min(workers or default_workers(), parallel or len(games), max(1, len(missing)))
         slots = ceil((parallel or SLOTS_A_WORKER * count) / count)

@@ -165,6 +165,28 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path, command_line: list[str
     assert counts == [(180, 180, 180, 1, 179)], (before, said)
 
 
+@pytest.mark.slow
+def test_killed_again_and_again(tmp_path: Path, command_line: list[str]) -> None:
+    arguments = ["--battles-per-matchup", "300", "--resume"]
+    kills = 0
+    while True:
+        process = start_tournament(tmp_path, command_line, *arguments)
+        try:
+            process.communicate(timeout=random.uniform(0.1, 5))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    assert process.returncode == 0
+    assert kills > 3
+    counts = pokeladder.open(tmp_path / "ladder").sql(
+        "SELECT count(*), count(DISTINCT battle_id), count(DISTINCT (p1, p2, seed)), count(DISTINCT run_id)"
+        " FROM battles"
+    )
+    assert counts.fetchall() == [(900, 900, 900, 1)], f"after {kills} kills"
+
+
 def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, command_line: list[str]) -> None:
     process = start_tournament(tmp_path, command_line, "--seed", "3")
     wait_for_battles(tmp_path, process)
