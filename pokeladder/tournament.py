@@ -14,11 +14,11 @@ from math import ceil
 from typing import Any
 
 from pokeladder.agents import Agent
-from pokeladder.arena.messages import Job, Notice, Rules
+from pokeladder.arena.messages import Job, Notice, Play, Rules
 from pokeladder.arena.pool import Pool, default_workers
 from pokeladder.errors import AgentError, FormatError, InterruptedRunError, UsageError
 from pokeladder.recorder import Recorder
-from pokeladder.records import Game, Result, Run
+from pokeladder.records import Result, Run
 from pokeladder.schedule import round_robin
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
@@ -91,6 +91,14 @@ Watch = Callable[[Progress], None]
 Notify = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class History:
+    """What a run has in the store: the games that were played, and how many void attempts there were at each."""
+
+    played: frozenset[int]
+    voided: dict[int, int]
+
+
 def tournament_of(run: Run) -> Tournament:
     """The tournament that a stored run was.
 
@@ -108,7 +116,7 @@ def play(
     store: Store,
     tournament: Tournament,
     find_run: Callable[[str], Run | None],
-    find_played: Callable[[Run], frozenset[int]],
+    find_history: Callable[[Run], History],
     *,
     workers: int | None,
     parallel: int | None,
@@ -119,7 +127,7 @@ def play(
 
     Args:
         find_run: given the settings, the run to go on with; None for a new one.
-        find_played: the games of a run that are in the store.
+        find_history: what the store has of a run.
         workers: worker processes; None for one a core.
         parallel: battles at once, over all workers; None for eight a worker.
         watch: told the progress after each write, and about four times a second.
@@ -155,14 +163,15 @@ def play(
     )
     with store.lock_run(run.run_id):
         # Only now: until here another process may have been playing this run.
-        played = find_played(run)
+        history = find_history(run)
+        played = history.played
         if earlier is None:
             store.add_run(run)
         else:
             notify(f"Run {run.run_id} has {len(played)} of {len(games)} battles.")
             if run.showdown_version != simulator.version:
                 notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
-        missing = [game for game in games if game.index not in played]
+        missing = [Play(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
         recorder = Recorder(store, run, games)
         count = min(workers or default_workers(), parallel or len(games), max(1, len(missing)))
         slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
@@ -210,7 +219,7 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
     return battle_format
 
 
-def _record(pool: Pool, games: Sequence[Game], recorder: Recorder, watch: Callable[[], None], notify: Notify) -> None:
+def _record(pool: Pool, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify) -> None:
     told: set[str] = set()
     for event in pool.play(games):
         if isinstance(event, Result):

@@ -44,11 +44,11 @@ class Play:
 
     Attributes:
         attempt: how often it was begun before.
-        blame: how many of those attempts no other game's agent can be blamed for.
+        blame: how many of this session's attempts no other game's agent can be blamed for.
     """
 
     game: Game
-    attempt: int = 0
+    attempt: int
     blame: int = 0
 
 

@@ -22,7 +22,7 @@ import cloudpickle
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.pulse import Pulse
 from pokeladder.errors import AgentError, SimulatorError
-from pokeladder.records import Game, Result, Side, other
+from pokeladder.records import Result, Side, other
 
 ATTEMPTS = 5
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
@@ -97,7 +97,7 @@ class Pool:
             worker.end()
         self._workers = []
 
-    def play(self, games: Iterable[Game]) -> Iterator[Result | Notice | None]:
+    def play(self, games: Iterable[Play]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
 
         A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all, those that were
@@ -107,7 +107,7 @@ class Pool:
             AgentError: an agent cannot be built, or takes too long for it.
             SimulatorError: the processes keep dying.
         """
-        self._waiting.extend(Play(game) for game in games)
+        self._waiting.extend(games)
         next_tick = time.monotonic() + TICK_SECONDS
         while self._waiting or any(worker.playing for worker in self._workers):
             for worker in self._workers:
