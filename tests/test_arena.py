@@ -220,7 +220,7 @@ def test_processes_that_die_cost_nothing_but_time(ladder: pokeladder.Ladder, kin
 
     def watch(progress: Progress) -> None:
         nonlocal last
-        if kills[kind] < 3 and time.monotonic() - last > 1.5:
+        if kills[kind] < 3 and time.monotonic() - last > 0.8:
             kills[kind] += kill_one(kind)
             last = time.monotonic()
 
@@ -232,6 +232,29 @@ def test_processes_that_die_cost_nothing_but_time(ladder: pokeladder.Ladder, kin
     assert rows(ladder, "count(*)", "outcome = 'void'")[0][0] == reached.void > 0
     games = ladder.sql("SELECT sum(games) FROM statistics").fetchall()
     assert games == [(600,)], "void battles do not count"
+
+
+def test_battles_that_stayed_void_are_tried_again_on_resume(
+    ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "ATTEMPTS", 1)
+    agents, settings = ("random", "heuristics"), {"battles_per_matchup": 60, "parallel": 16, "workers": 1}
+    kills = 0
+
+    def watch(progress: Progress) -> None:
+        nonlocal kills
+        if not kills and progress.stored:
+            kills += kill_one("driver.js")
+
+    first = play(ladder, *agents, watch=watch, **settings)
+    assert 0 < first.stored < first.scheduled == first.stored + first.void
+    kills = 0
+    second = play(ladder, *agents, watch=watch, resume=True, **settings)
+    assert second.run_id == first.run_id
+    third = play(ladder, *agents, resume=True, **settings)
+    assert third.stored == 60
+    assert rows(ladder, "count(*) = count(DISTINCT battle_id)") == [(True,)]
+    assert rows(ladder, "count(*), count(DISTINCT game)", "outcome <> 'void'") == [(60, 60)]
 
 
 def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch) -> None:
