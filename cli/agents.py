@@ -18,4 +18,4 @@ def agents() -> None:
     my_bots:Search,depth=3,name=deep; those but name are passed to the class.
     """
     rows = [astuple(listing) for listing in list_agents()]
-    console().print(table([field.name for field in fields(Listing)], rows, {}))
+    console().print(table([field.name for field in fields(Listing)], rows))

@@ -70,7 +70,7 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except PokeladderError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{error.heading}: {error}", err=True)
         return error.exit_status
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

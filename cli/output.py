@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from pokeladder.views import query_errors
 
 WIDTH = 100
 ROWS_SHOWN = 50
-Cell = Callable[[Any], str]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,21 +28,23 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH)
 
 
-def print_relation(relation: duckdb.DuckDBPyRelation, output: str, cells: Mapping[str, Cell] | None = None) -> None:
+def print_relation(relation: duckdb.DuckDBPyRelation, output: str) -> None:
     """Prints all rows, in a table those that a person would read.
 
     Args:
         output: table, csv, json or parquet.
-        cells: how to write columns in a table, by their names; columns that are None in all rows are left out.
+
+    Raises:
+        QueryError: the query failed while it ran.
     """
     with query_errors(relation.sql_query()):
-        _print(relation, output, cells or {})
+        _print(relation, output)
 
 
-def _print(relation: duckdb.DuckDBPyRelation, output: str, cells: Mapping[str, Cell]) -> None:
+def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
     if output == "table":
         rows = relation.limit(ROWS_SHOWN + 1).fetchall()
-        console().print(table(relation.columns, rows[:ROWS_SHOWN], cells))
+        console().print(table(relation.columns, rows[:ROWS_SHOWN]))
         if len(rows) > ROWS_SHOWN:
             click.echo(f"The first {ROWS_SHOWN} rows; --format csv gives all.", err=True)
         return
@@ -72,19 +73,19 @@ def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
     out.write(b"[]\n" if before == b"[\n" else b"\n]\n")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], cells: Mapping[str, Cell]) -> Table:
-    """A plain table: numbers to the right, no lines but one under the head."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A plain table without lines: numbers to the right, the rest to the left."""
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         values = [row[number] for row in rows]
         numeric = all(isinstance(value, int | float) for value in values) and values
         drawn.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cells.get(name, plain)(value)) for name, value in zip(columns, row, strict=True)))
+        drawn.add_row(*(Text(_plain(value)) for value in row))
     return drawn
 
 
-def plain(value: Any) -> str:
+def _plain(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):

@@ -23,7 +23,7 @@ def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns) -> Table:
     found = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
     if len({row["format"] for row in found}) > 1:
         columns = {"format": lambda row: row["format"], **columns}
-    return table(list(columns), [[cell(row) for cell in columns.values()] for row in found], {})
+    return table(list(columns), [[cell(row) for cell in columns.values()] for row in found])
 
 
 def _percent(share: float | None) -> str:

@@ -11,6 +11,7 @@ class PokeladderError(Exception):
     """Base of all errors below; exit status 1."""
 
     exit_status = 1
+    heading = "Error"
 
 
 class UsageError(PokeladderError):
@@ -55,3 +56,4 @@ class InterruptedRunError(PokeladderError):
     """The user stopped a run; what had finished is kept. Exit status 130."""
 
     exit_status = 130
+    heading = "Interrupted"

@@ -120,7 +120,9 @@ class Store:
         try:
             _write(table, path)
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {error}; nothing stored before is lost") from error
+            raise StoreError(
+                f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and --resume"
+            ) from error
 
 
 class Writer:

@@ -196,7 +196,7 @@ def play(
             recorder.flush()
             reached = progress()
             raise InterruptedRunError(
-                f"stopped with {reached.stored} of {reached.scheduled} battles stored in run {run.run_id}: "
+                f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
                 "play the rest with `pokeladder tournament --resume`"
             ) from None
         finally:

@@ -157,6 +157,14 @@ class Unbuildable(Player):
         raise AssertionError
 
 
+class Ponders(RandomPlayer):
+    """Blocks the event loop, but not for long, and gives up soon."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        time.sleep(0.1)
+        return ForfeitBattleOrder() if battle.turn >= 4 else self.choose_random_move(battle)
+
+
 class NeverBuilt(RandomPlayer):
     def __init__(self, **kwargs: Any) -> None:
         sys.stderr.write("loading for ever\n")

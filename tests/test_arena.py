@@ -153,6 +153,14 @@ def test_agents_that_hang_lose_and_hurt_nobody(ladder: pokeladder.Ladder, agent:
     assert any("ran out of time: a decision took longer than 0.3 s" in line for line in said)
 
 
+def test_an_agent_is_not_timed_while_others_keep_it_waiting(ladder: pokeladder.Ladder) -> None:
+    reached = play(
+        ladder, bots.Ponders, bots.AsyncRandom, battles_per_matchup=8, workers=1, turn_timeout=0.3, max_timeouts=1
+    )
+    assert reached.stored == 8
+    assert rows(ladder, "sum(p1_invalid + p2_invalid)") == [(0,)]
+
+
 @pytest.mark.parametrize(("agent", "reason"), [(bots.Crashes, "agent_crash"), (bots.Deaf, "timeout")])
 def test_agents_that_take_their_process_down(
     ladder: pokeladder.Ladder, agent: type, reason: str, monkeypatch: pytest.MonkeyPatch

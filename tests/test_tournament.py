@@ -207,12 +207,11 @@ def test_stopped_by_a_signal(tmp_path: Path, command_line: list[str], how: signa
     process.send_signal(how)
     out, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "battles stored in run" in said
     assert "play the rest with `pokeladder tournament --resume`" in said
     assert "Traceback" not in said
     assert out == ""
     stored = battles_stored(tmp_path / "ladder")
-    assert f"stopped with {stored} of 180 battles" in said
+    assert f"Interrupted: {stored} of 180 battles are stored in run " in said
     resumed = subprocess.run(
         [*command_line, "tournament", "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=200
     )

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import inspect
 import logging
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ class Referee:
         self._tables: dict[int, _Table] = {}
         self._started = 0
         self._noticed: set[tuple[str, str]] = set()
+        # Seconds that agents have kept the event loop from everything else.
+        self._busy = 0.0
         self._parsed_teams: dict[str, list[TeambuilderPokemon]] = {}
 
     def start(self, game: Game, attempt: int) -> None:
@@ -176,21 +179,26 @@ class Referee:
 
     def _timed(self, table: _Table, seat: Seat, function: Callable[..., Any], *arguments: Any) -> Any:
         self._pulse.begin(table.game.index, seat.side, self._rules.turn_timeout)
+        started = time.monotonic()
         try:
             return self._clock.call(function, *arguments)
         finally:
+            self._busy += time.monotonic() - started
             self._pulse.end()
 
     def _wait_for(self, number: int, table: _Table, seat: Seat, answer: Any) -> None:
         loop = asyncio.get_running_loop()
         state = luck.save()
+        began, busy_before, busy_itself = time.monotonic(), self._busy, 0.0
 
         def step(function: Callable[..., Any], argument: object) -> Any:
-            nonlocal state
+            nonlocal state, busy_itself
             luck.restore(state)
+            before = self._busy
             try:
                 return self._timed(table, seat, function, argument)
             finally:
+                busy_itself += self._busy - before
                 state = luck.save()
 
         async def decide() -> object:
@@ -213,6 +221,12 @@ class Referee:
                 self._play(number, table, seat, finished.result())
 
         def late() -> None:
+            nonlocal alarm
+            kept_waiting = self._busy - busy_before - busy_itself
+            left = began + self._rules.turn_timeout + kept_waiting - time.monotonic()
+            if left > 0:
+                alarm = loop.call_later(left, late)
+                return
             seat.task = None
             task.cancel()
             self._timed_out(number, table, seat)
