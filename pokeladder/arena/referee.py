@@ -206,6 +206,7 @@ class Referee:
 
         task = loop.create_task(decide())
         seat.task = task
+        alarm = loop.call_later(self._rules.turn_timeout, lambda: late())
 
         def decided(finished: asyncio.Task[object]) -> None:
             alarm.cancel()
@@ -231,7 +232,6 @@ class Referee:
             task.cancel()
             self._timed_out(number, table, seat)
 
-        alarm = loop.call_later(self._rules.turn_timeout, late)
         task.add_done_callback(decided)
 
     def _play(self, number: int, table: _Table, seat: Seat, answer: object) -> None:
