@@ -68,6 +68,12 @@ class Exits(Player):
         raise SystemExit(3)
 
 
+class ExitsLater(Player):
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        await asyncio.sleep(0)
+        raise SystemExit(4)
+
+
 class Nonsense(Player):
     def choose_move(self, battle: Any) -> BattleOrder:
         return 42  # type: ignore[return-value]

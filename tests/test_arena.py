@@ -102,6 +102,7 @@ def test_the_end_of_battle_callback_sees_the_battle(ladder: pokeladder.Ladder) -
         (bots.Raises, r"agent Raises raised: ValueError: no idea \(.*bots.py:\d+\)"),
         (bots.RaisesLater, "agent RaisesLater raised: ValueError: no idea either"),
         (bots.Exits, "agent Exits raised: SystemExit: 3"),
+        (bots.ExitsLater, "agent ExitsLater raised: RuntimeError: SystemExit: 4"),
         (bots.Nonsense, "agent Nonsense answered something that is no choice: 42"),
         (bots.Illegal, "agent Illegal made an illegal choice: .*missingno"),
     ],

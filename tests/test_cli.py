@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import pty
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -292,10 +293,9 @@ def test_a_store_that_cannot_be_written_can_be_read(played: Path, cli: Cli) -> N
 def test_colours_on_a_terminal_only(played: Path) -> None:
     plain = subprocess.run([command(), "--store", str(played), "elo"], capture_output=True, text=True)
     assert "\x1b" not in plain.stdout + plain.stderr
-    seen = subprocess.run(
-        ["script", "-qec", f"{command()} --store '{played}' elo", "/dev/null"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TERM": "xterm-256color"},
-    )
-    assert "\x1b[1m" in seen.stdout
+    ours, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    subprocess.run([command(), "--store", str(played), "elo"], stdout=terminal, stderr=terminal, env=environment)
+    os.close(terminal)
+    assert b"\x1b[1m" in os.read(ours, 100_000)
+    os.close(ours)

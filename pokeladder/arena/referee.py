@@ -202,7 +202,11 @@ class Referee:
                 state = luck.save()
 
         async def decide() -> object:
-            return await drive(answer, step)
+            try:
+                return await drive(answer, step)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # Tasks let these two through, and they would end the event loop.
+                raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
         task = loop.create_task(decide())
         seat.task = task
