@@ -75,8 +75,10 @@ class Table {
 		} else if (type === 'sideupdate') {
 			const cut = data.indexOf('\n');
 			const side = data.slice(0, cut);
-			if (side === this.muted) return;
-			if (data.startsWith(REQUEST, cut + 1)) this.requests[side] = data.slice(cut + 1 + REQUEST.length);
+			const isRequest = data.startsWith(REQUEST, cut + 1);
+			// A long turn is sent in parts, so what comes while a side is muted may be its next request.
+			if (side === this.muted && (!isRequest || data.includes('"update":true'))) return;
+			if (isRequest) this.requests[side] = data.slice(cut + 1 + REQUEST.length);
 			else this.lines[side].push(data.slice(cut + 1));
 		}
 	}
