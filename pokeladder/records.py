@@ -47,7 +47,7 @@ class Result:
         winner: the side that won; None for ties and void battles.
         end_reason: normal, turn_limit, endless_clause, forfeit (the agent gave up), invalid (forfeit after too many
             invalid choices), timeout (forfeit after too many time-outs), agent_crash (forfeit of the agent that took
-            its process down), crash or aborted (void).
+            its process down), crash (void).
         steps, invalid: decisions of each side, and how many of them were invalid choices.
         left: Pokémon that each side had left; None when unknown.
         teams: both teams in Showdown's packed form; None when unknown.
