@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
@@ -32,7 +32,6 @@ class SimulatorProcess:
         simulator: where Node and Showdown are.
         on_message: called with every message about a battle, in order (see ``driver.js``).
         on_death: called once, with a reason, if the process ends before :meth:`stop`.
-        stderr: where the process writes what it has to say beside battles.
     """
 
     def __init__(
@@ -40,12 +39,10 @@ class SimulatorProcess:
         simulator: Simulator,
         on_message: Callable[[list[Any]], None],
         on_death: Callable[[str], None],
-        stderr: IO[str] | int | None = None,
     ) -> None:
         self._simulator = simulator
         self._on_message = on_message
         self._on_death = on_death
-        self._stderr = stderr
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._outbox: list[bytes] = []
@@ -56,15 +53,10 @@ class SimulatorProcess:
             *_command(self._simulator, "shortcut"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=self._stderr,
             # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing its stdin.
             start_new_session=True,
         )
         self._reading = asyncio.create_task(self._read())
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     def post(self, *message: Any) -> None:
         """Sends one message; those posted in one turn of the event loop travel together."""
