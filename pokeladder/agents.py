@@ -55,10 +55,11 @@ class Agent:
             raise AgentError(f"agent {self.name}: {self.target} does not define choose_move")
         return found
 
-    def identity(self) -> dict[str, str]:
+    def identity(self) -> dict[str, Any]:
         """What tells this agent from another, as text: for the settings of a run."""
         target = self.target if isinstance(self.target, str) else f"{self.target.__module__}:{self.target.__qualname__}"
-        return {"name": self.name, "target": target, **{k: repr(v) for k, v in sorted(self.parameters.items())}}
+        parameters = {key: repr(value) for key, value in sorted(self.parameters.items())}
+        return {"name": self.name, "target": target, "parameters": parameters}
 
 
 @dataclass(frozen=True)

@@ -249,13 +249,12 @@ def _new_run(format_id: str, settings: str, scheduled: int, simulator: Simulator
     )
 
 
-def _agent(identity: dict[str, str]) -> Agent:
-    parameters = {key: value for key, value in identity.items() if key not in ("name", "target")}
+def _agent(identity: dict[str, Any]) -> Agent:
     try:
         return Agent(
             identity["name"],
             identity["target"],
-            {key: ast.literal_eval(value) for key, value in parameters.items()},
+            {key: ast.literal_eval(value) for key, value in identity["parameters"].items()},
         )
     except (ValueError, SyntaxError) as error:
         raise AgentError(

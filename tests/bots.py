@@ -47,9 +47,10 @@ class AsyncRandom(RandomPlayer):
 class Stubborn(RandomPlayer):
     """Takes no arguments but its own, and passes none on."""
 
-    def __init__(self, strength: int = 1) -> None:
+    def __init__(self, strength: int = 1, target: str = "") -> None:
         super().__init__()
         self.strength = strength
+        self.target = target
 
 
 class Raises(Player):

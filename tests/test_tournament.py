@@ -248,6 +248,17 @@ def test_resuming(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     assert ladder.sql("SELECT count(*), count_if(finished) FROM runs").fetchall() == [(3, 3)]
 
 
+def test_resuming_agents_with_parameters_of_any_name(ladder: pokeladder.Ladder) -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError):
+        ladder.tournament(["random", "bots:Stubborn,target=foe,strength=2"], battles_per_matchup=40, watch=interrupt)
+    assert ladder.tournament(resume=True).stored == 40
+    agents = {name for row in ladder.sql("SELECT DISTINCT p1, p2 FROM battles").fetchall() for name in row}
+    assert agents == {"random", "Stubborn(target=foe,strength=2)"}
+
+
 def test_a_run_is_played_by_one_process_at_a_time(ladder: pokeladder.Ladder) -> None:
     reached = ladder.tournament(["random", "max-power"], battles_per_matchup=2)
     with (

@@ -138,7 +138,6 @@ class Pool:
             return
         if isinstance(message, Ready):
             worker.ready = True
-            worker.pulse.beat()
         elif isinstance(message, Failed):
             raise message.error
         elif isinstance(message, Notice):

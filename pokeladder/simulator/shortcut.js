@@ -85,8 +85,9 @@ function mayBeHandled(battle, target, event, source) {
 }
 
 /*
- * The second: every move that is made is made on a deep copy of its entry in the dex. Copying key by key into an object without a
- * shape takes V8 long; a constructor with the keys written out does the same at once. Moves with the same keys share it.
+ * The second: every move that is made is made on a deep copy of its entry in the dex. Copying key by key into an object
+ * without a shape takes V8 long; a constructor with the keys written out does the same at once. Moves with the same keys
+ * share it.
  */
 const makers = new Map();
 
