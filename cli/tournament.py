@@ -52,6 +52,12 @@ from pokeladder.teams import DEFAULT_TEAM_SET
     show_default=True,
     help="Time-outs in a battle after which an agent forfeits it.",
 )
+@click.option(
+    "--trajectories/--no-trajectories",
+    default=True,
+    show_default=True,
+    help="Keep what each side knew and did at each decision, for training.",
+)
 @click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run.")
 @click.option(
     "--output-dir",

@@ -18,6 +18,7 @@ from pokeladder.records import Run
 from pokeladder.replays import Replay, replay
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
 from pokeladder.tournament import History, Notify, Progress, Tournament, Watch
@@ -62,11 +63,10 @@ class Ladder:
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.store = Store(folder, create=create)
-        files = (self.store.battle_files, self.store.run_files)
-        if not views.database_is_current(self.store.database, *files):
+        if not views.database_is_current(self.store.database, self.store.files):
             # That file is for other DuckDB clients: a store that cannot be written is still good to read.
             with suppress(StoreError):
-                views.write_database(self.store.database, *files)
+                views.write_database(self.store.database, self.store.files)
         self._connection = self._connect()
 
     def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
@@ -152,6 +152,7 @@ class Ladder:
         turn_timeout: float = 60.0,
         max_invalid: int = 100,
         max_timeouts: int = 3,
+        trajectories: bool = True,
         resume: bool = False,
         watch: Watch = lambda _: None,
         notify: Notify = lambda _: None,
@@ -168,6 +169,7 @@ class Ladder:
             workers: processes that play them.
             turn_timeout: seconds for one decision.
             max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
+            trajectories: also keep what each side knew and did at each decision, for training.
             resume: play what is missing of the latest run with these settings, all of it if there is none; without
                 agents, of the latest unfinished run whatever its settings.
             watch: told the :class:`~pokeladder.Progress` while battles are played.
@@ -203,6 +205,7 @@ class Ladder:
             self._history,
             workers=workers,
             parallel=parallel,
+            trajectories=trajectories,
             watch=watch,
             notify=notify,
         )
@@ -223,7 +226,7 @@ class Ladder:
             SimulatorError: the simulator cannot play it.
         """
         parameters = {"battle_id": battle_id}
-        with views.query_errors(views.statement("stored_battle")):
+        with views.query_errors(statement("stored_battle")):
             found = views.query(self._connection, "stored_battle", parameters).fetchall()
         if not found:
             raise StoreError(f"there is no battle {battle_id}: list them with `pokeladder sql 'FROM battles'`")
@@ -240,7 +243,7 @@ class Ladder:
         return views.run_sql(self._connect(**slice_), query, parameters)
 
     def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
-        return views.connect(self.store.battle_files, self.store.run_files, **slice_)
+        return views.connect(self.store.files, **slice_)
 
     def _runs(self) -> list[tuple[Run, bool]]:
         """Tournaments, the latest first, and whether they are finished."""

@@ -38,6 +38,23 @@ class Game:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """One side's trajectory of one battle as the arena hands it on.
+
+    Attributes:
+        frame: the JSON document, as an lz4 frame.
+        size: bytes of the document.
+        outline: the document without what summaries need not know, as another frame.
+        invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first.
+    """
+
+    frame: bytes
+    size: int
+    outline: bytes
+    invalid_steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How one attempt at a game went.
 
@@ -52,6 +69,7 @@ class Result:
         left: Pokémon that each side had left; None when unknown.
         teams: both teams in Showdown's packed form; None when unknown.
         input_log: the simulator's input log, which replays the battle; None when it was lost.
+        trajectories: both sides' trajectories; None where it was not recorded, or lost.
     """
 
     index: int
@@ -67,11 +85,16 @@ class Result:
     input_log: str | None
     started_at: datetime
     finished_at: datetime
+    trajectories: tuple[Recorded | None, Recorded | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Battle:
-    """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows."""
+    """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows.
+
+    Of imported battles only some is known. ``p1_record`` and ``p2_record`` are metamon's ids of what it wrote of the
+    battle from either side. ``batch`` names the file that the row is in; trajectories of the battle name it too.
+    """
 
     battle_id: str
     run_id: str
@@ -87,21 +110,81 @@ class Battle:
     winner: Side | None
     outcome: Outcome
     end_reason: str
-    turns: int
-    p1_steps: int
-    p2_steps: int
-    p1_invalid: int
-    p2_invalid: int
+    turns: int | None
+    p1_steps: int | None
+    p2_steps: int | None
+    p1_invalid: int | None
+    p2_invalid: int | None
     p1_left: int | None
     p2_left: int | None
-    started_at: datetime
-    finished_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
     showdown_version: str | None
-    game: int
-    attempt: int
+    game: int | None
+    attempt: int | None
     p1_packed: str | None
     p2_packed: str | None
     input_log: str | None
+    p1_record: str | None
+    p2_record: str | None
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One row of the trajectory files, which ``trajectories`` shows with what follows from it.
+
+    Attributes:
+        batch: the battle's; a trajectory whose battle was never stored is not shown.
+        document_file: name of the file of documents that holds this one.
+        rating: the agent's on Showdown's ladder when it played; None if unrated.
+        invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
+        source: ``recorded``, or the file that it came from.
+        name: what its file was called, without the suffix; None if recorded.
+        digest: SHA-256 of the document.
+
+    The others are described in ``sql/queries/trajectory_summaries.sql``.
+    """
+
+    trajectory_id: str
+    battle_id: str
+    batch: str
+    document_file: str
+    run_id: str
+    format: str
+    side: Side
+    agent: str
+    opponent: str
+    result: str
+    rating: int | None
+    steps: int
+    missing_actions: int
+    invalid_steps: list[int] | None
+    unlisted_actions: int
+    used_struggle: bool
+    team: list[str]
+    lead: str
+    opponent_team: list[str]
+    opponent_lead: str
+    final_hp: float
+    opponent_final_hp: float
+    pokemon_left: int
+    opponent_pokemon_left: int
+    played_at: datetime | None
+    source: str
+    name: str | None
+    digest: str
+    own_signature: str
+    other_signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One row of the document files: a trajectory's JSON document as metamon reads it."""
+
+    trajectory_id: str
+    document_file: str
+    document: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +207,7 @@ class Run:
     showdown_version: str | None
 
 
-def battle_of(run: Run, game: Game, result: Result) -> Battle:
+def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
     """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own."""
     suffix = f".void{result.attempt + 1}" if result.outcome == "void" else ""
     left = result.left or (None, None)
@@ -159,4 +242,7 @@ def battle_of(run: Run, game: Game, result: Result) -> Battle:
         p1_packed=packed[0],
         p2_packed=packed[1],
         input_log=result.input_log,
+        p1_record=None,
+        p2_record=None,
+        batch=batch,
     )

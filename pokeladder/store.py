@@ -2,12 +2,15 @@
 
 Layout::
 
-    battles/<run>/<writer>-<number>.parquet   whole battles, never changed once written
-    runs/<run>.parquet                        one row: what the run was asked to do
-    logs/<run>/                               what worker processes had to say
-    pokeladder.duckdb                         views over the files above, rebuilt when missing or outdated
+    battles/<run>/<writer>-<number>.parquet        whole battles, never changed once written
+    trajectories/<run>/<writer>-<number>.parquet   what is kept of their trajectories besides the documents
+    documents/<run>/<writer>-<number>.parquet      the documents, which only single steps and exports need
+    runs/<run>.parquet                             one row: what the run was asked to do
+    logs/<run>/                                    what worker processes had to say
+    pokeladder.duckdb                              views over the files above, rebuilt when missing or outdated
 
-Files are written under another name, synced, and renamed, so a glob for ``*.parquet`` finds whole files only.
+Files are written under another name, synced, and renamed, so a glob for ``*.parquet`` finds whole files only. Of the
+files of one batch that of the battles is the last, and a trajectory is shown only beside its battle.
 """
 
 from __future__ import annotations
@@ -15,22 +18,26 @@ from __future__ import annotations
 import glob
 import os
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, Run
+from pokeladder.records import Battle, Document, Run, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
-_ARROW |= {"Kind": pa.string(), "Outcome": pa.string()}
+_ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary()}
+_ARROW |= {"list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
+# Level 9 leaves half of what level 3 does, and takes three times as long.
+FAST_LEVEL, SMALL_LEVEL = 3, 9
 
 
 def _schema(record: type) -> pa.Schema:
@@ -44,6 +51,10 @@ def _schema(record: type) -> pa.Schema:
 
 BATTLE_SCHEMA = _schema(Battle)
 RUN_SCHEMA = _schema(Run)
+TRAJECTORY_SCHEMA = _schema(Trajectory)
+DOCUMENT_SCHEMA = _schema(Document)
+# Those of which a store has a folder for each run.
+FOLDERS = {"battles": BATTLE_SCHEMA, "trajectories": TRAJECTORY_SCHEMA, "documents": DOCUMENT_SCHEMA}
 
 
 class Store:
@@ -64,13 +75,11 @@ class Store:
                 "or name another with --store"
             )
         try:
-            for name in ("battles", "runs", "logs"):
+            for name in (*FOLDERS, "runs", "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             # A glob must match something, and an empty store must know its columns.
-            for schema, path in (
-                (BATTLE_SCHEMA, self.folder / "battles" / "none" / "none.parquet"),
-                (RUN_SCHEMA, self.folder / "runs" / "none.parquet"),
-            ):
+            empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
+            for path, schema in {**empty, self.folder / "runs" / "none.parquet": RUN_SCHEMA}.items():
                 if not path.exists():
                     path.parent.mkdir(exist_ok=True)
                     _write(schema.empty_table(), path)
@@ -78,14 +87,15 @@ class Store:
             raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
 
     @property
-    def battle_files(self) -> str:
-        """Glob of the files behind ``battles``."""
-        return f"{glob.escape(str(self.folder))}/battles/*/*.parquet"
-
-    @property
-    def run_files(self) -> str:
-        """Glob of the files behind ``runs``."""
-        return f"{glob.escape(str(self.folder))}/runs/*.parquet"
+    def files(self) -> dict[str, str]:
+        """Globs of the files behind the views that all others are made of, by the names of these views."""
+        folder = glob.escape(str(self.folder))
+        return {
+            "battle_files": f"{folder}/battles/*/*.parquet",
+            "trajectory_files": f"{folder}/trajectories/*/*.parquet",
+            "document_files": f"{folder}/documents/*/*.parquet",
+            "run_files": f"{folder}/runs/*.parquet",
+        }
 
     @property
     def database(self) -> Path:
@@ -116,36 +126,150 @@ class Store:
     def writer(self, run_id: str) -> Writer:
         return Writer(self, run_id)
 
+    def path(self, kind: str, run_id: str, batch: str) -> Path:
+        """Where a batch of a run has its file of ``battles``, ``trajectories`` or ``documents``; makes the folder."""
+        folder = self.folder / kind / run_id
+        folder.mkdir(exist_ok=True)
+        return folder / f"{batch}.parquet"
+
+    def write_table(self, table: pa.Table, kind: str, run_id: str, batch: str) -> None:
+        """Writes a batch's file of one kind.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self._write(table, self.path(kind, run_id, batch))
+
+    def clear_unfinished(self, run_id: str) -> None:
+        """Removes files that a process which died was writing; for the one that holds the run's lock."""
+        for name in FOLDERS:
+            for path in (self.folder / name / run_id).glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
+    def cannot_write(self, path: Path, error: OSError) -> StoreError:
+        return StoreError(f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and go on")
+
     def _write(self, table: pa.Table, path: Path) -> None:
         try:
             _write(table, path)
         except OSError as error:
-            raise StoreError(
-                f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and --resume"
-            ) from error
+            raise self.cannot_write(path, error) from error
 
 
 class Writer:
-    """Adds battles of one run, each call as one file that is whole or not there."""
+    """Adds battles of one run with their trajectories, in batches that are whole or not there.
+
+    Attributes:
+        batch: name of the batch that is being made: that of its files.
+    """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
-        self._folder = store.folder / "battles" / run_id
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._run_id = run_id
         self._name = secrets.token_hex(4)
         self._written = 0
+        self._documents: DocumentFile | None = None
 
-    def write(self, battles: Sequence[Battle]) -> None:
-        """On return the battles are on disk (synced) and visible to readers.
+    @property
+    def batch(self) -> str:
+        return f"{self._name}-{self._written:06d}"
+
+    def add_documents(self, trajectory_ids: Sequence[str], documents: Sequence[bytes | str]) -> None:
+        """Puts documents of the batch aside on disk; they count once :meth:`write` has returned.
 
         Raises:
-            StoreError: the file could not be written; the battles are not in the store.
+            StoreError: they could not be written.
+        """
+        if self._documents is None:
+            self._documents = DocumentFile(self._store, self._run_id, self.batch, FAST_LEVEL)
+        self._documents.append(trajectory_ids, documents)
+
+    def write(self, battles: Sequence[Battle], trajectories: pa.Table | None = None) -> None:
+        """On return the batch is on disk (synced) and visible to readers.
+
+        Raises:
+            StoreError: a file could not be written; the batch is not in the store.
         """
         if not battles:
             return
-        path = self._folder / f"{self._name}-{self._written:06d}.parquet"
-        self._store._write(_table(battles, BATTLE_SCHEMA), path)
+        if self._documents is not None:
+            self._documents.publish()
+            self._documents = None
+        if trajectories is not None:
+            self._store.write_table(trajectories.cast(TRAJECTORY_SCHEMA), "trajectories", self._run_id, self.batch)
+        self._store.write_table(_table(battles, BATTLE_SCHEMA), "battles", self._run_id, self.batch)
         self._written += 1
+
+    def close(self) -> None:
+        """Drops what was put aside and not written."""
+        if self._documents is not None:
+            self._documents.discard()
+            self._documents = None
+
+
+class DocumentFile:
+    """Documents on their way to the store: readers see the file once it is published.
+
+    Args:
+        level: how hard to compress, 1 to 22.
+    """
+
+    def __init__(self, store: Store, run_id: str, name: str, level: int) -> None:
+        self._store = store
+        self._name = name
+        self._path = store.path("documents", run_id, name)
+        self._staged = _staged(self._path)
+        try:
+            self._file = self._staged.open("wb")
+        except OSError as error:
+            raise store.cannot_write(self._path, error) from error
+        self._parquet = pq.ParquetWriter(
+            self._file,
+            DOCUMENT_SCHEMA,
+            compression="zstd",
+            compression_level=level,
+            use_dictionary=False,
+            write_statistics=["trajectory_id"],
+        )
+
+    def append(self, trajectory_ids: Sequence[str], documents: Sequence[bytes | str]) -> None:
+        """Writes a row group.
+
+        Raises:
+            StoreError: the disk is full, say.
+        """
+        names = [self._name] * len(documents)
+        columns = [
+            pa.array(trajectory_ids, pa.string()),
+            pa.array(names, pa.string()),
+            pa.array(documents, pa.binary()),
+        ]
+        try:
+            self._parquet.write_table(pa.table(columns, schema=DOCUMENT_SCHEMA))
+        except OSError as error:
+            self.discard()
+            raise self._store.cannot_write(self._path, error) from error
+
+    def publish(self) -> None:
+        """On return the file is on disk (synced) under its name.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        try:
+            self._parquet.close()
+            _rename(self._file, self._staged, self._path)
+        except OSError as error:
+            self.discard()
+            raise self._store.cannot_write(self._path, error) from error
+
+    def discard(self) -> None:
+        """Removes the file that is not published."""
+        # Left open, the writer would complain when it is forgotten.
+        for open_file in (self._parquet, self._file):
+            with suppress(OSError, ValueError):
+                open_file.close()
+        self._staged.unlink(missing_ok=True)
 
 
 def new_run_id(started_at: datetime) -> str:
@@ -153,23 +277,32 @@ def new_run_id(started_at: datetime) -> str:
     return f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _table(records: Iterable[Any], schema: pa.Schema) -> pa.Table:
-    columns = zip(*(astuple(record) for record in records), strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+def _table(records: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    arrays = [pa.array([getattr(record, field.name) for record in records], field.type) for field in schema]
     return pa.table(arrays, schema=schema)
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    staged = _staged(path)
     try:
         with staged.open("wb") as file:
             pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        staged.rename(path)
+            _rename(file, staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _rename(file: BinaryIO, staged: Path, path: Path) -> None:
+    """Syncs a file that has been written, and gives it its name for good."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    staged.rename(path)
     parent = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(parent)

@@ -120,6 +120,7 @@ def play(
     *,
     workers: int | None,
     parallel: int | None,
+    trajectories: bool,
     watch: Watch,
     notify: Notify,
 ) -> Progress:
@@ -130,6 +131,7 @@ def play(
         find_history: what the store has of a run.
         workers: worker processes; None for one a core.
         parallel: battles at once, over all workers; None for eight a worker.
+        trajectories: record what each side knew and did.
         watch: told the progress after each write, and about four times a second.
         notify: told in a line what the user should know on the way.
 
@@ -160,9 +162,11 @@ def play(
         turn_timeout=tournament.turn_timeout,
         max_invalid=tournament.max_invalid,
         max_timeouts=tournament.max_timeouts,
+        record_trajectories=trajectories,
     )
     with store.lock_run(run.run_id):
         # Only now: until here another process may have been playing this run.
+        store.clear_unfinished(run.run_id)
         history = find_history(run)
         played = history.played
         if earlier is None:

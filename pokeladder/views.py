@@ -13,8 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import duckdb
@@ -23,17 +21,23 @@ from duckdb.sqltypes import BOOLEAN
 
 from pokeladder import elo
 from pokeladder.errors import QueryError, StoreError
+from pokeladder.statements import statement, text
 
-# Everything that is made on top of battle_files and run_files, each after all that it reads.
+# Everything that is made on top of the store's files, each after all that it reads.
 VIEWS = (
     "views/battles",
     "views/input_logs",
     "views/runs",
+    "views/trajectories",
+    "macros/parse_moves",
+    "macros/parse_pokemon",
+    "views/steps",
     "views/rated_battles",
     "views/results",
     "macros/wilson_centre",
     "macros/wilson_half_width",
     "macros/wilson",
+    "views/usage",
     "views/matchups",
     "views/statistics",
     "macros/elo_rating",
@@ -52,8 +56,7 @@ _FOLD = frozenset({"macros/elo_rating", "macros/elo_change", "macros/elo_block",
 
 
 def connect(
-    battle_files: str,
-    run_files: str,
+    sources: Mapping[str, str],
     *,
     where: str | None = None,
     battle_format: str | None = None,
@@ -65,8 +68,8 @@ def connect(
     Relations made with the connection keep it open.
 
     Args:
-        battle_files, run_files: globs, as :class:`pokeladder.store.Store` gives them. In the name of a folder ``[``,
-            ``*`` and ``?`` are written ``[[]``, ``[*]`` and ``[?]``.
+        sources: globs by view, as ``files`` of :class:`pokeladder.store.Store` gives them. In the name of a folder
+            ``[``, ``*`` and ``?`` are written ``[[]``, ``[*]`` and ``[?]``.
         where: an SQL condition over the columns of ``battles``.
         battle_format, run: keep battles of this format, of this run.
         agents: keep battles between two of these agents; none if it is empty.
@@ -90,8 +93,8 @@ def connect(
     elo.register(connection)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
-    with query_errors(where or battle_files):
-        _create(connection, battle_files, run_files, conditions, skip=_FOLD)
+    with query_errors(where or "\n".join(sources.values())):
+        _create(connection, sources, conditions, skip=_FOLD)
         if where is not None:
             (kind,) = connection.table("battles").project(SQLExpression(where)).types
             if kind != BOOLEAN:
@@ -99,7 +102,7 @@ def connect(
     return connection
 
 
-def write_database(path: Path, battle_files: str, run_files: str) -> None:
+def write_database(path: Path, sources: Mapping[str, str]) -> None:
     """Makes the file through which any DuckDB client reads the store, in place of the one there may be.
 
     Raises:
@@ -111,8 +114,8 @@ def write_database(path: Path, battle_files: str, run_files: str) -> None:
         with tempfile.TemporaryDirectory(prefix="pokeladder-") as folder:
             made = Path(folder) / path.name
             with duckdb.connect(made) as connection:
-                _create(connection, battle_files, run_files, (), skip=frozenset())
-                connection.execute(f"COMMENT ON VIEW battle_files IS '{_digest(battle_files, run_files)}'")
+                _create(connection, sources, (), skip=frozenset())
+                connection.execute(f"COMMENT ON VIEW battle_files IS '{_digest(sources)}'")
             shutil.copyfile(made, staged)
         # A log that another client left behind belongs to the old file, and would be replayed into the new one.
         path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
@@ -123,19 +126,14 @@ def write_database(path: Path, battle_files: str, run_files: str) -> None:
         staged.unlink(missing_ok=True)
 
 
-def database_is_current(path: Path, battle_files: str, run_files: str) -> bool:
+def database_is_current(path: Path, sources: Mapping[str, str]) -> bool:
     """Whether ``path`` can be opened and is what :func:`write_database` would make of these files."""
     try:
         with duckdb.connect(path, read_only=True) as connection:
             found = connection.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'battle_files'").fetchall()
     except duckdb.Error:
         return False
-    return found == [(_digest(battle_files, run_files),)]
-
-
-def statement(name: str) -> str:
-    """The text of the query ``sql/queries/<name>.sql``."""
-    return _text(f"queries/{name}")
+    return found == [(_digest(sources),)]
 
 
 def query(
@@ -186,7 +184,7 @@ def write_query(connection: duckdb.DuckDBPyConnection, name: str, parameters: Ma
     with query_errors(statement(name)):
         if path.suffix == ".json":
             ((document,),) = rows.fetchall()
-            path.write_text(f"{document}\n")
+            path.writetext(f"{document}\n")
             return
         if rows.columns[-1] == "cells":
             _write_square(rows, path)
@@ -207,42 +205,33 @@ def _write_square(rows: duckdb.DuckDBPyRelation, path: Path) -> None:
 
 def _create(
     connection: duckdb.DuckDBPyConnection,
-    battle_files: str,
-    run_files: str,
+    sources: Mapping[str, str],
     conditions: Sequence[Expression],
     *,
     skip: frozenset[str],
 ) -> None:
     """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions."""
     # Without hive_partitioning a folder named a=b does not add a column.
-    sources = {
-        name: connection.read_parquet(paths, hive_partitioning=False)
-        for name, paths in (("battle_files", battle_files), ("run_files", run_files))
-    }
+    tables = {name: connection.read_parquet(paths, hive_partitioning=False) for name, paths in sources.items()}
     # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
-    for name, source in sources.items():
+    for name, source in tables.items():
         source.limit(0).create(name)
     for item in VIEWS:
         kind, name = item.split("/")
         if item in skip:
             continue
-        connection.execute(_text(item) if kind == "macros" else f"CREATE VIEW {name} AS {_text(item)}")
+        connection.execute(text(item) if kind == "macros" else f"CREATE VIEW {name} AS {text(item)}")
         if name == "battles" and conditions:
-            battles = connection.sql(_text(item)).set_alias(name)
+            battles = connection.sql(text(item)).set_alias(name)
             for condition in conditions:
                 battles = battles.filter(condition)
             battles.create_view(name, replace=True)
-    for name, source in sources.items():
+    for name, source in tables.items():
         connection.execute(f"DROP TABLE {name}")
         source.create_view(name)
 
 
-@cache
-def _text(item: str) -> str:
-    return files("pokeladder.sql").joinpath(f"{item}.sql").read_text()
-
-
-def _digest(battle_files: str, run_files: str) -> str:
+def _digest(sources: Mapping[str, str]) -> str:
     """Differs when the files' names or any text that goes into ``pokeladder.duckdb`` does."""
-    parts = (battle_files, run_files, *map(_text, VIEWS))
+    parts = (*sources.values(), *map(text, VIEWS))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -19,6 +19,7 @@ class Rules:
         teams: packed team of each team name; empty where Showdown makes the teams.
         turn_timeout: seconds an agent may take for one decision.
         max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
+        record_trajectories: whether to keep what each side knew and did at each decision.
     """
 
     format_id: str
@@ -27,6 +28,7 @@ class Rules:
     turn_timeout: float
     max_invalid: int
     max_timeouts: int
+    record_trajectories: bool
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pokeladder.arena.clock import TurnClock, TurnTimeout, drive
 from pokeladder.arena.messages import Notice, Rules
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
-from pokeladder.records import Game, Outcome, Result, Side
+from pokeladder.records import Game, Outcome, Recorded, Result, Side
 from pokeladder.schedule import showdown_seed
 
 TRIES = 3
@@ -99,10 +99,10 @@ class Referee:
             log.error("the simulator raised in battle %d: %s", table.game.index, rest[0])
             self._void(number, "crash")
             return
-        p1_lines, p2_lines, end, _chosen, p1_request, p2_request = rest
+        p1_lines, p2_lines, end, (p1_choice, p2_choice), p1_request, p2_request = rest
         p1, p2 = table.seats
-        p1.read(p1_lines, p1_request)
-        p2.read(p2_lines, p2_request)
+        p1.read(p1_lines, p1_request, p1_choice)
+        p2.read(p2_lines, p2_request, p2_choice)
         if end is not None:
             self._finish(number, table, end)
             return
@@ -124,7 +124,10 @@ class Referee:
         player = self._players(agent, side == "p2" and game.p1 == game.p2)
         name = game.p1_team if side == "p1" else game.p2_team
         digest = hashlib.sha256(f"{game.seed}\n{side}\n{agent}".encode()).digest()
-        return Seat(side, agent, player, tag, self._rules.gen, self._parsed(name), int.from_bytes(digest[:8], "big"))
+        luck_of_seat = int.from_bytes(digest[:8], "big")
+        return Seat(
+            side, agent, player, tag, self._rules.gen, self._parsed(name), luck_of_seat, self._rules.record_trajectories
+        )
 
     def _parsed(self, team: str | None) -> list[TeambuilderPokemon]:
         if team is None:
@@ -279,6 +282,7 @@ class Referee:
     def _forfeit(self, number: int, table: _Table, seat: Seat, reason: str) -> None:
         if table.forfeit is None:
             table.forfeit = reason
+            seat.give_up()
             self._post("lose", number, seat.side)
 
     def _finish(self, number: int, table: _Table, end: dict[str, Any]) -> None:
@@ -286,6 +290,8 @@ class Referee:
         reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
         winner: Side | None = end["winner"]
         outcome: Outcome = "tie" if winner is None else "win"
+        for seat in table.seats:
+            seat.finish()
         self._result(table, winner, outcome, reason, end["turns"], end)
         for seat in table.seats:
             seat.forget_question()
@@ -325,10 +331,20 @@ class Referee:
                 left=tuple(end["left"]) if end else None,
                 teams=self._packed_teams(table.game, end["teams"]) if end else None,
                 input_log=end["input_log"] if end else None,
+                trajectories=(self._trajectory(p1), self._trajectory(p2)) if end else (None, None),
                 started_at=table.started_at,
                 finished_at=datetime.now(UTC),
             )
         )
+
+    def _trajectory(self, seat: Seat) -> Recorded | None:
+        documents = seat.documents()
+        if seat.unrecorded:
+            self._notice(seat, "could not be followed by poke-env", "that side's trajectory of the battle is missing")
+        if documents is None or seat.trajectory is None:
+            return None
+        document, outline = documents
+        return Recorded(document, seat.trajectory.size, outline, tuple(seat.trajectory.invalid_steps))
 
     def _notice(self, seat: Seat, kind: str, text: str) -> bool:
         first = (seat.agent, kind) not in self._noticed

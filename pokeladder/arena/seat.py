@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from poke_env.battle import Battle, Pokemon
 from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
 
+from pokeladder.arena.trajectory import TrajectoryBuilder
 from pokeladder.records import Side
 
 log = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 class Seat:
@@ -24,9 +26,12 @@ class Seat:
         asked: the simulator waits for a choice of this side.
         refused: why it refused the last choice, if it did and that is the agent's fault.
         steps, invalid, timeouts: decisions so far, and how many were invalid or out of time.
+        deciding: the last of them is not carried out yet.
         tries: choices sent for the present request.
         questions: how often the player was asked, tries included.
         task: the decision of an async agent under way.
+        trajectory: what is recorded of this side; None if nothing is, or no longer.
+        unrecorded: it should have been, and could not.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Seat:
         gen: int,
         team: Sequence[TeambuilderPokemon],
         luck: int,
+        record: bool,
     ) -> None:
         self.side = side
         self.agent = agent
@@ -49,12 +55,21 @@ class Seat:
         self.asked = False
         self.refused: str | None = None
         self.steps = self.invalid = self.timeouts = self.tries = self.questions = 0
-        self.counted = False
+        self.counted = self.deciding = False
         self.task: asyncio.Future[object] | None = None
+        self.trajectory = TrajectoryBuilder(self.battle, tag.split("-")[1]) if record else None
+        self.unrecorded = False
 
-    def read(self, text: str, request: dict[str, Any] | None) -> None:
-        """Takes in lines of the battle protocol, and the request that follows them if there is one."""
+    def read(self, text: str, request: dict[str, Any] | None, chosen: str | None) -> None:
+        """Takes in lines of the battle protocol, and the request that follows them if there is one.
+
+        Args:
+            chosen: this side's choice that these lines come of, if there is one.
+        """
         battle = self.battle
+        if chosen is not None:
+            self.deciding = False
+            self._record(TrajectoryBuilder.act, chosen)
         ignored = self.player.MESSAGES_TO_IGNORE
         for line in text.split("\n"):
             message = line.split("|")
@@ -72,6 +87,10 @@ class Seat:
                     self._error(message[2])
                 elif kind != "bigerror":
                     battle.parse_message(message)
+                    if kind == "move":
+                        self._record(TrajectoryBuilder.moved, line)
+                    elif kind == "-start":
+                        self._record(TrajectoryBuilder.began, line)
             except Exception:
                 # poke-env does not know every line of every format; the battle goes on without that line.
                 log.warning("poke-env could not read %r", line, exc_info=True)
@@ -95,6 +114,33 @@ class Seat:
         if not self.counted:
             self.counted = True
             self.invalid += 1
+            self._record(TrajectoryBuilder.mark_invalid)
+
+    def give_up(self) -> None:
+        """The present decision is to forfeit."""
+        self.deciding = False
+        self._record(TrajectoryBuilder.give_up)
+
+    def finish(self) -> None:
+        """The battle is over; a decision that was cut short by its end does not count."""
+        self.steps -= self.deciding
+        self.deciding = False
+
+    def documents(self) -> tuple[bytes, bytes] | None:
+        """This side's trajectory of the whole battle and its outline, as lz4 frames; None if it is not recorded."""
+        return self._record(TrajectoryBuilder.finish)
+
+    def _record(self, act: Callable[..., Value], *arguments: Any) -> Value | None:
+        """Passes on to the trajectory. What cannot be recorded costs the trajectory and not the battle."""
+        if self.trajectory is None:
+            return None
+        try:
+            return act(self.trajectory, *arguments)
+        except Exception:
+            log.warning("no trajectory of %s in %s", self.agent, self.battle.battle_tag, exc_info=True)
+            self.trajectory = None
+            self.unrecorded = True
+            return None
 
     def _request(self, request: dict[str, Any]) -> None:
         try:
@@ -109,6 +155,8 @@ class Seat:
             self.counted = False
             if not request.get("teamPreview"):
                 self.steps += 1
+                self.deciding = True
+                self._record(TrajectoryBuilder.ask, request)
 
     def _error(self, reason: str) -> None:
         # "[Unavailable choice]" tells what the agent could not know; a corrected request comes with it.

@@ -11,7 +11,8 @@
  *        ["lose", id, side]                that side forfeits
  *        ["drop", id]                      forget a battle that is no longer wanted
  *        ["ask", number, question, arguments...]
- *   out  ["battle", id, p1 lines, p2 lines, end | null, chosen | null, p1 request | null, p2 request | null]
+ *   out  ["battle", id, p1 lines, p2 lines, end | null, [p1 choice | null, p2 choice | null], p1 request | null,
+ *         p2 request | null]           the choices are those that have just been carried out, as the simulator writes them
  *        ["crash", id, stack]              the simulator raised in that battle; it is forgotten
  *        ["answer", number, answer] or ["refusal", number, message]
  *
@@ -57,6 +58,7 @@ class Table {
 		this.clear();
 		this.muted = null;
 		this.forfeited = false;
+		this.logged = 0;
 		this.battle = new Battle({ formatid, seed, send: (type, data) => this.receive(type, data) });
 		this.battle.setPlayer('p1', p1);
 		this.battle.setPlayer('p2', p2);
@@ -98,7 +100,7 @@ class Table {
 		this.muted = sideId;
 		try {
 			for (const choice of [...candidates, 'default']) {
-				if (this.battle.choose(sideId, choice)) return choice;
+				if (this.battle.choose(sideId, choice)) return;
 			}
 		} finally {
 			this.muted = null;
@@ -106,8 +108,20 @@ class Table {
 		throw new Error(`no legal choice for ${sideId} in ${JSON.stringify(side.activeRequest)}`);
 	}
 
-	flush(chosen = null) {
+	/* What each side did since this was asked last. */
+	carriedOut() {
+		const chosen = [null, null];
+		const { inputLog } = this.battle;
+		for (; this.logged < inputLog.length; this.logged++) {
+			const [, side, choice] = /^>p([12]) (.+)/.exec(inputLog[this.logged]) || [];
+			if (side) chosen[side - 1] = choice;
+		}
+		return chosen;
+	}
+
+	flush() {
 		this.battle.sendUpdates();
+		const chosen = this.carriedOut();
 		let end = null;
 		if (this.battle.ended) {
 			end = {
@@ -224,7 +238,8 @@ function inBattle(id, act) {
 	const table = battles.get(id);
 	if (!table) return; // a choice that crossed the end of its battle
 	try {
-		table.flush(act(table) ?? null);
+		act(table);
+		table.flush();
 	} catch (error) {
 		battles.delete(id);
 		send(['crash', id, error.stack]);
@@ -242,9 +257,9 @@ const commands = {
 			send(['crash', id, error.stack]);
 		}
 	},
-	choose: (id, side, choice) => inBattle(id, (table) => void table.battle.choose(side, choice)),
-	random: (id, side, seed) => inBattle(id, (table) => [side, table.chooseRandomly(side, seed)]),
-	lose: (id, side) => inBattle(id, (table) => void table.lose(side)),
+	choose: (id, side, choice) => inBattle(id, (table) => table.battle.choose(side, choice)),
+	random: (id, side, seed) => inBattle(id, (table) => table.chooseRandomly(side, seed)),
+	lose: (id, side) => inBattle(id, (table) => table.lose(side)),
 	drop: (id) => forget(id),
 	ask(number, question, ...args) {
 		try {

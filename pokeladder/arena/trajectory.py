@@ -1,0 +1,388 @@
+"""What one side knew at each of its decisions, and what it did, in metamon's parsed-replay format.
+
+A document is one JSON object, ``{"states": [...], "actions": [...]}``, two lists of one length: the last state is how
+the battle ended for that side, and the last action, -1, stands for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Protocol
+
+from lz4.frame import LZ4FrameCompressor
+from poke_env.battle import Battle, Effect, Move, Pokemon, PokemonType, Status
+from poke_env.data import GenData
+
+NO_ACTION = -1
+SWITCH_ACTION = 4
+TERA_ACTION = 9
+# The one thing to do when a Pokémon must recharge, has no PP left, or (gen 1) cannot choose; every move index means it.
+FORCED_MOVES = frozenset({"recharge", "struggle", "fight"})
+# Moves with these do not count as the Pokémon's own.
+REFLECTED = ("Magic Bounce", "Magic Coat", "Dancer")
+PARTY = 6
+NO_MOVE = (
+    '{"name":"nomove","move_type":"nomove","category":"nomove","base_power":0,"accuracy":1.0,"priority":0,'
+    '"current_pp":0,"max_pp":0}'
+)
+BOOST_NAMES = ("atk", "spa", "def", "spd", "spe", "accuracy", "evasion")
+STAT_NAMES = ("atk", "spa", "def", "spd", "spe", "hp")
+BOOSTS, STATS = itemgetter(*BOOST_NAMES), itemgetter(*STAT_NAMES)
+NOTHING_KNOWN: Mapping[str, tuple[int, int]] = {}
+# JSON of something, and of what summaries need of it.
+Drawn = tuple[str, str]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class TrajectoryBuilder:
+    """Follows one side of one battle, state by state.
+
+    Args:
+        battle: poke-env's view of that side, kept up to date by others.
+
+    Attributes:
+        invalid_steps: numbers of the steps, from 0, at which the agent had no legal choice to offer at first.
+        size: bytes of the document so far.
+    """
+
+    def __init__(self, battle: Battle, format_id: str) -> None:
+        self._battle = battle
+        self._format = format_id
+        self._writers = LZ4FrameCompressor(), LZ4FrameCompressor()
+        self._frames = tuple(bytearray(writer.begin()) for writer in self._writers)
+        self._actions: list[int] = []
+        # The decision under way: its request, the state, and the Pokémon that it shows on the bench.
+        self._request: dict[str, Any] = {}
+        self._waiting: Drawn | None = None
+        self._bench: list[tuple[dict[str, Any], Pokemon]] = []
+        self._benched: dict[str, tuple[dict[str, Any], Drawn]] = {}
+        self._last_moves: dict[Pokemon, Move | None] = {}
+        # PP of this side's moves as the simulator last told them, by Pokémon and move.
+        self._pp: dict[str, dict[str, tuple[int, int]]] = {}
+        # Names of effects that poke-env calls unknown.
+        self._unnamed: dict[Pokemon, str] = {}
+        self._preview: str | None = None
+        self.invalid_steps: list[int] = []
+        self.size = 0
+
+    def moved(self, line: str) -> None:
+        """Takes in a ``|move|`` line, after poke-env has."""
+        message = line.split("|")
+        if any(mark in part for part in message[4:] for mark in REFLECTED):
+            return
+        own = message[2][:2] == self._battle.player_role
+        pokemon = self._battle.active_pokemon if own else self._battle.opponent_active_pokemon
+        if pokemon is not None:
+            move = Move.retrieve_id(message[3])
+            stored = Move.should_be_stored(move, pokemon.gen)
+            self._last_moves[pokemon] = (pokemon.moves.get(move) or Move(move, pokemon.gen)) if stored else None
+
+    def began(self, line: str) -> None:
+        """Takes in a ``|-start|`` line, after poke-env has."""
+        _, _, who, what, *_ = line.split("|")
+        effect = _letters(what.rpartition(":")[2])
+        if effect not in EFFECTS:
+            self._unnamed[self._battle.get_pokemon(who)] = effect
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """A decision begins: keeps the state that this request and the lines before it make."""
+        self._request = request
+        reviving = bool(self._battle.reviving)
+        entries = {entry["ident"]: entry for entry in request["side"]["pokemon"]}
+        active, self._bench = None, []
+        for ident, pokemon in self._battle.team.items():
+            entry = entries[ident]
+            if entry["active"]:
+                active = pokemon, entry
+            elif entry["condition"].endswith(" fnt") is reviving:
+                self._bench.append((entry, pokemon))
+        if active is None:
+            raise ValueError("no Pokémon of this side is active")
+        if "active" in request:
+            known = self._pp.setdefault(active[1]["ident"], {})
+            for move in request["active"][0]["moves"]:
+                if "pp" in move:
+                    known[move["id"]] = move["pp"], move["maxpp"]
+        switches = [self._benched_pokemon(pokemon, entry) for entry, pokemon in self._bench]
+        self._waiting = self._state(active[0], self._own_pokemon(*active), switches)
+
+    def act(self, choice: str) -> None:
+        """The decision ends with the choice that the simulator has carried out, as it writes choices."""
+        if self._waiting is not None:
+            self._end_step(self._waiting, self._action(choice))
+
+    def give_up(self) -> None:
+        """The decision ends without a choice: the side forfeits."""
+        if self._waiting is not None:
+            self._forget_invalid()
+            self._end_step(self._waiting, NO_ACTION)
+
+    def mark_invalid(self) -> None:
+        """The present decision began with a choice that was none."""
+        if self._waiting is not None:
+            self.invalid_steps.append(len(self._actions))
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """The whole trajectory, its last state being the present one; a decision under way is left out.
+
+        Returns:
+            The document as an lz4 frame, and another of the same document with only those keys that
+            ``sql/queries/trajectory_summaries.sql`` makes use of.
+        """
+        self._forget_invalid()
+        active = self._battle.active_pokemon
+        if active is None:
+            raise ValueError("no Pokémon of this side is active")
+        team = self._battle.team.values()
+        switches = [
+            self._seen_pokemon(pokemon, own=True) for pokemon in team if not pokemon.fainted and not pokemon.active
+        ]
+        self._write(self._state(active, self._seen_pokemon(active, own=True), switches))
+        end = f'],"actions":[{",".join(map(str, [*self._actions, NO_ACTION]))}]}}'.encode()
+        for writer, frame in zip(self._writers, self._frames, strict=True):
+            frame += writer.compress(end)
+            frame += writer.flush()
+        self.size += len(end)
+        whole, outline = self._frames
+        return bytes(whole), bytes(outline)
+
+    def _forget_invalid(self) -> None:
+        """A decision that ends in no action is not an invalid one as well."""
+        if self.invalid_steps and self.invalid_steps[-1] == len(self._actions):
+            self.invalid_steps.pop()
+
+    def _end_step(self, state: Drawn, action: int) -> None:
+        self._write(state)
+        self._actions.append(action)
+        self._waiting = None
+
+    def _write(self, state: Drawn) -> None:
+        """Compresses at once, so that a hundred battles under way take little memory."""
+        before = "," if self.size else '{"states":['
+        whole, outline = ((before + text).encode() for text in state)
+        self._frames[0].extend(self._writers[0].compress(whole))
+        self._frames[1].extend(self._writers[1].compress(outline))
+        self.size += len(whole)
+
+    def _action(self, choice: str) -> int:
+        kind, what, *extras = choice.split(" ")
+        team = self._request["side"]["pokemon"]
+        if kind == "switch":
+            chosen = team[int(what) - 1]
+            names = [(_letters_and_digits(pokemon.species), entry is not chosen) for entry, pokemon in self._bench]
+            return SWITCH_ACTION + next(number for number, (_, other) in enumerate(sorted(names)) if not other)
+        if what in FORCED_MOVES:
+            return 0
+        active = next(entry for entry in team if entry["active"])
+        names = sorted(map(move_name, active["moves"][:4]))
+        return names.index(move_name(what)) + (TERA_ACTION if "terastallize" in extras else 0)
+
+    def _state(self, active: Pokemon, own: Drawn, switches: Sequence[Drawn]) -> Drawn:
+        battle = self._battle
+        opponent = battle.opponent_active_pokemon
+        if opponent is None:
+            raise ValueError("no Pokémon of the opponent is active")
+        seen = self._seen_pokemon(opponent, own=False)
+        last_move = self._last_move(active, own=True)
+        fainted = sum(pokemon.status is Status.FNT for pokemon in battle.opponent_team.values())
+        flags = (
+            f'"forced_switch":{_boolean(battle.force_switch)},'
+            f'"battle_won":{_boolean(battle.won)},'
+            f'"battle_lost":{_boolean(battle.lost)},'
+            f'"can_tera":{_boolean(battle.can_tera)}'
+        )
+        whole = (
+            f'{{"format":"{self._format}",'
+            f'"player_active_pokemon":{own[0]},'
+            f'"opponent_active_pokemon":{seen[0]},'
+            f'"available_switches":[{",".join([switch[0] for switch in switches])}],'
+            f'"player_prev_move":{last_move},'
+            f'"opponent_prev_move":{self._last_move(opponent, own=False)},'
+            f'"opponents_remaining":{PARTY - fainted},'
+            f'"player_conditions":"{_latest(battle.side_conditions, "noconditions")}",'
+            f'"opponent_conditions":"{_latest(battle.opponent_side_conditions, "noconditions")}",'
+            f'"weather":"{_letters(next(iter(battle.weather)).name) if battle.weather else "noweather"}",'
+            f'"battle_field":"{_latest(battle.fields, "nofield")}",'
+            f'{flags},"opponent_teampreview":[{self._opponent_preview()}]}}'
+        )
+        outline = (
+            f'{{"format":"{self._format}","player_active_pokemon":{own[1]},"opponent_active_pokemon":{seen[1]},'
+            f'"available_switches":[{",".join([switch[1] for switch in switches])}],"player_prev_move":{last_move},'
+            f'"opponents_remaining":{PARTY - fainted},{flags}}}'
+        )
+        return whole, outline
+
+    def _opponent_preview(self) -> str:
+        if self._preview is None:
+            preview = self._battle.teampreview_opponent_team
+            self._preview = ",".join(f'"{_base_species(pokemon.species, pokemon.gen)}"' for pokemon in preview)
+        return self._preview
+
+    def _benched_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> Drawn:
+        """A Pokémon on the bench is as it was while what the simulator says of it is."""
+        last, drawn = self._benched.get(entry["ident"], (None, None))
+        if drawn is None or last != entry:
+            drawn = self._own_pokemon(pokemon, entry)
+            self._benched[entry["ident"]] = entry, drawn
+        return drawn
+
+    def _own_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> Drawn:
+        """From the simulator's request, which knows its own side better than poke-env can follow."""
+        health, _, status = entry["condition"].partition(" ")
+        left, _, most = health.partition("/")
+        known = self._pp.get(entry["ident"], NOTHING_KNOWN)
+        moves = []
+        for raw in entry["moves"][:4]:
+            move, static, full = _move(raw, pokemon.gen)
+            moves.append((static, known.get(move, (full, full))))
+        tera = entry.get("teraType")
+        return self._pokemon(
+            pokemon,
+            int(left) / int(most) if most else 0.0,
+            status or "nostatus",
+            _letters(entry["item"]) or "noitem",
+            _letters(entry.get("ability") or entry["baseAbility"]) or "noability",
+            moves,
+            tera.lower() if tera else "notype",
+        )
+
+    def _seen_pokemon(self, pokemon: Pokemon, *, own: bool) -> Drawn:
+        """As poke-env has followed it; that is all there is of opponents, and of both sides at the end."""
+        status, tera = pokemon.status, pokemon.tera_type
+        known = self._known_pp(pokemon) if own else NOTHING_KNOWN
+        return self._pokemon(
+            pokemon,
+            float(pokemon.current_hp_fraction),
+            _letters(status.name) if status else "nostatus",
+            "noitem" if pokemon.item is None else _letters(pokemon.item) or "noitem",
+            "noability" if pokemon.gen < 3 else _letters(pokemon.ability or "unknownability"),
+            [_seen_move(move, known) for move in islice(pokemon.moves.values(), 4)],
+            _letters(tera.name) if tera else "notype",
+        )
+
+    def _pokemon(
+        self,
+        pokemon: Pokemon,
+        hp_pct: float,
+        status: str,
+        item: str,
+        ability: str,
+        moves: Sequence[tuple[str, tuple[int, int]]],
+        tera_type: str,
+    ) -> Drawn:
+        species = pokemon.species
+        base_species = _base_species(species, pokemon.gen)
+        whole = (
+            f'{{"name":"{_letters_and_digits(species)}",'
+            f'"hp_pct":{hp_pct!r},'
+            f'"types":"{_types(pokemon.type_1, pokemon.type_2)}",'
+            f'"item":"{item}",'
+            f'"ability":"{ability}",'
+            f'"lvl":{pokemon.level},'
+            f'"status":"{status}",'
+            f'"effect":"{self._effect(pokemon) if pokemon.effects else "noeffect"}",'
+            f'"moves":[{",".join([_with_pp(*move) for move in moves])}],'
+            f"{_boosts(*BOOSTS(pokemon.boosts))},"
+            f"{_base_stats(*STATS(pokemon.base_stats))},"
+            f'"tera_type":"{tera_type}",'
+            f'"base_species":"{base_species}"}}'
+        )
+        some_pp = max([current for _, (current, _) in moves], default=0)
+        outline = (
+            f'{{"hp_pct":{hp_pct!r},"status":"{status}","moves":[{{"current_pp":{some_pp}}}{",{}" * (len(moves) - 1)}],'
+            f'"base_species":"{base_species}"}}'
+        )
+        return whole, outline
+
+    def _effect(self, pokemon: Pokemon) -> str:
+        latest = min(pokemon.effects, key=pokemon.effects.__getitem__)
+        return self._unnamed.get(pokemon, "unknown") if latest is Effect.UNKNOWN else _letters(latest.name)
+
+    def _last_move(self, pokemon: Pokemon, *, own: bool) -> str:
+        move = self._last_moves.get(pokemon)
+        return (
+            NO_MOVE if move is None else _with_pp(*_seen_move(move, self._known_pp(pokemon) if own else NOTHING_KNOWN))
+        )
+
+    def _known_pp(self, pokemon: Pokemon) -> Mapping[str, tuple[int, int]]:
+        return self._pp.get(f"{self._battle.player_role}: {pokemon.name}", NOTHING_KNOWN)
+
+
+def _seen_move(move: Move, known: Mapping[str, tuple[int, int]]) -> tuple[str, tuple[int, int]]:
+    _, static, full = _move(move.id, move.gen)
+    return static, known.get(move.id, (move.current_pp, full))
+
+
+def _with_pp(static: str, pp: tuple[int, int]) -> str:
+    return f'{static}"current_pp":{pp[0]},"max_pp":{pp[1]}}}'
+
+
+@lru_cache(8192)
+def _move(raw: str, gen: int) -> tuple[str, str, int]:
+    """A move's id, its JSON object up to the PP, and its full PP."""
+    move = Move(Move.retrieve_id(raw), gen, raw_id=raw)
+    static = (
+        f'{{"name":"{move_name(move.id)}","move_type":"{_letters_and_digits(move.type.name)}",'
+        f'"category":"{_letters_and_digits(move.category.name)}","base_power":{move.base_power},'
+        f'"accuracy":{float(move.accuracy)!r},"priority":{move.priority},'
+    )
+    return move.id, static, move.max_pp
+
+
+@lru_cache(8192)
+def move_name(text: str) -> str:
+    """A move's name as metamon writes it, which is also what it sorts moves by."""
+    letters = _letters(text)
+    for stem in ("hiddenpower", "return", "frustration"):
+        if letters.startswith(stem):
+            return stem
+    return "visegrip" if letters == "vicegrip" else letters
+
+
+@lru_cache(8192)
+def _base_species(species: str, gen: int) -> str:
+    return _letters_and_digits(GenData.from_gen(gen).pokedex[species]["baseSpecies"])
+
+
+@lru_cache(1024)
+def _types(first: PokemonType, second: PokemonType | None) -> str:
+    return " ".join(sorted(_letters_and_digits(kind.name) if kind else "notype" for kind in (first, second)))
+
+
+@lru_cache(8192)
+def _boosts(*boosts: int) -> str:
+    return ",".join(f'"{name}_boost":{boost}' for name, boost in zip(BOOST_NAMES, boosts, strict=True))
+
+
+@lru_cache(8192)
+def _base_stats(*stats: int) -> str:
+    return ",".join(f'"base_{name}":{stat}' for name, stat in zip(STAT_NAMES, stats, strict=True))
+
+
+def _latest(started: Mapping[_Named, int], nothing: str) -> str:
+    """The condition that began last, of those that last; layers count as turns here, as metamon counts them."""
+    return _letters(max(started, key=started.__getitem__).name) if started else nothing
+
+
+def _boolean(value: object) -> str:
+    return "true" if value else "false"
+
+
+@lru_cache(8192)
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text)).lower()
+
+
+@lru_cache(8192)
+def _letters_and_digits(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
+
+
+EFFECTS = frozenset(_letters(effect.name) for effect in Effect)

@@ -1,0 +1,36 @@
+-- The rows of a trajectory file, in the order of pokeladder.records.Trajectory: what `summaries` says of each document
+-- (see trajectory_summaries) beside what `facts` has from elsewhere. A fault is an error.
+SELECT
+    trajectory_id,
+    battle_id,
+    batch,
+    document_file,
+    run_id,
+    format,
+    side,
+    agent,
+    opponent,
+    result,
+    rating,
+    steps,
+    missing_actions,
+    invalid_steps,
+    unlisted_actions,
+    used_struggle,
+    team,
+    lead,
+    opponent_team,
+    opponent_lead,
+    final_hp,
+    opponent_final_hp,
+    pokemon_left,
+    opponent_pokemon_left,
+    played_at,
+    source,
+    name,
+    digest,
+    own_signature,
+    other_signature
+FROM facts
+JOIN summaries USING (trajectory_id)
+WHERE CASE WHEN fault IS NULL THEN TRUE ELSE error(trajectory_id || ': ' || fault) END

@@ -1,0 +1,28 @@
+-- How often each species is brought, and with what success, over all trajectories of a format: games, wins, losses,
+-- ties, games_led (it came in first), usage (share of teams), win_rate (a tie is half a win) with its 95% Wilson interval.
+WITH brought AS (
+    SELECT format, unnest(team) AS species, lead, result
+    FROM trajectories
+),
+
+totals AS (
+    SELECT
+        format,
+        species,
+        count(*) AS games,
+        count(*) FILTER (result = 'WIN') AS wins,
+        count(*) FILTER (result = 'LOSS') AS losses,
+        count(*) FILTER (result = 'TIE') AS ties,
+        count(*) FILTER (lead = species) AS games_led,
+        avg(CASE result WHEN 'WIN' THEN 1 WHEN 'TIE' THEN 0.5 ELSE 0 END) AS win_rate
+    FROM brought
+    GROUP BY ALL
+)
+
+SELECT
+    * EXCLUDE (win_rate),
+    games / (SELECT count(*) FROM trajectories AS teams WHERE teams.format = totals.format) AS usage,
+    win_rate,
+    unnest(wilson(win_rate, games))
+FROM totals
+ORDER BY format, games DESC, species
