@@ -18,9 +18,11 @@ INTERRUPTED = 130
 COMMANDS = {
     "agents": "agents",
     "tournament": "tournament",
+    "ingest": "ingest",
     "elo": "ratings",
     "matchups": "ratings",
     "stats": "ratings",
+    "export-filtered": "export",
     "sql": "sql",
     "replay": "replay",
     "doctor": "doctor",
@@ -34,7 +36,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"pokeladder.cli.{COMMANDS[name]}"), name)
+        command: click.Command = getattr(import_module(f"pokeladder.cli.{COMMANDS[name]}"), name.replace("-", "_"))
         return command
 
 

@@ -88,6 +88,43 @@ def describe(progress: Progress) -> str:
     return line
 
 
+class FileBar:
+    """A bar with rate and time left on a terminal; elsewhere a line every ten seconds. On stderr."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._console = console(stderr=True)
+        self._live: Live | None = None
+        self._line_due = time.monotonic() + LINE_SECONDS
+
+    def __enter__(self) -> FileBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.update(Text(""))
+            self._live.stop()
+
+    def watch(self, done: int, files: int, seconds: float) -> None:
+        line = f"{self._what}: {done:,} of {files:,} files"
+        if done and seconds > 0:
+            line += f", {done / seconds:,.0f} files/s"
+            if done < files:
+                line += f", {_duration((files - done) * seconds / done)} left"
+        now = time.monotonic()
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False)
+                self._live.start()
+            bar = ProgressBar(total=max(files, 1), completed=done, width=40)
+            self._live.update(Group(Text(line), bar), refresh=True)
+        elif now >= self._line_due:
+            self._line_due = now + LINE_SECONDS
+            click.echo(line, err=True)
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -40,6 +40,10 @@ class StoreError(PokeladderError):
     """The store cannot be read or written, or does not hold what was asked for."""
 
 
+class IngestError(PokeladderError):
+    """Some of what was to be taken in is broken; the rest is in the store."""
+
+
 class QueryError(PokeladderError):
     """DuckDB refused a statement.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -14,6 +14,7 @@ from pokeladder import result_files, views
 from pokeladder import tournament as tournaments
 from pokeladder.agents import as_agents
 from pokeladder.errors import StoreError, UsageError
+from pokeladder.ingest import Ingested, IngestProgress, ingest
 from pokeladder.records import Run
 from pokeladder.replays import Replay, replay
 from pokeladder.simulator.process import Inquiry
@@ -209,6 +210,32 @@ class Ladder:
             watch=watch,
             notify=notify,
         )
+
+    def ingest(
+        self,
+        *paths: str | os.PathLike[str],
+        renames: Mapping[str, str] | None = None,
+        watch: Callable[[IngestProgress], None] = lambda _: None,
+    ) -> Ingested:
+        """Adds trajectories and battle logs that metamon has written, and leaves out what the store has already.
+
+        The two points of view of a battle become one battle; where that is not certain they stay two.
+
+        Args:
+            paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders with all that is under them.
+            renames: agents by the user names under which they played; user names are agents otherwise. An old
+                ``tournament_results.json`` among the files is heeded.
+            watch: told the :class:`~pokeladder.ingest.IngestProgress` while files are read.
+
+        Returns:
+            What was added, and what could not be read and why.
+
+        Raises:
+            UsageError: a path does not exist, or there is nothing to ingest in any.
+            StoreError: the store cannot be written; nothing was added.
+            InterruptedRunError: stopped by Ctrl-C; nothing was added.
+        """
+        return ingest(self.store, paths, renames or {}, watch)
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
         """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.

@@ -211,12 +211,13 @@ class DocumentFile:
     """Documents on their way to the store: readers see the file once it is published.
 
     Args:
+        name: of the file, and what its rows say that they are in.
         level: how hard to compress, 1 to 22.
     """
 
     def __init__(self, store: Store, run_id: str, name: str, level: int) -> None:
         self._store = store
-        self._name = name
+        self.name = name
         self._path = store.path("documents", run_id, name)
         self._staged = _staged(self._path)
         try:
@@ -238,7 +239,7 @@ class DocumentFile:
         Raises:
             StoreError: the disk is full, say.
         """
-        names = [self._name] * len(documents)
+        names = [self.name] * len(documents)
         columns = [
             pa.array(trajectory_ids, pa.string()),
             pa.array(names, pa.string()),

@@ -25,7 +25,11 @@ class Summariser:
 
     def describe(self, trajectory_ids: Sequence[str], documents: Sequence[bytes], facts: pa.Table) -> pa.Table:
         """The rows of a trajectory file; ``facts`` has what documents do not tell, a row each."""
-        return self._run("trajectory_rows", summaries=self.summarise(trajectory_ids, documents), facts=facts)
+        return self.combine("trajectory_rows", self.summarise(trajectory_ids, documents), facts)
+
+    def combine(self, name: str, summaries: pa.Table, facts: pa.Table) -> pa.Table:
+        """The rows of the query ``name`` over both."""
+        return self._run(name, summaries=summaries, facts=facts)
 
     def _run(self, name: str, **tables: pa.Table) -> pa.Table:
         for table_name, table in tables.items():

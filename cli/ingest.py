@@ -1,0 +1,76 @@
+"""``ingest``."""
+
+from __future__ import annotations
+
+import click
+
+from pokeladder.cli.options import opened
+from pokeladder.cli.progress import FileBar
+from pokeladder.errors import IngestError
+
+BROKEN_SHOWN = 20
+
+
+@click.command(epilog="Example: pokeladder ingest ~/gen1_tournament_results")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option(
+    "--rename",
+    "renames",
+    multiple=True,
+    metavar="USERNAME=AGENT",
+    help="Which agent played under a user name; repeat it.  [default: they are the same]",
+)
+@click.pass_context
+def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str, ...]) -> None:
+    """Add trajectories and battle logs that metamon has written.
+
+    Each PATH is a file (.json.lz4, .json or battle_log_*.csv) or a folder with all that is under it: a folder of
+    trajectories, the whole results of an old tournament, or a set of human replays. What the store has already is left
+    out, so that a folder that grows can be ingested again and again.
+
+    The two points of view of a battle, and the rows of both players' logs, become one battle: by names, results, time
+    and content. Where that is not certain they stay two battles, each known from one side, and that is said.
+
+    \b
+    An old tournament_results.json tells which model played under which user name. Exit status 1 if files
+    are broken; they are listed, and the rest is added.
+    """
+    agents = dict(_rename(text) for text in renames)
+    with FileBar("Read") as bar:
+        added = opened(context, create=True).ingest(
+            *paths, renames=agents, watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds)
+        )
+    click.echo(
+        f"Added {_count(added.battles, 'battle')} and {_count(added.trajectories, 'trajectory', 'trajectories')}"
+        + (f" as run {added.run_id}." if added.run_id else ".")
+    )
+    if added.half_known:
+        click.echo(f"{_count(added.half_known, 'battle is', 'battles are')} known from one side only.")
+    if added.already_there:
+        click.echo(f"{_count(added.already_there, 'file or row', 'files and rows')} were in the store already.")
+    if added.unsure is not None:
+        number, player, opponent = added.unsure
+        click.echo(
+            f"warning: {number} points of view may be of battles that others are of as well, and are kept apart; one is "
+            f"{player} against {opponent}. Such battles may count twice.",
+            err=True,
+        )
+    for path, reason in added.broken[:BROKEN_SHOWN]:
+        click.echo(f"broken: {path}: {reason}", err=True)
+    if added.broken:
+        rest = len(added.broken) - BROKEN_SHOWN
+        more = f", {rest} more of them" if rest > 0 else ""
+        raise IngestError(
+            f"{_count(len(added.broken), 'file or row', 'files or rows')} could not be read{more}: see above"
+        )
+
+
+def _rename(text: str) -> tuple[str, str]:
+    username, equals, agent = text.partition("=")
+    if not (username and equals and agent):
+        raise click.BadParameter(f"{text!r} is not USERNAME=AGENT", param_hint="--rename")
+    return username, agent
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

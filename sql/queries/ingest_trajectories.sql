@@ -1,0 +1,45 @@
+-- Rows of a trajectory file, in the order of pokeladder.records.Trajectory: those of new battles numbered from $begin up to
+-- $end and, if $known, those of battles that the store has. Takes $run and $batch too. A side that saw no end has the
+-- result that the battle has. Reads places, new_trajectories and battles of the same part (as `new_battles`).
+SELECT
+    new_trajectories.name AS trajectory_id,
+    coalesce(places.battle_id, format('{}-{:06d}', $run, number)) AS battle_id,
+    coalesce(places.batch, $batch) AS batch,
+    document_file,
+    $run AS run_id,
+    format,
+    side,
+    agent,
+    opponent_agent AS opponent,
+    CASE WHEN winner IS NULL THEN 'TIE' WHEN winner = side THEN 'WIN' ELSE 'LOSS' END AS result,
+    new_trajectories.rating,
+    new_trajectories.steps,
+    missing_actions,
+    NULL AS invalid_steps,
+    unlisted_actions,
+    used_struggle,
+    team,
+    lead,
+    opponent_team,
+    opponent_lead,
+    final_hp,
+    opponent_final_hp,
+    new_trajectories.pokemon_left,
+    new_trajectories.opponent_pokemon_left,
+    new_trajectories.played_at,
+    source,
+    new_trajectories.name,
+    digest,
+    new_trajectories.own_signature,
+    new_trajectories.other_signature
+FROM places
+JOIN new_trajectories USING (format, player, record)
+JOIN (
+    SELECT battle_id, winner FROM new_battles
+    UNION ALL
+    SELECT battle_id, winner FROM battles WHERE $known
+) AS decided ON decided.battle_id = coalesce(places.battle_id, format('{}-{:06d}', $run, number))
+WHERE
+    (number >= $begin AND number < $end)
+    OR ($known AND places.battle_id IS NOT NULL AND NOT has_trajectory)
+ORDER BY battle_id, side
