@@ -31,9 +31,10 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
     The two points of view of a battle, and the rows of both players' logs, become one battle: by names, results, time
     and content. Where that is not certain they stay two battles, each known from one side, and that is said.
 
+    An old tournament_results.json tells which model played under which user name.
+
     \b
-    An old tournament_results.json tells which model played under which user name. Exit status 1 if files
-    are broken; they are listed, and the rest is added.
+    Exit status 1 if files are broken; they are listed, and the rest is added.
     """
     agents = dict(_rename(text) for text in renames)
     with FileBar("Read") as bar:
@@ -51,8 +52,8 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
     if added.unsure is not None:
         number, player, opponent = added.unsure
         click.echo(
-            f"warning: {number} points of view may be of battles that others are of as well, and are kept apart; one is "
-            f"{player} against {opponent}. Such battles may count twice.",
+            f"warning: {number} points of view may be of battles that others are of as well, and are kept apart; one "
+            f"is {player} against {opponent}. Such battles may count twice.",
             err=True,
         )
     for path, reason in added.broken[:BROKEN_SHOWN]:

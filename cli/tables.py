@@ -30,6 +30,10 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}%"
 
 
+def _rounded(mean: float | None) -> float | None:
+    return None if mean is None else round(mean, 1)
+
+
 def _results(row: Row) -> str:
     return f"{row['wins']}–{row['losses']}–{row['ties']}"  # noqa: RUF001
 
@@ -59,8 +63,8 @@ STATISTICS_COLUMNS: Columns = {
     "agent": lambda row: row["agent"],
     "games": lambda row: row["games"],
     "win rate": lambda row: _percent(row["win_rate"]),
-    "turns": lambda row: round(row["avg_turns"], 1),
-    "steps": lambda row: round(row["avg_steps"], 1),
+    "turns": lambda row: _rounded(row["avg_turns"]),
+    "steps": lambda row: _rounded(row["avg_steps"]),
     "invalid": lambda row: row["invalid"],
     "invalid rate": lambda row: _percent(row["invalid_rate"]),
     "forfeits": lambda row: row["forfeits"],

@@ -1,7 +1,7 @@
 """Taking in what metamon has written: trajectories and battle logs become the battles of one run.
 
-Files are read and summarised in parallel, some hundred at a time; only the summaries are kept until all are there. Then the
-points of view are paired into battles, in SQL (``sql/queries/ingest_*.sql``).
+Files are read and summarised in parallel, some hundred at a time; only the summaries are kept until all are there.
+Then the points of view are paired into battles, in SQL (``sql/queries/ingest_*.sql``).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def ingest(
 
     Args:
         paths: files, and folders with all that is under them.
-        renames: agents by the user names under which they played; those of an old ``tournament_results.json`` come on top.
+        renames: agents by the user names under which they played; an old ``tournament_results.json`` adds its own.
         watch: told the progress about four times a second.
 
     Raises:
@@ -161,7 +161,8 @@ def _find(paths: Sequence[Path]) -> _Found:
                 found.trajectories.append(file)
     if not found.trajectories and not found.logs:
         raise UsageError(
-            f"there is nothing to ingest in {', '.join(map(str, paths))}: looked for *.json.lz4, *.json and battle_log_*.csv"
+            f"there is nothing to ingest in {', '.join(map(str, paths))}: "
+            "looked for *.json.lz4, *.json and battle_log_*.csv"
         )
     return found
 

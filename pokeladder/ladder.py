@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -14,6 +15,7 @@ from pokeladder import result_files, views
 from pokeladder import tournament as tournaments
 from pokeladder.agents import as_agents
 from pokeladder.errors import StoreError, UsageError
+from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
 from pokeladder.ingest import Ingested, IngestProgress, ingest
 from pokeladder.records import Run
 from pokeladder.replays import Replay, replay
@@ -236,6 +238,64 @@ class Ladder:
             InterruptedRunError: stopped by Ctrl-C; nothing was added.
         """
         return ingest(self.store, paths, renames or {}, watch)
+
+    def export_filtered(
+        self,
+        output_dir: str | os.PathLike[str] | None,
+        *,
+        max_invalid_rate: float = 0.05,
+        min_turns: int = 10,
+        max_turns: int = 1000,
+        balance_outcomes: bool = False,
+        seed: int = 42,
+        where: str | None = None,
+        agents: Sequence[str] | None = None,
+        battle_format: str | None = None,
+        run: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+        to: Target = "metamon",
+        overwrite: bool = False,
+        append: bool = False,
+        watch: Callable[[ExportProgress], None] = lambda _: None,
+    ) -> Exported:
+        """Writes a training set: the trajectories that meet all that is given, and ``filtering_stats.json``.
+
+        Args:
+            output_dir: gets ``<format>/*.json.lz4``; None only counts.
+            max_invalid_rate: missing and invalid actions over steps, at most.
+            min_turns, max_turns: length in steps, as the old filter measured it.
+            balance_outcomes: leave out wins or losses at random until there are as many of either, and all ties.
+            seed: decides what is left out; the same for the same store and seed, on every machine.
+            where: an SQL condition over the columns of ``trajectories``.
+            agents: whose trajectories.
+            battle_format, run, since: of this format, run, and from this time (UTC) on.
+            limit: at most so many.
+            to: ``parquet`` writes ``<format>/trajectories.parquet`` instead.
+            overwrite, append: replace the trajectories in a folder that is not empty, or add to them.
+            watch: told the :class:`~pokeladder.export.ExportProgress` while files are written.
+
+        Raises:
+            UsageError: the folder is not empty, or options contradict each other.
+            QueryError: ``where`` is not a condition over ``trajectories``.
+            StoreError: a document cannot be read, or a file not written; the same call completes the set.
+            InterruptedRunError: stopped by Ctrl-C; the same call completes the set.
+        """
+        filters = Filters(
+            max_invalid_rate=max_invalid_rate,
+            min_turns=min_turns,
+            max_turns=max_turns,
+            balance_outcomes=balance_outcomes,
+            seed=seed,
+            where=where,
+            agents=tuple(agents) if agents is not None else None,
+            battle_format=battle_format,
+            run=run,
+            since=since,
+            limit=limit,
+        )
+        folder = Path(output_dir) if output_dir is not None else None
+        return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
         """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.

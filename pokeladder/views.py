@@ -38,6 +38,7 @@ VIEWS = (
     "macros/wilson_half_width",
     "macros/wilson",
     "views/usage",
+    "macros/metamon_file_name",
     "views/matchups",
     "views/statistics",
     "macros/elo_rating",
@@ -96,10 +97,22 @@ def connect(
     with query_errors(where or "\n".join(sources.values())):
         _create(connection, sources, conditions, skip=_FOLD)
         if where is not None:
-            (kind,) = connection.table("battles").project(SQLExpression(where)).types
-            if kind != BOOLEAN:
-                raise QueryError(f"this is not a condition, but a value of type {kind}", where)
+            condition(connection, "battles", where)
     return connection
+
+
+def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> Expression:
+    """An SQL condition over the columns of a table or view.
+
+    Raises:
+        QueryError: it is not one.
+    """
+    with query_errors(where):
+        expression = SQLExpression(where)
+        (kind,) = connection.table(table).project(expression).types
+    if kind != BOOLEAN:
+        raise QueryError(f"this is not a condition, but a value of type {kind}", where)
+    return expression
 
 
 def write_database(path: Path, sources: Mapping[str, str]) -> None:
@@ -184,7 +197,7 @@ def write_query(connection: duckdb.DuckDBPyConnection, name: str, parameters: Ma
     with query_errors(statement(name)):
         if path.suffix == ".json":
             ((document,),) = rows.fetchall()
-            path.writetext(f"{document}\n")
+            path.write_text(f"{document}\n")
             return
         if rows.columns[-1] == "cells":
             _write_square(rows, path)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import pokeladder
 from pokeladder.cli.app import pokeladder as command_line
-from pokeladder.records import Battle, Run
+from pokeladder.records import Battle, Run, Trajectory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,14 +40,14 @@ def test_the_command_reference_is_what_help_says() -> None:
 
 
 def test_the_readme_names_every_view(ladder: pokeladder.Ladder) -> None:
-    views = {row[0] for row in ladder.sql("SHOW TABLES").fetchall()} - {"battle_files", "run_files"}
+    views = {row[0] for row in ladder.sql("SHOW TABLES").fetchall()} - set(ladder.store.files)
     named = set(re.findall(r"`(\w+)`", "".join(line for line in README.splitlines() if line.startswith("| `"))))
     assert views <= named
 
 
 def test_the_store_document_names_every_column() -> None:
     text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
-    for record in (Battle, Run):
+    for record in (Battle, Run, Trajectory):
         for column in fields(record):
             assert f"`{column.name}`" in text, column.name
 

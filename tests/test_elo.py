@@ -25,7 +25,7 @@ Game = tuple[int, int, float]
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[duckdb.DuckDBPyConnection]]:
     """Connections in which ``elo_fold`` is the Python function, and the macro."""
     store = Store(tmp_path_factory.mktemp("empty"))
-    views.write_database(store.database, store.battle_files, store.run_files)
+    views.write_database(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as plain:
         yield [connect(store), plain]
 
@@ -114,7 +114,7 @@ def stored_games(path: Path, folder: Path) -> Store:
 def both_ways(store: Store, sql: str) -> Iterator[list[dict[str, object]]]:
     """The rows of ``sql`` in this process, then in ``pokeladder.duckdb``."""
     yield rows(connect(store), sql)
-    views.write_database(store.database, store.battle_files, store.run_files)
+    views.write_database(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as plain:
         yield rows(plain, sql)
 

@@ -58,6 +58,9 @@ def battle(number: int, p1: str, p2: str, winner: str | None, **changes: Any) ->
         "p1_packed": None,
         "p2_packed": None,
         "input_log": None,
+        "p1_record": None,
+        "p2_record": None,
+        "batch": "",
     }
     return Battle(**{**values, **changes})
 
@@ -78,7 +81,7 @@ def fill(folder: Path, battles: Iterable[Battle], runs: Iterable[Run] = ()) -> S
 
 
 def connect(store: Store, **slice_: Any) -> duckdb.DuckDBPyConnection:
-    return views.connect(store.battle_files, store.run_files, **slice_)
+    return views.connect(store.files, **slice_)
 
 
 def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
@@ -274,7 +277,7 @@ def test_a_bad_condition_is_refused(mixed: Store, where: str) -> None:
 
 def test_an_empty_store_has_all_views(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    views.write_database(store.database, store.battle_files, store.run_files)
+    views.write_database(store.database, store.files)
     for connection in (connect(store), duckdb.connect(store.database, read_only=True)):
         for item in views.VIEWS:
             kind, name = item.split("/")
@@ -355,26 +358,33 @@ def test_a_file_that_cannot_be_written(mixed: Store, tmp_path: Path) -> None:
 
 
 def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -> None:
-    path, globs = mixed.database, (mixed.battle_files, mixed.run_files)
-    assert not views.database_is_current(path, *globs)
+    path, globs = mixed.database, mixed.files
+    assert not views.database_is_current(path, globs)
     path.write_bytes(b"rubbish")
-    assert not views.database_is_current(path, *globs)
+    assert not views.database_is_current(path, globs)
     path.with_name("pokeladder.duckdb.wal").write_bytes(b"left by a crashed client")
-    views.write_database(path, *globs)
-    assert views.database_is_current(path, *globs)
-    assert not views.database_is_current(path, "elsewhere/*.parquet", mixed.run_files)
-    assert sorted(item.name for item in mixed.folder.iterdir()) == ["battles", "logs", "pokeladder.duckdb", "runs"]
+    views.write_database(path, globs)
+    assert views.database_is_current(path, globs)
+    assert not views.database_is_current(path, {**globs, "battle_files": "elsewhere/*.parquet"})
+    assert sorted(item.name for item in mixed.folder.iterdir()) == [
+        "battles",
+        "documents",
+        "logs",
+        "pokeladder.duckdb",
+        "runs",
+        "trajectories",
+    ]
     # A store that was moved.
     moved = Store(mixed.folder.rename(tmp_path / "moved"))
-    assert not views.database_is_current(moved.database, moved.battle_files, moved.run_files)
-    views.write_database(moved.database, moved.battle_files, moved.run_files)
+    assert not views.database_is_current(moved.database, moved.files)
+    views.write_database(moved.database, moved.files)
     with duckdb.connect(moved.database, read_only=True) as connection:
         assert rows(connection, "SELECT count(*) AS n FROM battles") == [{"n": 7}]
 
 
 def test_a_database_that_cannot_be_written(mixed: Store) -> None:
     with pytest.raises(StoreError, match="cannot write"):
-        views.write_database(mixed.folder / "nowhere" / "pokeladder.duckdb", mixed.battle_files, mixed.run_files)
+        views.write_database(mixed.folder / "nowhere" / "pokeladder.duckdb", mixed.files)
 
 
 @pytest.mark.parametrize(
@@ -383,15 +393,13 @@ def test_a_database_that_cannot_be_written(mixed: Store) -> None:
 def test_odd_folders(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     store = fill(folder, MIXED, [run_of()])
-    battle_files, run_files = (
-        f"{glob.escape(str(folder))}/{pattern}" for pattern in ("battles/*/*.parquet", "runs/*.parquet")
-    )
-    views.write_database(store.database, battle_files, run_files)
-    assert views.database_is_current(store.database, battle_files, run_files)
+    assert store.files["battle_files"] == f"{glob.escape(str(folder))}/battles/*/*.parquet"
+    views.write_database(store.database, store.files)
+    assert views.database_is_current(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as connection:
         assert rows(connection, "SELECT count(*) AS n FROM battles") == [{"n": 7}]
         assert "set" not in connection.table("battles").columns
-    assert rows(views.connect(battle_files, run_files), "SELECT count(*) AS n FROM runs") == [{"n": 1}]
+    assert rows(connect(store), "SELECT count(*) AS n FROM runs") == [{"n": 1}]
 
 
 # Reads until the last battle is there; a battle seen once must stay, and batches of 5 must be seen whole.
@@ -418,7 +426,7 @@ print(len(set(seen)), flush=True)
 
 def test_another_client_reads_while_battles_are_added(tmp_path: Path) -> None:
     store = Store(tmp_path / "live")
-    views.write_database(store.database, store.battle_files, store.run_files)
+    views.write_database(store.database, store.files)
     with subprocess.Popen(
         [sys.executable, "-c", CLIENT, str(store.database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as client:
@@ -428,7 +436,7 @@ def test_another_client_reads_while_battles_are_added(tmp_path: Path) -> None:
         for first in range(0, 100, 5):
             writer.write([battle(number, "ann", "bob", "p1") for number in range(first, first + 5)])
         # Writing the file anew does not disturb those who have it open.
-        views.write_database(store.database, store.battle_files, store.run_files)
+        views.write_database(store.database, store.files)
         output, errors = client.communicate(timeout=60)
     assert client.returncode == 0, errors
     assert int(output) > 1

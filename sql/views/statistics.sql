@@ -1,6 +1,6 @@
 -- What each agent did over all its opponents; win_rate, low and high as in matchups.
--- turns are Showdown's, steps are the agent's decisions, invalid_rate is its invalid choices over its steps;
--- forfeits are losses by giving up, timing out, crashing or too many invalid choices.
+-- turns are Showdown's, steps are the agent's decisions, invalid_rate is its invalid choices over its steps, where they
+-- were counted; forfeits are losses by giving up, timing out, crashing or too many invalid choices.
 WITH totals AS (
     SELECT
         format,
@@ -14,7 +14,7 @@ WITH totals AS (
         avg(steps) AS avg_steps,
         sum(steps)::BIGINT AS steps,
         sum(invalid)::BIGINT AS invalid,
-        sum(invalid) / nullif(sum(steps), 0) AS invalid_rate,
+        sum(invalid) / nullif(sum(steps) FILTER (invalid IS NOT NULL), 0) AS invalid_rate,
         count(*) FILTER (result = 'LOSS' AND end_reason IN ('forfeit', 'invalid', 'timeout', 'agent_crash')) AS forfeits
     FROM results
     GROUP BY ALL

@@ -1,0 +1,96 @@
+"""``export-filtered``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pokeladder.cli.options import opened
+from pokeladder.cli.progress import FileBar
+from pokeladder.export import STATS_FILE
+
+
+@click.command(
+    name="export-filtered",
+    epilog='Example: pokeladder export-filtered --output-dir v0_filtered --balance-outcomes --where "rating > 1400"',
+)
+@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Gets <format>/*.json.lz4.")
+@click.option(
+    "--max-invalid-rate",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Missing and invalid actions over steps, at most.",
+)
+@click.option("--min-turns", type=click.IntRange(min=0), default=10, show_default=True, help="Steps, at least.")
+@click.option("--max-turns", type=click.IntRange(min=0), default=1000, show_default=True, help="Steps, at most.")
+@click.option("--balance-outcomes", is_flag=True, help="As many wins as losses, and no ties.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Decides what goes for balance and limit.")
+@click.option("--where", metavar="SQL", help="Only trajectories that meet this condition over their columns.")
+@click.option("--agent", "agents", metavar="NAME", multiple=True, help="Only trajectories of these; repeat it.")
+@click.option("--format", "battle_format", metavar="FORMAT", help="Only trajectories of this battle format.")
+@click.option("--run", metavar="RUN_ID", help="Only trajectories of this run.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
+    help="Only trajectories played from this time (UTC) on.",
+)
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option(
+    "--to",
+    type=click.Choice(["metamon", "parquet"]),
+    default="metamon",
+    show_default=True,
+    help="A file each, or <format>/trajectories.parquet.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the trajectories in a folder that is not empty.")
+@click.option("--append", is_flag=True, help="Add to the trajectories in a folder that is not empty.")
+@click.pass_context
+def export_filtered(
+    context: click.Context,
+    /,
+    output_dir: Path | None,
+    agents: tuple[str, ...],
+    since: datetime | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Write a training set for metamon: trajectories selected with SQL.
+
+    Writes <output-dir>/<format>/*.json.lz4, which metamon takes as --custom_replay_dir or --parsed_replay_dir, and
+    filtering_stats.json, which says what was selected, how, and what was left out and why. Turns are steps here:
+    decisions of one side, as the old filter counted them. `pokeladder sql "DESCRIBE trajectories"` lists what --where
+    can ask for.
+
+    \b
+    Files appear whole or not at all; after a kill, the same command completes the set.
+    """
+    if output_dir is None and not dry_run:
+        raise click.UsageError("name a folder with --output-dir, or count only with --dry-run")
+    with FileBar("Written") as bar:
+        exported = opened(context).export_filtered(
+            None if dry_run else output_dir,
+            agents=list(agents) or None,
+            since=since,
+            watch=lambda progress: bar.watch(progress.written, progress.files, progress.seconds),
+            **options,
+        )
+    share = f" ({exported.output_count / exported.input_count:.1%})" if exported.input_count else ""
+    click.echo(
+        f"Selected {exported.output_count:,} of {exported.input_count:,} trajectories{share}: "
+        f"{exported.wins:,} wins, {exported.losses:,} losses, {exported.ties:,} ties."
+    )
+    for reasons, what in ((exported.failed_reasons, "Failed"), (exported.removed, "Left out")):
+        if reasons:
+            click.echo(f"{what}: {_listed(reasons)}.")
+    if not dry_run and output_dir is not None:
+        click.echo(f"Wrote {output_dir}; {output_dir / STATS_FILE} says how.", err=True)
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {number:,}" for reason, number in reasons.items())
