@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,11 +29,11 @@ from pokeladder import metamon_files, views
 from pokeladder.errors import InterruptedRunError, UsageError
 from pokeladder.metamon_files import BrokenFileError, LogRow
 from pokeladder.records import Run
-from pokeladder.store import BATTLE_SCHEMA, SMALL_LEVEL, TRAJECTORY_SCHEMA, DocumentFile, Store, new_run_id
-from pokeladder.summaries import Summariser
+from pokeladder.store import BATTLE_SCHEMA, TRAJECTORY_SCHEMA, DocumentFile, Store, new_run_id
+from pokeladder.summaries import Summariser, binary_array
 
 # Enough at once to make columns worth their while, and little enough that all threads' share stays small.
-FILES_AT_ONCE = 96
+FILES_AT_ONCE = 128
 DOCUMENTS_A_FILE = 2048
 BATTLES_A_FILE = 50_000
 WATCH_SECONDS = 0.25
@@ -199,18 +200,26 @@ def _new_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
     return new
 
 
+@dataclass
+class _Shelf:
+    """Where one thread puts documents and summaries; used by one at a time."""
+
+    file: DocumentFile
+    summariser: Summariser = field(default_factory=Summariser)
+    facts: list[dict[str, Any]] = field(default_factory=list)
+
+
 class _Reader:
     """Reads, summarises and puts aside trajectory files; any number of threads may use it."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._idle: SimpleQueue[tuple[Summariser, list[Any]]] = SimpleQueue()
+        self._idle: SimpleQueue[_Shelf] = SimpleQueue()
         self._files: list[DocumentFile] = []
-        self._number = 0
 
     def read(self, paths: Sequence[Path]) -> tuple[pa.Table | None, list[tuple[str, str]]]:
-        """Rows for ``new_trajectories``, and the files that are broken."""
+        """Reads files: rows for ``new_trajectories``, if a good many have come together, and what is broken."""
         facts, documents, broken = [], [], []
         for path in paths:
             try:
@@ -222,25 +231,25 @@ class _Reader:
                 documents.append(document)
         if not facts:
             return None, broken
+        column = binary_array(documents)
+        del documents
         try:
-            summariser, writing = self._idle.get_nowait()
+            shelf = self._idle.get_nowait()
         except Empty:
-            summariser, writing = Summariser(), []
-        names = [fact["trajectory_id"] for fact in facts]
-        summaries = summariser.summarise(names, documents)
-        faults = dict(zip(*(summaries.column(name).to_pylist() for name in ("trajectory_id", "fault")), strict=True))
-        broken += [(fact["source"], faults[fact["name"]]) for fact in facts if faults[fact["name"]] is not None]
-        good = [number for number, name in enumerate(names) if faults[name] is None]
-        if not writing or writing[1] >= DOCUMENTS_A_FILE:
-            writing[:] = [self._new_file(), 0]
-        file, written = writing
-        file.append([names[number] for number in good], [documents[number] for number in good])
-        writing[1] = written + len(good)
-        for fact in facts:
-            fact["document_file"] = file.name
-        table = summariser.combine("ingest_summaries", summaries, pa.Table.from_pylist(facts, FACTS))
-        self._idle.put((summariser, writing))
-        return table, broken
+            shelf = _Shelf(self._new_file())
+        names = [fact["name"] for fact in facts]
+        shelf.summariser.read(names, column)
+        shelf.file.append(names, column)
+        shelf.facts += facts
+        if len(shelf.facts) < DOCUMENTS_A_FILE:
+            self._idle.put(shelf)
+            return None, broken
+        return _summaries(shelf), broken
+
+    def finish(self) -> Iterator[pa.Table]:
+        """The rows that :meth:`read` has kept back."""
+        while not self._idle.empty():
+            yield _summaries(self._idle.get())
 
     def publish(self) -> None:
         """Makes the documents part of the store."""
@@ -254,10 +263,14 @@ class _Reader:
             file.discard()
 
     def _new_file(self) -> DocumentFile:
-        self._number += 1
-        file = DocumentFile(self._store, self._run_id, f"ingest-{self._number:06d}", SMALL_LEVEL)
+        file = DocumentFile(self._store, self._run_id, f"ingest-{secrets.token_hex(4)}")
         self._files.append(file)
         return file
+
+
+def _summaries(shelf: _Shelf) -> pa.Table:
+    facts = [{**fact, "document_file": shelf.file.name} for fact in shelf.facts]
+    return shelf.summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -287,13 +300,8 @@ def _read_all(
     ingested: Ingested,
     watch: Callable[[IngestProgress], None],
 ) -> None:
-    """Fills ``new_trajectories``; at any time each thread has one chunk, and one waits for it."""
-    nothing = Summariser()
-    _append(
-        connection,
-        "new_trajectories",
-        nothing.combine("ingest_summaries", nothing.summarise([], []), FACTS.empty_table()),
-    )
+    """Fills ``new_trajectories``; at any time each thread reads one chunk, and as many wait."""
+    _append(connection, "summaries_read", Summariser().summaries("ingest_summaries", FACTS.empty_table()))
     threads = os.cpu_count() or 1
     chunks = (paths[begin : begin + FILES_AT_ONCE] for begin in range(0, len(paths), FILES_AT_ONCE))
     started = time.monotonic()
@@ -312,12 +320,16 @@ def _read_all(
                     table, broken = future.result()
                     ingested.broken += broken
                     if table is not None:
-                        _append(connection, "new_trajectories", table)
+                        _append(connection, "summaries_read", table)
                 watch(IngestProgress(read, len(paths), time.monotonic() - started))
         except BaseException:
             for future in running:
                 future.cancel()
             raise
+    for table in reader.finish():
+        _append(connection, "summaries_read", table)
+    ingested.broken += views.query(connection, "ingest_faults").fetchall()
+    views.query(connection, "ingest_new_trajectories").create("new_trajectories")
 
 
 def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> None:

@@ -120,6 +120,11 @@ def read_document(path: Path) -> bytes:
             content = lz4.frame.decompress(content)
         except (RuntimeError, EOFError) as error:
             raise BrokenFileError(f"it is not a whole lz4 frame: {error}") from error
+    if not content.isascii():
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            raise BrokenFileError(f"it is not UTF-8: {error}") from error
     return content
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from pokeladder.errors import StoreError
 from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, battle_of
-from pokeladder.store import Store
-from pokeladder.summaries import Summariser
+from pokeladder.store import TRAJECTORY_SCHEMA, Store
+from pokeladder.summaries import Summariser, binary_array
 
 # A batch waits for this share of the time that the run has lasted, so that a long run leaves hundreds of files
 # and not one for every second.
@@ -22,6 +22,29 @@ SHORTEST_SECONDS = 1.0
 LONGEST_SECONDS = 15.0
 # Documents are put aside on disk when there are so many bytes of them.
 DOCUMENT_BYTES = 16 << 20
+# What is known of a trajectory besides its document.
+FACTS = pa.schema(
+    [
+        TRAJECTORY_SCHEMA.field(name)
+        for name in (
+            "trajectory_id",
+            "battle_id",
+            "batch",
+            "document_file",
+            "run_id",
+            "side",
+            "agent",
+            "opponent",
+            "result",
+            "rating",
+            "invalid_steps",
+            "played_at",
+            "source",
+            "name",
+            "digest",
+        )
+    ]
+)
 
 
 class Recorder:
@@ -40,7 +63,7 @@ class Recorder:
         self._batch: list[Battle] = []
         self._documents: list[tuple[Battle, int, Recorded]] = []
         self._size = 0
-        self._trajectories: list[pa.Table] = []
+        self._facts: list[pa.Table] = []
         self._started = self._flushed = time.monotonic()
         self.stored = 0
         self.void = 0
@@ -71,14 +94,16 @@ class Recorder:
             StoreError: they could not be written, and are forgotten: they are to be played again.
         """
         self._put_aside()
-        trajectories = pa.concat_tables(self._trajectories) if self._trajectories else None
+        trajectories = None
+        if self._facts:
+            trajectories = self._summariser.summaries("trajectory_rows", pa.concat_tables(self._facts))
         with self._forgetting():
             self._writer.write(self._batch, trajectories)
         void = sum(battle.outcome == "void" for battle in self._batch)
         self.void += void
         self.stored += len(self._batch) - void
         self._batch = []
-        self._trajectories = []
+        self._facts = []
         self._flushed = time.monotonic()
 
     @contextmanager
@@ -88,7 +113,7 @@ class Recorder:
             yield
         except StoreError:
             self._writer.close()
-            self._batch, self._documents, self._trajectories, self._size = [], [], [], 0
+            self._batch, self._documents, self._facts, self._size = [], [], [], 0
             raise
 
     def _put_aside(self) -> None:
@@ -98,35 +123,38 @@ class Recorder:
         documents = [lz4.frame.decompress(recorded.frame) for _, _, recorded in self._documents]
         facts = pa.Table.from_pylist(
             [
-                self._facts(battle, number, recorded, document)
+                _facts(battle, number, recorded, document)
                 for (battle, number, recorded), document in zip(self._documents, documents, strict=True)
-            ]
+            ],
+            FACTS,
         )
         trajectory_ids = facts.column("trajectory_id").to_pylist()
         with self._forgetting():
-            self._writer.add_documents(trajectory_ids, documents)
+            self._writer.add_documents(trajectory_ids, binary_array(documents))
         outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in self._documents]
-        self._trajectories.append(self._summariser.describe(trajectory_ids, outlines, facts))
+        self._summariser.read(trajectory_ids, binary_array(outlines))
+        self._facts.append(facts)
         self._documents = []
         self._size = 0
 
-    def _facts(self, battle: Battle, number: int, recorded: Recorded, document: bytes) -> dict[str, object]:
-        side = SIDES[number]
-        result = "TIE" if battle.winner is None else "WIN" if battle.winner == side else "LOSS"
-        return {
-            "trajectory_id": f"{battle.battle_id}-{side}",
-            "battle_id": battle.battle_id,
-            "batch": battle.batch,
-            "document_file": battle.batch,
-            "run_id": battle.run_id,
-            "side": side,
-            "agent": battle.p1 if side == "p1" else battle.p2,
-            "opponent": battle.p2 if side == "p1" else battle.p1,
-            "result": result,
-            "rating": None,
-            "invalid_steps": list(recorded.invalid_steps),
-            "played_at": battle.finished_at,
-            "source": "recorded",
-            "name": None,
-            "digest": hashlib.sha256(document).hexdigest(),
-        }
+
+def _facts(battle: Battle, number: int, recorded: Recorded, document: bytes) -> dict[str, object]:
+    side = SIDES[number]
+    result = "TIE" if battle.winner is None else "WIN" if battle.winner == side else "LOSS"
+    return {
+        "trajectory_id": f"{battle.battle_id}-{side}",
+        "battle_id": battle.battle_id,
+        "batch": battle.batch,
+        "document_file": battle.batch,
+        "run_id": battle.run_id,
+        "side": side,
+        "agent": battle.p1 if side == "p1" else battle.p2,
+        "opponent": battle.p2 if side == "p1" else battle.p1,
+        "result": result,
+        "rating": None,
+        "invalid_steps": list(recorded.invalid_steps),
+        "played_at": battle.finished_at,
+        "source": "recorded",
+        "name": None,
+        "digest": hashlib.sha256(document).hexdigest(),
+    }

@@ -36,8 +36,8 @@ _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
 _ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary()}
 _ARROW |= {"list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
-# Level 9 leaves half of what level 3 does, and takes three times as long.
-FAST_LEVEL, SMALL_LEVEL = 3, 9
+# Takes hardly longer than no compression; 5 would leave three quarters of the size, and take twice as long.
+DOCUMENT_LEVEL = 3
 
 
 def _schema(record: type) -> pa.Schema:
@@ -174,14 +174,14 @@ class Writer:
     def batch(self) -> str:
         return f"{self._name}-{self._written:06d}"
 
-    def add_documents(self, trajectory_ids: Sequence[str], documents: Sequence[bytes | str]) -> None:
+    def add_documents(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
         """Puts documents of the batch aside on disk; they count once :meth:`write` has returned.
 
         Raises:
             StoreError: they could not be written.
         """
         if self._documents is None:
-            self._documents = DocumentFile(self._store, self._run_id, self.batch, FAST_LEVEL)
+            self._documents = DocumentFile(self._store, self._run_id, self.batch)
         self._documents.append(trajectory_ids, documents)
 
     def write(self, battles: Sequence[Battle], trajectories: pa.Table | None = None) -> None:
@@ -212,10 +212,9 @@ class DocumentFile:
 
     Args:
         name: of the file, and what its rows say that they are in.
-        level: how hard to compress, 1 to 22.
     """
 
-    def __init__(self, store: Store, run_id: str, name: str, level: int) -> None:
+    def __init__(self, store: Store, run_id: str, name: str) -> None:
         self._store = store
         self.name = name
         self._path = store.path("documents", run_id, name)
@@ -228,12 +227,12 @@ class DocumentFile:
             self._file,
             DOCUMENT_SCHEMA,
             compression="zstd",
-            compression_level=level,
+            compression_level=DOCUMENT_LEVEL,
             use_dictionary=False,
             write_statistics=["trajectory_id"],
         )
 
-    def append(self, trajectory_ids: Sequence[str], documents: Sequence[bytes | str]) -> None:
+    def append(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
         """Writes a row group.
 
         Raises:

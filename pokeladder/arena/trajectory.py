@@ -7,10 +7,11 @@ the battle ended for that side, and the last action, -1, stands for none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from lz4.frame import LZ4FrameCompressor
 from poke_env.battle import Battle, Effect, Move, Pokemon, PokemonType, Status
@@ -32,13 +33,9 @@ BOOST_NAMES = ("atk", "spa", "def", "spd", "spe", "accuracy", "evasion")
 STAT_NAMES = ("atk", "spa", "def", "spd", "spe", "hp")
 BOOSTS, STATS = itemgetter(*BOOST_NAMES), itemgetter(*STAT_NAMES)
 NOTHING_KNOWN: Mapping[str, tuple[int, int]] = {}
+Condition = TypeVar("Condition", bound=Enum)
 # JSON of something, and of what summaries need of it.
 Drawn = tuple[str, str]
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
 
 
 class TrajectoryBuilder:
@@ -176,8 +173,8 @@ class TrajectoryBuilder:
         team = self._request["side"]["pokemon"]
         if kind == "switch":
             chosen = team[int(what) - 1]
-            names = [(_letters_and_digits(pokemon.species), entry is not chosen) for entry, pokemon in self._bench]
-            return SWITCH_ACTION + next(number for number, (_, other) in enumerate(sorted(names)) if not other)
+            bench = [(_letters_and_digits(pokemon.species), entry is not chosen) for entry, pokemon in self._bench]
+            return SWITCH_ACTION + next(number for number, (_, other) in enumerate(sorted(bench)) if not other)
         if what in FORCED_MOVES:
             return 0
         active = next(entry for entry in team if entry["active"])
@@ -366,7 +363,7 @@ def _base_stats(*stats: int) -> str:
     return ",".join(f'"base_{name}":{stat}' for name, stat in zip(STAT_NAMES, stats, strict=True))
 
 
-def _latest(started: Mapping[_Named, int], nothing: str) -> str:
+def _latest(started: Mapping[Condition, int], nothing: str) -> str:
     """The condition that began last, of those that last; layers count as turns here, as metamon counts them."""
     return _letters(max(started, key=started.__getitem__).name) if started else nothing
 

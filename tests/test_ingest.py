@@ -1,0 +1,558 @@
+"""Taking in what metamon has written: nothing is lost, nothing counts twice, and no battle is made of two."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import metamon_data as data
+import pokeladder
+from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+TRAJECTORIES, LOGS = LADDER / "trajectories", LADDER / "team_results"
+OF_A, OF_B = (sorted(TRAJECTORIES.rglob(f"*_{player}_vs_*")) for player in ("RandA-1", "RandB-1"))
+LOG_A, LOG_B = (LOGS / f"battle_log_{player}_gen1ou.csv" for player in ("RandA-1", "RandB-1"))
+SUMMARY = [
+    *("result", "steps", "missing_actions", "unlisted_actions", "used_struggle", "team", "lead", "opponent_team"),
+    *("opponent_lead", "final_hp", "pokemon_left", "opponent_pokemon_left"),
+]
+
+
+def summaries(ladder: pokeladder.Ladder) -> dict[str, dict[str, Any]]:
+    found = rows(ladder, f"SELECT name, {', '.join(SUMMARY)} FROM trajectories")
+    return {name: dict(zip(SUMMARY, values, strict=True)) for name, *values in found}
+
+
+def sides(ladder: pokeladder.Ladder) -> set[frozenset[str]]:
+    """The trajectories of each battle that has any."""
+    return {frozenset(names) for (names,) in rows(ladder, "SELECT list(name) FROM trajectories GROUP BY battle_id")}
+
+
+def battles(ladder: pokeladder.Ladder) -> list[Any]:
+    return rows(ladder, "SELECT p1, p2, winner, p1_steps, p2_steps FROM battles ORDER BY p1, p2, p1_steps")
+
+
+def log_rows(folder: Path) -> list[dict[str, str]]:
+    logs = sorted(folder.rglob("battle_log_*.csv"))
+    return [row for log in logs for row in csv.DictReader(log.read_text().splitlines(), skipinitialspace=True)]
+
+
+def test_summaries_agree_with_counting_by_hand(ladder: pokeladder.Ladder) -> None:
+    ladder.ingest(LADDER, BASELINES)
+    by_hand = {data.stem(path): data.summary(data.read(path)) for path in data.trajectories_in(DATA)}
+    assert len(by_hand) == 16
+    assert summaries(ladder) == by_hand
+    assert Counter(values["result"] for values in by_hand.values()) == {"WIN": 6, "LOSS": 7, "TIE": 3}
+    assert data.number_of(ladder, "steps") == sum(values["steps"] for values in by_hand.values())
+
+
+def test_summaries_of_every_kind_of_action(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    document = still(17)
+    document["actions"] = [*range(-1, 16), -1]
+    for number, changes in enumerate([{}, {"can_tera": True}, {"forced_switch": True}]):
+        switches = [data.pokemon(name) for name in ("gengar", "lapras", "starmie")]
+        document["states"] = [{**known, "available_switches": switches, **changes} for known in document["states"]]
+        written = write(tmp_path / "in", file_name("ann", "bob", number=number), document)
+        ladder.ingest(written)
+        assert summaries(ladder)[data.stem(written)] == data.summary(document)
+    assert [found["unlisted_actions"] for found in summaries(ladder).values()] == [9, 5, 13]
+
+
+def test_what_the_opponent_has_left(ladder: pokeladder.Ladder) -> None:
+    ladder.ingest(DATA)
+    found = rows(ladder, "SELECT name, opponent_final_hp FROM trajectories")
+    left = {data.stem(path): data.read(path)["states"][-1] for path in data.trajectories_in(DATA)}
+    for name, hp in found:
+        active = left[name]["opponent_active_pokemon"]["hp_pct"]
+        others = left[name]["opponents_remaining"] - (active > 0)
+        assert active - 1e-6 <= hp <= active + others + 1e-6, name
+
+
+def test_the_ladder_folder_is_two_battles(ladder: pokeladder.Ladder) -> None:
+    added = ladder.ingest(LADDER)
+    assert (added.battles, added.trajectories, added.half_known, added.unsure) == (2, 4, 0, None)
+    assert battles(ladder) == [("RandA-1", "RandB-1", "p1", 30, 30), ("RandA-1", "RandB-1", "p1", 77, 77)]
+    teams = {(row["Player Username"], row["Battle ID"]): row["Team File"] for row in log_rows(LADDER)}
+    found = rows(ladder, "SELECT name, agent, results.team FROM trajectories JOIN results USING (battle_id, agent)")
+    assert len(found) == 4
+    for name, agent, team in found:
+        assert team == teams[agent, name.partition("_")[0][-10:]]
+    assert sides(ladder) == {frozenset(map(data.stem, pair)) for pair in zip(OF_A, OF_B[::-1], strict=True)}
+
+
+def test_the_baselines_are_780_battles(ladder: pokeladder.Ladder) -> None:
+    added = ladder.ingest(BASELINES)
+    assert (added.battles, added.trajectories, added.half_known) == (780, 12, 780)
+    logged = log_rows(BASELINES)
+    won = Counter((row["Player Username"], row["Opponent Username"]) for row in logged if row["Result"] == "WIN")
+    played = Counter((row["Player Username"], row["Opponent Username"]) for row in logged)
+    found = rows(ladder, "SELECT agent, opponent, games, wins, ties FROM matchups WHERE agent LIKE 'MM-%'")
+    assert {(agent, opponent): games for agent, opponent, games, *_ in found} == played
+    assert {(agent, opponent): wins for agent, opponent, _, wins, _ in found} == {pair: won[pair] for pair in played}
+    assert sum(row[-1] for row in found) == 3
+    ((steps,),) = rows(ladder, "SELECT sum(steps) FROM results WHERE agent LIKE 'MM-%'")
+    assert steps == sum(int(row["Turn Count"]) for row in logged)
+
+
+def stored(ladder: pokeladder.Ladder) -> dict[str, bytes]:
+    return dict(rows(ladder, "SELECT trajectory_id, document FROM document_files"))
+
+
+def test_documents_stay_as_they_are(ladder: pokeladder.Ladder) -> None:
+    ladder.ingest(DATA)
+    assert stored(ladder) == {data.stem(path): data.content(path) for path in data.trajectories_in(DATA)}
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+JSON = st.recursive(st.none() | st.integers() | st.floats(allow_nan=False) | TEXT, st.lists, max_leaves=4)
+
+
+@settings(max_examples=12)
+@given(
+    extra=st.dictionaries(TEXT.filter(lambda key: key not in still(1)["states"][0]), JSON, max_size=3),
+    seed=st.integers(0, 9),
+    style=st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :\t"), ("\r\n,", "  :  ")]),
+    is_ascii=st.booleans(),
+    suffix=st.sampled_from([".json", ".json.lz4"]),
+)
+def test_any_way_to_write_json_is_kept_and_understood(
+    tmp_path_factory: pytest.TempPathFactory,
+    extra: dict[str, Any],
+    seed: int,
+    style: tuple[str, str],
+    is_ascii: bool,
+    suffix: str,
+) -> None:
+    document = data.play(seed, "p1", 5)[0]
+    states = [dict(random.Random(seed).sample([*known.items(), *extra.items()], len(known) + len(extra)))
+              for known in document["states"]]  # fmt: skip
+    odd = {**{key: value for key, value in extra.items() if key not in document}, "actions": document["actions"]}
+    text = f" \n{json.dumps({**odd, 'states': states}, separators=style, ensure_ascii=is_ascii)}\n\n".encode()
+    folder = tmp_path_factory.mktemp("odd")
+    written = write(folder, file_name("ann", "bob"), text, suffix)
+    ladder = pokeladder.open(folder / "ladder")
+    assert ladder.ingest(written).broken == []
+    assert stored(ladder) == {data.stem(written): text}
+    assert summaries(ladder) == {data.stem(written): data.summary(document)}
+    found = rows(ladder, "SELECT action, player_active_pokemon.hp_pct, choice IS NULL FROM steps ORDER BY step")
+    shown = [known["player_active_pokemon"]["hp_pct"] for known in states[:-1]]
+    missing = [not data.is_listed(*step) for step in zip(states[:-1], document["actions"], strict=False)]
+    assert found == list(zip(document["actions"][:-1], shown, missing, strict=True))
+
+
+PARTS = {
+    "at once": [[TRAJECTORIES, LOGS]],
+    "twice": [[LADDER], [LADDER]],
+    "one folder in another": [[LADDER, TRAJECTORIES, LOGS, LADDER]],
+    "logs last": [[TRAJECTORIES], [LOGS]],
+    "logs first": [[LOGS], [TRAJECTORIES]],
+    "one side first": [[LOG_A, *OF_A], [LOG_B, *OF_B]],
+    "a log at a time": [[LOG_A], [LOG_B], [TRAJECTORIES]],
+    "logs of the other side": [[*OF_A], [LOG_B], [*OF_B], [LOG_A]],
+    "player by player": [[*OF_A, LOG_A], [*OF_B, LOG_B]],
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_parts_make_the_same_battles(ladder: pokeladder.Ladder, parts: list[list[Path]]) -> None:
+    added = [ladder.ingest(*part) for part in parts]
+    assert sum(part.battles for part in added) == 2
+    assert sum(part.trajectories for part in added) == data.number_of(ladder, "trajectories") == 4
+    assert [row[:3] for row in battles(ladder)] == [("RandA-1", "RandB-1", "p1")] * 2
+    assert sides(ladder) == {frozenset(map(data.stem, pair)) for pair in zip(OF_A, OF_B[::-1], strict=True)}
+    assert summaries(ladder) == {data.stem(path): data.summary(data.read(path)) for path in (*OF_A, *OF_B)}
+    assert data.number_of(ladder, "steps") == 2 * (30 + 77)
+    assert data.number_of(ladder, "results") == 4
+    again = ladder.ingest(LADDER)
+    assert (again.run_id, again.battles, again.trajectories, again.already_there) == (None, 0, 0, 8)
+
+
+def test_the_machine_s_time_zone_does_not_matter(cli: Cli, ladder: pokeladder.Ladder) -> None:
+    for part in (OF_A, OF_B):
+        assert cli("ingest", *map(str, part), env={"TZ": "America/New_York"}).returncode == 0
+    assert data.number_of(ladder, "battles") == 2
+    first = datetime(2026, 11, 22, 17, 14, 30)  # noqa: DTZ001 - UTC without saying so
+    assert min(rows(ladder, "SELECT played_at FROM trajectories")) == (first,)
+
+
+def test_a_trajectory_joins_the_battle_of_its_row(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    ladder.ingest(BASELINES / "team_results")
+    assert ladder.ingest(BASELINES / "trajectories").battles == 0
+    assert data.number_of(ladder, "battles") == 780
+    steps = rows(
+        ladder,
+        "SELECT trajectories.steps, results.steps FROM trajectories JOIN results USING (battle_id, agent)",
+    )
+    assert len(steps) == 12
+    assert all(seen == logged for seen, logged in steps)
+
+
+def test_logs_that_mirror_each_other_are_of_the_same_battles(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    write_log(tmp_path, "ann", [("bob", "WIN", 20, "0000000001"), ("bob", "LOSS", 30, "0000000002"),
+                                ("bob", "LOSS", 40, "0000000003"), ("cat", "LOSS", 9, "0000000004")])  # fmt: skip
+    write_log(tmp_path, "bob", [("ann", "LOSS", 21, "0000000005"), ("ann", "WIN", 28, "0000000006"),
+                                ("ann", "LOSS", 41, "0000000007")])  # fmt: skip
+    added = ladder.ingest(tmp_path)
+    assert (added.battles, added.half_known, added.unsure) == (4, 1, None)
+    both = [("ann", "bob", None, 40, 41), ("ann", "bob", "p1", 20, 21), ("ann", "bob", "p2", 30, 28)]
+    assert sorted(battles(ladder), key=str) == sorted([*both, ("ann", "cat", "p2", 9, None)], key=str)
+
+
+@pytest.mark.parametrize("parts", ["ab AB", "a b A B", "a b B A", "b a A B", "ab A B"])
+def test_logs_may_grow(ladder: pokeladder.Ladder, tmp_path: Path, parts: str) -> None:
+    games = [("bob", "WIN", 20, "0000000001"), ("bob", "LOSS", 30, "0000000002"), ("bob", "WIN", 40, "0000000003")]
+    facing = [("ann", "LOSS", 21, "0000000004"), ("ann", "WIN", 31, "0000000005"), ("ann", "LOSS", 41, "0000000006")]
+    logs = {"a": ("ann", games[:2]), "b": ("bob", facing[:2]), "A": ("ann", games), "B": ("bob", facing)}
+    for part in parts.split():
+        ladder.ingest(*(write_log(tmp_path / part, *logs[log]) for log in part))
+        assert data.number_of(ladder, "battles") == (2 if part.islower() else 3)
+
+
+@pytest.mark.parametrize(
+    "games",
+    [
+        [("ann", "LOSS", 20, "0000000003")],
+        [("ann", "WIN", 20, "0000000003"), ("ann", "LOSS", 30, "0000000004")],
+        [("ann", "LOSS", 60, "0000000003"), ("ann", "WIN", 30, "0000000004")],
+        [("ann", "WIN", 30, "0000000003"), ("ann", "LOSS", 20, "0000000004")],
+    ],
+    ids=["fewer", "both won", "lengths differ", "another order"],
+)
+def test_logs_that_do_not_mirror_each_other_stay_apart(cli: Cli, tmp_path: Path, games: list[Any]) -> None:
+    write_log(tmp_path / "in", "ann", [("bob", "WIN", 20, "0000000001"), ("bob", "LOSS", 30, "0000000002")])
+    write_log(tmp_path / "in", "bob", games)
+    shown = cli("ingest", "in")
+    assert f"Added {2 + len(games)} battles" in shown.stdout
+    assert "warning: " in shown.stderr
+    assert "ann against bob" in shown.stderr or "bob against ann" in shown.stderr
+
+
+def short(player: str, opponent: str, result: str, number: int, after: float = 0, **changes: Any) -> data.View:
+    return data.View(player, opponent, still(2, result, **changes), file_name(player, opponent, result, number, after))
+
+
+APART = {
+    "the same content at once": [
+        *(short("ann", "bob", "WIN", number, 5 * number) for number in range(2)),
+        *(short("bob", "ann", "LOSS", number, 5 * number) for number in range(2, 4)),
+    ],
+    "more than a minute": [short("ann", "bob", "WIN", 1), short("bob", "ann", "LOSS", 2, 61)],
+    "two wins": [short("ann", "bob", "WIN", 1), short("bob", "ann", "WIN", 2)],
+    "two losses": [short("ann", "bob", "LOSS", 1), short("bob", "ann", "LOSS", 2)],
+    "other players": [short("ann", "bob", "WIN", 1), short("bob", "cat", "LOSS", 2)],
+    "the same side": [short("ann", "bob", "WIN", 1), short("ann", "bob", "LOSS", 2)],
+}
+
+
+def mirrored(view: data.View) -> data.View:
+    """The same with both active Pokémon exchanged."""
+    swap = {"player_active_pokemon": "opponent_active_pokemon", "opponent_active_pokemon": "player_active_pokemon"}
+    states = [{**state, **{one: state[other] for one, other in swap.items()}} for state in view.document["states"]]
+    return data.View(view.player, view.opponent, {**view.document, "states": states}, view.name)
+
+
+@pytest.mark.parametrize("views", APART.values(), ids=APART)
+def test_points_of_view_that_may_be_of_two_battles_stay_apart(
+    ladder: pokeladder.Ladder, tmp_path: Path, views: list[data.View]
+) -> None:
+    for view in views:
+        (mirrored(view) if view.player == "bob" else view).save(tmp_path / "in")
+    added = ladder.ingest(tmp_path / "in")
+    assert (added.battles, added.half_known) == (len(views), len(views))
+    assert len(sides(ladder)) == len(views)
+
+
+@pytest.mark.parametrize("parts", [["ann", "bob"], ["*"]], ids=["one side first", "at once"])
+def test_what_is_unsure_is_said(cli: Cli, tmp_path: Path, parts: list[str]) -> None:
+    for view in APART["the same content at once"]:
+        (mirrored(view) if view.player == "bob" else view).save(tmp_path / "in")
+    for part in parts:
+        shown = cli("ingest", *map(str, (tmp_path / "in").glob(f"*_{part}_vs_*")))
+        assert shown.returncode == 0
+        assert f"{4 // len(parts)} battles are known from one side only" in shown.stdout
+    assert f"warning: {4 // len(parts)} points of view may be of battles that others are of as well" in shown.stderr
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_equal_digits_mean_nothing(ladder: pokeladder.Ladder, tmp_path: Path, at_once: bool) -> None:
+    pairs = [battle(7, ("ann", opponent), after=after) for opponent, after in (("bob", 0), ("cat", 0), ("bob", 90))]
+    files = [view.save(tmp_path / "in") for pair in pairs for view in pair]
+    for part in [files] if at_once else [[path] for path in files]:
+        ladder.ingest(*part)
+    assert sides(ladder) == {frozenset(view.name for view in pair) for pair in pairs}
+
+
+def test_a_short_pair_is_one(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    short("ann", "bob", "WIN", 1).save(tmp_path / "in")
+    mirrored(short("bob", "ann", "LOSS", 2, 60)).save(tmp_path / "in")
+    assert ladder.ingest(tmp_path / "in").battles == 1
+
+
+@pytest.mark.parametrize("what", ["hp_pct", "move"])
+def test_contents_that_contradict_each_other_are_of_two_battles(
+    ladder: pokeladder.Ladder, tmp_path: Path, what: str
+) -> None:
+    ours, theirs = short("ann", "bob", "WIN", 1), mirrored(short("bob", "ann", "LOSS", 2, 3))
+    if what == "hp_pct":
+        ours.document["states"][1]["player_active_pokemon"]["hp_pct"] = 0.25
+        theirs.document["states"][1]["opponent_active_pokemon"]["hp_pct"] = 0.75
+    else:
+        ours.document["states"][1]["player_prev_move"] = data.move("bodyslam")
+        theirs.document["states"][1]["opponent_prev_move"] = data.move("blizzard")
+    for view in (ours, theirs):
+        view.save(tmp_path / "in")
+    assert ladder.ingest(tmp_path / "in").battles == 2
+
+
+GAME = st.tuples(
+    st.sampled_from([("ann", "bob"), ("bob", "ann"), ("ann", "cat_1"), ("cat_1", "bob")]),
+    st.sampled_from(["p1", "p2", None]),
+    st.integers(0, 70),
+    # The ingests that get its two points of view; 3 is never.
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+)
+
+
+@settings(max_examples=12)
+@given(games=st.lists(GAME, min_size=1, max_size=7), order=st.randoms(use_true_random=False))
+def test_every_trajectory_is_on_its_own_battle(
+    tmp_path_factory: pytest.TempPathFactory, games: list[Any], order: random.Random
+) -> None:
+    folder = tmp_path_factory.mktemp("pairs")
+    expected, parts = set(), [[], [], []]  # type: ignore[var-annotated]
+    for number, (players, winner, after, when) in enumerate(games):
+        kept = [pair for pair in zip(battle(number, players, winner, after), when, strict=True) if pair[1] < 3]
+        for view, part in kept:
+            parts[part].append(view.save(folder / "in"))
+        if kept:
+            expected.add(frozenset(view.name for view, _ in kept))
+    ladder = pokeladder.open(folder / "ladder")
+    added = 0
+    for part in parts:
+        order.shuffle(part)
+        if part:
+            added += ladder.ingest(*part).battles
+    assert sides(ladder) == expected
+    assert added == data.number_of(ladder, "battles") == len(expected)
+
+
+def test_human_replays(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    ours, theirs = data.play(7, "p1")
+    for name, document in {
+        "gen1ou-123_1500_ann_vs_bob_03-01-2024_WIN": ours,
+        "gen1ou-123_Unrated_bob_vs_ann_03-01-2024_LOSS": theirs,
+        "gen1ou-124_1510_ann_vs_bob_03-01-2024_WIN": ours,
+        "smogtours-gen1ou-124_1432_bob_vs_ann_03-01-2024_LOSS": theirs,
+    }.items():
+        write(tmp_path / "in", name, document)
+    added = ladder.ingest(tmp_path / "in")
+    assert (added.battles, added.half_known) == (3, 2)
+    day = datetime(2024, 3, 1)  # noqa: DTZ001 - UTC without saying so
+    found = rows(ladder, "SELECT agent, rating, played_at FROM trajectories ORDER BY rating")
+    assert found == [("bob", 1432, day), ("ann", 1500, day), ("ann", 1510, day), ("bob", None, day)]
+    (pair,) = (names for names in sides(ladder) if len(names) == 2)
+    assert {name.partition("_")[0] for name in pair} == {"gen1ou-123"}
+
+
+@pytest.mark.parametrize("player", ["Gen1Binary_143052_A", "_", "vs", "_a__b_", "näme!", "a_vs_b"])
+def test_names_of_any_kind(ladder: pokeladder.Ladder, tmp_path: Path, player: str) -> None:
+    pair = battle(3, (player, "bob"))
+    for view in pair:
+        view.save(tmp_path)
+    write_log(tmp_path, player, [pair[0].game])
+    ladder.ingest(tmp_path)
+    found = rows(ladder, "SELECT agent, opponent, result FROM trajectories ORDER BY result DESC")
+    assert found == [(player, "bob", "WIN"), ("bob", player, "LOSS")]
+    assert data.number_of(ladder, "battles") == 1
+
+
+def test_an_old_tournament_tells_the_models(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    users = ["Gen1Binary_143052_A", "Gen1Binary_143052_B"]
+    matchup = {"model1": "Gen1BinaryV0", "model2": "SmallRLGen1Beta", "usernames": users, "model1_wins": 1}
+    (tmp_path / "in").mkdir()
+    results = {"matchups": [matchup, {"model1": "other", "model2": "another"}]}
+    (tmp_path / "in" / "tournament_results.json").write_text(json.dumps(results))
+    for number, players in enumerate([users, [users[1], "carl"]]):
+        for view in battle(number, (players[0], players[1])):
+            view.save(tmp_path / "in" / "deeper")
+    assert cli("ingest", "in", "--rename", "carl=Carl 2", "--rename", "nobody=x").returncode == 0
+    found = rows(ladder, "SELECT agent, opponent, wins FROM matchups WHERE wins > 0 ORDER BY ALL")
+    assert found == [("Gen1BinaryV0", "SmallRLGen1Beta", 1), ("SmallRLGen1Beta", "Carl 2", 1)]
+    assert rows(ladder, "SELECT DISTINCT agent FROM trajectories ORDER BY 1") == [
+        ("Carl 2",),
+        ("Gen1BinaryV0",),
+        ("SmallRLGen1Beta",),
+    ]
+    assert cli("ingest", "in", "--rename", "carl").returncode == 2
+
+
+WHOLE = json.dumps(still(12)).encode()
+NAMED = file_name("ann", "bob")
+BROKEN = {
+    "truncated": (NAMED, ".json.lz4", b"<lz4>", "not a whole lz4 frame"),
+    "no lz4": (NAMED, ".json.lz4", WHOLE, "not a whole lz4 frame"),
+    "empty lz4": (NAMED, ".json.lz4", b"", "not a whole lz4 frame"),
+    "empty": (NAMED, ".json", b"", "not a JSON object"),
+    "no JSON": (NAMED, ".json", WHOLE[:-1], "not a JSON object"),
+    "more after it": (NAMED, ".json", WHOLE + b"{}", "not a JSON object"),
+    "array": (NAMED, ".json", b"[1, 2]", 'not a JSON object|no "states"'),
+    "no states": (NAMED, ".json", b'{"actions": [-1]}', 'no "states"'),
+    "no UTF-8": (NAMED, ".json", WHOLE.replace(b"tauros", b"taur\xff\xfe"), "UTF-8"),
+    "states of nothing": (NAMED, ".json", b'{"states": [{}, {}], "actions": [0, -1]}', "2 of its states lack"),
+    "lengths": (NAMED, ".json", json.dumps({**still(12), "actions": [0] * 12}).encode(), "13 states and 12 actions"),
+    "one state": (NAMED, ".json", json.dumps(still(0)).encode(), "no step"),
+    "no number": (NAMED, ".json", json.dumps({**still(2), "actions": [None, 0, -1]}).encode(), "action"),
+    "no player": ("metamon-gen1ou-1_Unrated_ann_01-02-2026_WIN", ".json", WHOLE, "does not say who played"),
+    "tie": (NAMED.replace("WIN", "TIE"), ".json", WHOLE, "does not say who played"),
+    "other JSON": ("notes", ".json", WHOLE, "does not say who played"),
+    "bad date": ("gen1ou-1_1500_ann_vs_bob_02-30-2024_WIN", ".json", WHOLE, "no date in its name"),
+    "day first": ("gen1ou-1_1500_ann_vs_bob_2024-01-30_WIN", ".json", WHOLE, "no date in its name"),
+    "huge rating": ("gen1ou-1_99999999999_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE, "rating"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_named_and_the_rest_goes_in(
+    ladder: pokeladder.Ladder, tmp_path: Path, broken: tuple[str, str, bytes, str]
+) -> None:
+    name, suffix, text, reason = broken
+    write(tmp_path / "in", file_name("ann", "carl", number=2), still(12))
+    bad = write(tmp_path / "in", name, b"")
+    bad = bad.rename(bad.with_name(name + suffix))
+    bad.write_bytes((tmp_path / "in" / f"{file_name('ann', 'carl', number=2)}.json.lz4").read_bytes()[:-30]
+                    if text == b"<lz4>" else text)  # fmt: skip
+    added = ladder.ingest(tmp_path / "in")
+    ((path, said),) = added.broken
+    assert path == str(bad)
+    assert re.search(reason, said)
+    assert (added.battles, added.trajectories) == (1, 1)
+    assert [opponent for (opponent,) in rows(ladder, "SELECT opponent FROM trajectories")] == ["carl"]
+
+
+LOG_LINES = {
+    "5 columns": ("ann,team,bob,WIN,20", "line 3 has 5 of 6 columns"),
+    "no number": ("ann,team,bob,WIN,many,0000000002", "line 3: the turn count is 'many', not a number"),
+    "below zero": ("ann,team,bob,WIN,-1,0000000002", "line 3: the turn count"),
+    "too large": ("ann,team,bob,WIN,3000000000,0000000002", "line 3: the turn count"),
+    "far too large": (f"ann,team,bob,WIN,1{'0' * 30},0000000002", "line 3: the turn count"),
+    "neither": ("ann,team,bob,DRAW,20,0000000002", "line 3: the result is 'DRAW'"),
+    "nobody": (",team,bob,WIN,20,0000000002", "line 3: a name or the battle's id is empty"),
+}
+
+
+@pytest.mark.parametrize("line", LOG_LINES.values(), ids=LOG_LINES)
+def test_a_broken_row_is_named_and_the_rest_goes_in(
+    ladder: pokeladder.Ladder, tmp_path: Path, line: tuple[str, str]
+) -> None:
+    log = write_log(tmp_path, "ann", [("carl", "WIN", 20, "0000000001")])
+    log.write_text(log.read_text() + f"{line[0]}\nann,team,dora,LOSS,20,0000000003\n")
+    added = ladder.ingest(log)
+    ((path, said),) = added.broken
+    assert path == str(log)
+    assert said.startswith(line[1])
+    assert battles(ladder) == [("ann", "carl", "p1", 20, None), ("ann", "dora", "p2", 20, None)]
+
+
+def test_broken_things_are_listed(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (good,) = (write(folder, file_name("ann", "bob", number=9), still(12)),)
+    (folder / f"{file_name('ann', 'bob', number=8)}.json.lz4").write_bytes(good.read_bytes()[:-40])
+    write(folder, file_name("ann", "bob", number=7), b"[]")
+    write_log(folder, "ann", [("carl", "WIN", "x", "0000000001"), ("carl", "WIN", 20, "0000000002")])
+    (folder / "battle_log_bob_gen1ou.csv").write_text("Player,Team,Opponent,Result,Turns,ID\n")
+    failed = cli("ingest", "in")
+    assert failed.returncode == 1
+    *lines, last = failed.stderr.splitlines()
+    listed = [Path(line.removeprefix("broken: ").partition(": ")[0]).name for line in lines]
+    assert sorted(listed) == sorted(path.name for path in folder.iterdir() if path != good)
+    assert all(line.startswith("broken: ") for line in lines)
+    assert last == "Error: 4 files or rows could not be read: see above"
+    assert failed.stdout.startswith("Added 2 battles and 1 trajectory as run ")
+    assert data.number_of(ladder, "battles") == 2
+
+
+def test_nothing_to_ingest(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    for path, said in (("nowhere", "there is no file or folder nowhere"), ("empty", "there is nothing to ingest in")):
+        failed = cli("ingest", path)
+        assert failed.returncode == 2
+        assert failed.stderr.startswith(f"Error: {said}")
+        assert len(failed.stderr.splitlines()) == 1
+
+
+def assert_none(ladder: pokeladder.Ladder) -> None:
+    assert data.counts(ladder) == (0, 0, 0, 0)
+    folder = ladder.store.folder
+    files = {path for name in ("battles", "trajectories", "documents", "runs") for path in (folder / name).rglob("*.*")}
+    assert {path.name.removesuffix(".parquet") for path in files} == {"none"}
+
+
+def test_kills_at_any_time(command_line: list[str], cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    steps = data.many(tmp_path / "in", 150)
+    started = time.monotonic()
+    assert cli("--store", "other", "ingest", "in").returncode == 0
+    seconds = time.monotonic() - started
+    moments = random.Random(5)
+    for _ in range(6):
+        process = subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0.5, 1) * seconds)
+        process.kill()
+        process.wait()
+        assert data.counts(ladder) in ((0, 0, 0, 0), (150, 300, 300, steps))
+    assert cli("ingest", "in").returncode == 0
+    assert data.counts(ladder) == (150, 300, 300, steps)
+
+
+@pytest.mark.parametrize("renames", [1, 2, 3, 4])
+def test_a_kill_between_two_files(ladder: pokeladder.Ladder, tmp_path: Path, renames: int) -> None:
+    steps = data.many(tmp_path / "in", 3)
+    assert data.signalled(signal.SIGKILL, renames, tmp_path, "ingest", "in") == -signal.SIGKILL
+    assert data.counts(ladder) == (0, 0, 0, 0)
+    assert ladder.ingest(tmp_path / "in").trajectories == 6
+    assert data.counts(ladder) == (3, 6, 6, steps)
+
+
+@pytest.mark.parametrize("renames", [1, 2, 3, 4])
+def test_ctrl_c_between_two_files(ladder: pokeladder.Ladder, tmp_path: Path, renames: int) -> None:
+    data.many(tmp_path / "in", 3)
+    assert data.signalled(signal.SIGINT, renames, tmp_path, "ingest", "in") == 130
+    assert_none(ladder)
+
+
+def test_ctrl_c_while_reading(command_line: list[str], ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    packed = OF_A[1].read_bytes()
+    for number in range(1500):
+        (tmp_path / "in" / f"{file_name('ann', 'bob', number=number)}.json.lz4").write_bytes(packed)
+    process = subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((ladder.store.folder / "documents").glob("*/.*.tmp")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("Interrupted: nothing was added")
+    assert_none(ladder)
+
+
+def test_two_at_once(command_line: list[str], ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    steps = data.many(tmp_path / "in", 60)
+    running = [subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path) for _ in range(2)]
+    statuses = {process.wait() for process in running}
+    assert 0 in statuses
+    assert statuses <= {0, 1}
+    assert data.counts(ladder) == (60, 120, 120, steps)
