@@ -20,6 +20,8 @@ from pokeladder.views import query_errors
 
 WIDTH = 100
 ROWS_SHOWN = 50
+# A column of a table has at least so much room, its gap included.
+NARROWEST = 10
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -44,7 +46,7 @@ def print_relation(relation: duckdb.DuckDBPyRelation, output: str) -> None:
 def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
     if output == "table":
         rows = relation.limit(ROWS_SHOWN + 1).fetchall()
-        console().print(table(relation.columns, rows[:ROWS_SHOWN]))
+        _print_rows(relation.columns, rows[:ROWS_SHOWN])
         if len(rows) > ROWS_SHOWN:
             click.echo(f"The first {ROWS_SHOWN} rows; --format csv gives all.", err=True)
         return
@@ -61,6 +63,20 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
             relation.to_parquet(str(path))
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table, or a block for each row where a table would leave its columns a few letters each."""
+    out = console()
+    if len(columns) * NARROWEST <= out.width or not rows:
+        out.print(table(columns, rows))
+        return
+    indent = max(map(len, columns)) + 2
+    for number, row in enumerate(rows):
+        if number:
+            out.print()
+        for name, value in zip(columns, row, strict=True):
+            out.print(Text.assemble((f"{name:<{indent}}", "bold"), _plain(value)), soft_wrap=True)
 
 
 def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
