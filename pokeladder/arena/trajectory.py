@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from lz4.frame import LZ4FrameCompressor
+from lz4.frame import compress as lz4_compress
 from poke_env.battle import Battle, Effect, Move, Pokemon, PokemonType, Status
 from poke_env.data import GenData
 
@@ -52,8 +53,9 @@ class TrajectoryBuilder:
     def __init__(self, battle: Battle, format_id: str) -> None:
         self._battle = battle
         self._format = format_id
-        self._writers = LZ4FrameCompressor(), LZ4FrameCompressor()
-        self._frames = tuple(bytearray(writer.begin()) for writer in self._writers)
+        self._writer = LZ4FrameCompressor()
+        self._frame = bytearray(self._writer.begin())
+        self._outlines: list[str] = []
         self._actions: list[int] = []
         # The decision under way: its request, the state, and the Pokémon that it shows on the bench.
         self._request: dict[str, Any] = {}
@@ -72,7 +74,7 @@ class TrajectoryBuilder:
     def moved(self, line: str) -> None:
         """Takes in a ``|move|`` line, after poke-env has."""
         message = line.split("|")
-        if any(mark in part for part in message[4:] for mark in REFLECTED):
+        if len(message) > 5 and any(mark in part for part in message[5:] for mark in REFLECTED):
             return
         own = message[2][:2] == self._battle.player_role
         pokemon = self._battle.active_pokemon if own else self._battle.opponent_active_pokemon
@@ -142,13 +144,12 @@ class TrajectoryBuilder:
             self._seen_pokemon(pokemon, own=True) for pokemon in team if not pokemon.fainted and not pokemon.active
         ]
         self._write(self._state(active, self._seen_pokemon(active, own=True), switches))
-        end = f'],"actions":[{",".join(map(str, [*self._actions, NO_ACTION]))}]}}'.encode()
-        for writer, frame in zip(self._writers, self._frames, strict=True):
-            frame += writer.compress(end)
-            frame += writer.flush()
+        end = f'],"actions":[{",".join(map(str, [*self._actions, NO_ACTION]))}]}}'
+        self._frame += self._writer.compress(end.encode())
+        self._frame += self._writer.flush()
         self.size += len(end)
-        whole, outline = self._frames
-        return bytes(whole), bytes(outline)
+        outline = f'{{"states":[{",".join(self._outlines)}{end}'
+        return bytes(self._frame), lz4_compress(outline.encode())
 
     def _forget_invalid(self) -> None:
         """A decision that ends in no action is not an invalid one as well."""
@@ -163,10 +164,10 @@ class TrajectoryBuilder:
     def _write(self, state: Drawn) -> None:
         """Compresses at once, so that a hundred battles under way take little memory."""
         before = "," if self.size else '{"states":['
-        whole, outline = ((before + text).encode() for text in state)
-        self._frames[0].extend(self._writers[0].compress(whole))
-        self._frames[1].extend(self._writers[1].compress(outline))
+        whole = (before + state[0]).encode()
+        self._frame += self._writer.compress(whole)
         self.size += len(whole)
+        self._outlines.append(state[1])
 
     def _action(self, choice: str) -> int:
         kind, what, *extras = choice.split(" ")
@@ -178,8 +179,7 @@ class TrajectoryBuilder:
         if what in FORCED_MOVES:
             return 0
         active = next(entry for entry in team if entry["active"])
-        names = sorted(map(move_name, active["moves"][:4]))
-        return names.index(move_name(what)) + (TERA_ACTION if "terastallize" in extras else 0)
+        return _move_number(what, *active["moves"][:4]) + (TERA_ACTION if "terastallize" in extras else 0)
 
     def _state(self, active: Pokemon, own: Drawn, switches: Sequence[Drawn]) -> Drawn:
         battle = self._battle
@@ -188,13 +188,9 @@ class TrajectoryBuilder:
             raise ValueError("no Pokémon of the opponent is active")
         seen = self._seen_pokemon(opponent, own=False)
         last_move = self._last_move(active, own=True)
-        fainted = sum(pokemon.status is Status.FNT for pokemon in battle.opponent_team.values())
-        flags = (
-            f'"forced_switch":{_boolean(battle.force_switch)},'
-            f'"battle_won":{_boolean(battle.won)},'
-            f'"battle_lost":{_boolean(battle.lost)},'
-            f'"can_tera":{_boolean(battle.can_tera)}'
-        )
+        left = PARTY - len([pokemon for pokemon in battle.opponent_team.values() if pokemon.status is Status.FNT])
+        flags = _flags(battle.force_switch, battle.won, battle.can_tera)
+        own_conditions, conditions = battle.side_conditions, battle.opponent_side_conditions
         whole = (
             f'{{"format":"{self._format}",'
             f'"player_active_pokemon":{own[0]},'
@@ -202,17 +198,17 @@ class TrajectoryBuilder:
             f'"available_switches":[{",".join([switch[0] for switch in switches])}],'
             f'"player_prev_move":{last_move},'
             f'"opponent_prev_move":{self._last_move(opponent, own=False)},'
-            f'"opponents_remaining":{PARTY - fainted},'
-            f'"player_conditions":"{_latest(battle.side_conditions, "noconditions")}",'
-            f'"opponent_conditions":"{_latest(battle.opponent_side_conditions, "noconditions")}",'
+            f'"opponents_remaining":{left},'
+            f'"player_conditions":"{_latest(own_conditions) if own_conditions else "noconditions"}",'
+            f'"opponent_conditions":"{_latest(conditions) if conditions else "noconditions"}",'
             f'"weather":"{_letters(next(iter(battle.weather)).name) if battle.weather else "noweather"}",'
-            f'"battle_field":"{_latest(battle.fields, "nofield")}",'
+            f'"battle_field":"{_latest(battle.fields) if battle.fields else "nofield"}",'
             f'{flags},"opponent_teampreview":[{self._opponent_preview()}]}}'
         )
         outline = (
             f'{{"format":"{self._format}","player_active_pokemon":{own[1]},"opponent_active_pokemon":{seen[1]},'
             f'"available_switches":[{",".join([switch[1] for switch in switches])}],"player_prev_move":{last_move},'
-            f'"opponents_remaining":{PARTY - fainted},{flags}}}'
+            f'"opponents_remaining":{left},{flags}}}'
         )
         return whole, outline
 
@@ -334,6 +330,11 @@ def _move(raw: str, gen: int) -> tuple[str, str, int]:
 
 
 @lru_cache(8192)
+def _move_number(what: str, *moves: str) -> int:
+    return sorted(map(move_name, moves)).index(move_name(what))
+
+
+@lru_cache(8192)
 def move_name(text: str) -> str:
     """A move's name as metamon writes it, which is also what it sorts moves by."""
     letters = _letters(text)
@@ -363,13 +364,15 @@ def _base_stats(*stats: int) -> str:
     return ",".join(f'"base_{name}":{stat}' for name, stat in zip(STAT_NAMES, stats, strict=True))
 
 
-def _latest(started: Mapping[Condition, int], nothing: str) -> str:
+@lru_cache(64)
+def _flags(forced: bool, won: bool | None, can_tera: bool) -> str:
+    flags = {"forced_switch": forced, "battle_won": won is True, "battle_lost": won is False, "can_tera": can_tera}
+    return ",".join(f'"{name}":{"true" if flag else "false"}' for name, flag in flags.items())
+
+
+def _latest(started: Mapping[Condition, int]) -> str:
     """The condition that began last, of those that last; layers count as turns here, as metamon counts them."""
-    return _letters(max(started, key=started.__getitem__).name) if started else nothing
-
-
-def _boolean(value: object) -> str:
-    return "true" if value else "false"
+    return _letters(max(started, key=started.__getitem__).name)
 
 
 @lru_cache(8192)
