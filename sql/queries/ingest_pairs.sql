@@ -11,32 +11,37 @@ WITH all_points AS (
     ANTI JOIN points USING (format, player, record)
 ),
 
--- In either order of players, so that uniqueness is one count.
-candidates AS (
-    SELECT
-        this.format,
-        this.player,
-        this.record,
-        that.player AS other_player,
-        that.record AS other_record,
-        count(*) OVER (PARTITION BY this.format, this.player, this.record) AS choices
+-- Two joins on equal values: players who have met a thousand times would make a million pairs to look through.
+fitting AS (
+    SELECT this.format, this.player, this.record, that.player AS other_player, that.record AS other_record
     FROM all_points AS this
     JOIN all_points AS that
         ON
             that.format = this.format
             AND that.player = this.opponent
             AND that.opponent = this.player
-            AND (
-                (this.record = that.record AND NOT regexp_full_match(this.record, '\d{10}'))
-                OR (
-                    this.own_signature = that.other_signature
-                    AND regexp_full_match(this.record, '\d{10}')
-                    AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60
-                )
-            )
-            AND NOT (this.result = 'WIN' AND that.result = 'WIN')
-            AND NOT (this.result = 'LOSS' AND that.result = 'LOSS')
-            AND this.player <> that.player
+            AND that.record = this.record
+            AND that.result <> this.result
+    WHERE NOT regexp_full_match(this.record, '\d{10}')
+    UNION ALL
+    SELECT this.format, this.player, this.record, that.player, that.record
+    FROM all_points AS this
+    JOIN all_points AS that
+        ON
+            that.format = this.format
+            AND that.player = this.opponent
+            AND that.opponent = this.player
+            AND that.other_signature = this.own_signature
+            AND (that.result <> this.result OR this.result = 'TIE')
+            AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60
+    WHERE regexp_full_match(this.record, '\d{10}') AND regexp_full_match(that.record, '\d{10}')
+),
+
+-- In either order of players, so that uniqueness is one count.
+candidates AS (
+    SELECT *, count(*) OVER (PARTITION BY format, player, record) AS choices
+    FROM fitting
+    WHERE player <> other_player
 ),
 
 by_content AS (

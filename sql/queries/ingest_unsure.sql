@@ -1,20 +1,29 @@
 -- Points of view that may be of a battle that another one is of as well, and that are kept apart because that is not
--- certain: their number, and the players of one. Names, results and time fit, but nothing else, or several fit; or both
--- players' logs are there and do not mirror each other. Reads places.
-SELECT count(*) AS points, any_value(this.player) AS player, any_value(this.opponent) AS opponent
-FROM places AS this
+-- certain: their number, and the players of one. Names and results fit and, as far as it is known, time. Reads places.
+WITH alone_at AS (
+    SELECT *, epoch(played_at) // 60 AS minute
+    FROM places
+    WHERE alone
+)
+
+SELECT count(*) AS points, any_value(player) AS player, any_value(opponent) AS opponent
+FROM alone_at AS this
 WHERE
-    alone
-    AND EXISTS (
-        FROM places AS that
+    EXISTS (
+        FROM alone_at AS that
         WHERE
-            that.alone
-            AND that.format = this.format
+            that.format = this.format
             AND that.player = this.opponent
             AND that.opponent = this.player
+            AND (this.minute IS NULL OR that.minute IS NULL)
+    )
+    OR EXISTS (
+        FROM (SELECT *, minute + unnest([-1, 0, 1]) AS about FROM alone_at) AS that
+        WHERE
+            that.format = this.format
+            AND that.player = this.opponent
+            AND that.opponent = this.player
+            AND that.about = this.minute
+            AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60
             AND NOT (this.result = 'WIN' AND that.result = 'WIN')
-            AND (
-                (this.log IS NOT NULL AND that.log IS NOT NULL)
-                OR coalesce(abs(epoch(this.played_at) - epoch(that.played_at)) <= 60, TRUE)
-            )
     )
