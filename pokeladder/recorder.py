@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import lz4.frame
 import pyarrow as pa
 
 from pokeladder.errors import StoreError
-from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, battle_of
-from pokeladder.store import TRAJECTORY_SCHEMA, Store
+from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, Side, battle_of
+from pokeladder.store import TRAJECTORY_SCHEMA, Store, Writer
 from pokeladder.summaries import Summariser, binary_array
 
 # A batch waits for this share of the time that the run has lasted, so that a long run leaves hundreds of files
@@ -59,11 +59,8 @@ class Recorder:
         self._run = run
         self._games = games
         self._writer = store.writer(run.run_id)
-        self._summariser = Summariser()
         self._batch: list[Battle] = []
-        self._documents: list[tuple[Battle, int, Recorded]] = []
-        self._size = 0
-        self._facts: list[pa.Table] = []
+        self._trajectories = _Trajectories(self._writer)
         self._started = self._flushed = time.monotonic()
         self.stored = 0
         self.void = 0
@@ -71,12 +68,9 @@ class Recorder:
     def add(self, result: Result) -> None:
         battle = battle_of(self._run, self._games[result.index], result, self._writer.batch)
         self._batch.append(battle)
-        for number, recorded in enumerate(result.trajectories):
+        for side, recorded in zip(SIDES, result.trajectories, strict=True):
             if recorded is not None:
-                self._documents.append((battle, number, recorded))
-                self._size += recorded.size
-        if self._size >= DOCUMENT_BYTES:
-            self._put_aside()
+                self._trajectories.add(battle, side, recorded)
 
     def flush_if_due(self) -> bool:
         """Writes the batch if it has waited long enough; whether it did."""
@@ -93,53 +87,65 @@ class Recorder:
         Raises:
             StoreError: they could not be written, and are forgotten: they are to be played again.
         """
-        self._put_aside()
-        trajectories = None
-        if self._facts:
-            trajectories = self._summariser.summaries("trajectory_rows", pa.concat_tables(self._facts))
-        with self._forgetting():
-            self._writer.write(self._batch, trajectories)
+        try:
+            self._writer.write(self._batch, self._trajectories.rows())
+        except StoreError:
+            self._writer.drop_documents()
+            self._batch = []
+            raise
         void = sum(battle.outcome == "void" for battle in self._batch)
         self.void += void
         self.stored += len(self._batch) - void
         self._batch = []
-        self._facts = []
         self._flushed = time.monotonic()
 
-    @contextmanager
-    def _forgetting(self) -> Iterator[None]:
-        """Forgets the batch if it cannot be written: part of it would be worse than none."""
-        try:
-            yield
-        except StoreError:
-            self._writer.close()
-            self._batch, self._documents, self._facts, self._size = [], [], [], 0
-            raise
 
-    def _put_aside(self) -> None:
-        """Writes the documents so far, and keeps in memory what their trajectories' rows will say."""
-        if not self._documents:
-            return
-        documents = [lz4.frame.decompress(recorded.frame) for _, _, recorded in self._documents]
-        facts = pa.Table.from_pylist(
-            [
-                _facts(battle, number, recorded, document)
-                for (battle, number, recorded), document in zip(self._documents, documents, strict=True)
-            ],
-            FACTS,
-        )
-        trajectory_ids = facts.column("trajectory_id").to_pylist()
-        with self._forgetting():
-            self._writer.add_documents(trajectory_ids, binary_array(documents))
-        outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in self._documents]
-        self._summariser.read(trajectory_ids, binary_array(outlines))
-        self._facts.append(facts)
-        self._documents = []
+class _Trajectories:
+    """The trajectories of a batch; their documents go to disk in a thread, so that battles need not wait for it."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._summariser = Summariser()
+        self._thread = ThreadPoolExecutor(1)
+        self._written: list[Future[pa.Table]] = []
+        self._waiting: list[tuple[Battle, Side, Recorded]] = []
         self._size = 0
 
+    def add(self, battle: Battle, side: Side, recorded: Recorded) -> None:
+        self._waiting.append((battle, side, recorded))
+        self._size += recorded.size
+        if self._size >= DOCUMENT_BYTES:
+            self._hand_over()
 
-def _facts(battle: Battle, number: int, recorded: Recorded, document: bytes) -> dict[str, object]:
-    side = SIDES[number]
+    def rows(self) -> pa.Table | None:
+        """The rows of the batch's trajectory file, now that all documents are on disk; None if there are none.
+
+        Raises:
+            StoreError: a document could not be written; all are forgotten.
+        """
+        if self._waiting:
+            self._hand_over()
+        written, self._written = self._written, []
+        # All of them, before the first error: what is still being written must not go to the next batch.
+        wait(written)
+        facts = [future.result() for future in written]
+        return self._summariser.summaries("trajectory_rows", pa.concat_tables(facts)) if facts else None
+
+    def _hand_over(self) -> None:
+        self._written.append(self._thread.submit(self._write, self._waiting))
+        self._waiting, self._size = [], 0
+
+    def _write(self, trajectories: Sequence[tuple[Battle, Side, Recorded]]) -> pa.Table:
+        documents = [lz4.frame.decompress(recorded.frame) for _, _, recorded in trajectories]
+        facts = [_facts(*trajectory, document) for trajectory, document in zip(trajectories, documents, strict=True)]
+        trajectory_ids = [str(fact["trajectory_id"]) for fact in facts]
+        self._writer.add_documents(trajectory_ids, binary_array(documents))
+        outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in trajectories]
+        self._summariser.read(trajectory_ids, binary_array(outlines))
+        return pa.Table.from_pylist(facts, FACTS)
+
+
+def _facts(battle: Battle, side: Side, recorded: Recorded, document: bytes) -> dict[str, object]:
     result = "TIE" if battle.winner is None else "WIN" if battle.winner == side else "LOSS"
     return {
         "trajectory_id": f"{battle.battle_id}-{side}",

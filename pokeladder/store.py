@@ -182,7 +182,11 @@ class Writer:
         """
         if self._documents is None:
             self._documents = DocumentFile(self._store, self._run_id, self.batch)
-        self._documents.append(trajectory_ids, documents)
+        try:
+            self._documents.append(trajectory_ids, documents)
+        except StoreError:
+            self._documents = None
+            raise
 
     def write(self, battles: Sequence[Battle], trajectories: pa.Table | None = None) -> None:
         """On return the batch is on disk (synced) and visible to readers.
@@ -200,7 +204,7 @@ class Writer:
         self._store.write_table(_table(battles, BATTLE_SCHEMA), "battles", self._run_id, self.batch)
         self._written += 1
 
-    def close(self) -> None:
+    def drop_documents(self) -> None:
         """Drops what was put aside and not written."""
         if self._documents is not None:
             self._documents.discard()
