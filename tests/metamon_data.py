@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import random
@@ -231,6 +232,60 @@ def is_listed(state: Document, action: int) -> bool:
     return action == -1 or (action % 9 < moves and (action < 9 or state["can_tera"]))
 
 
+def short(player: str, opponent: str, result: str, number: int, after: float = 0, **changes: Any) -> View:
+    return View(player, opponent, still(2, result, **changes), file_name(player, opponent, result, number, after))
+
+
+def mirrored(view: View) -> View:
+    """The same with both active Pokémon exchanged."""
+    swap = {"player_active_pokemon": "opponent_active_pokemon", "opponent_active_pokemon": "player_active_pokemon"}
+    states = [{**state, **{one: state[other] for one, other in swap.items()}} for state in view.document["states"]]
+    return View(view.player, view.opponent, {**view.document, "states": states}, view.name)
+
+
+def log_rows(folder: Path) -> list[dict[str, str]]:
+    logs = sorted(folder.rglob("battle_log_*.csv"))
+    return [row for log in logs for row in csv.DictReader(log.read_text().splitlines(), skipinitialspace=True)]
+
+
+def old_rule(document: Document) -> str | None:
+    """Why the old filter rejects a trajectory, its fault mended that it took the placeholder for a missing action."""
+    turns, actions = len(document["states"]) - 1, document["actions"]
+    if turns < 10:
+        return "too_short"
+    if turns > 1000:
+        return "too_long"
+    missing = sum(1 for action in actions[:-1] if action == -1)
+    return "invalid_actions" if missing / (len(actions) - 1) > 0.05 else None
+
+
+def result_of(document: Document) -> str:
+    last = document["states"][-1]
+    return "WIN" if last["battle_won"] else "LOSS" if last["battle_lost"] else "TIE"
+
+
+def old_reader(name: str, battle_format: str) -> tuple[str, str, datetime]:
+    """Player, opponent and time of a file as metamon's older reader finds them."""
+    record, _, player, _, opponent, date, result = name.removesuffix(".json.lz4").split("_")
+    assert battle_format in record
+    assert result in ("WIN", "LOSS")
+    return player, opponent, time_of(date)
+
+
+def new_reader(name: str, battle_format: str) -> tuple[str, str, datetime]:
+    """The same as its newer reader finds them."""
+    prefix, date, result = name.removesuffix(".json.lz4").rsplit("_", 2)
+    left, opponent = prefix.rsplit("_vs_", 1)
+    record, _, player = left.split("_", 2)
+    assert battle_format in record.replace("[", "").replace("]", "").replace(" ", "").lower()
+    assert result in ("WIN", "LOSS")
+    return player, opponent, time_of(date)
+
+
+def time_of(date: str) -> datetime:
+    return datetime.strptime(date, "%m-%d-%Y-%H:%M:%S" if ":" in date else "%m-%d-%Y")  # noqa: DTZ007
+
+
 def many(folder: Path, number: int) -> int:
     """So many battles with both points of view; how many steps they have."""
     views = [view for game in range(number) for view in battle(game, ("ann", "bob"), "p1", 100 * (game // 90))]
@@ -247,17 +302,14 @@ def counts(ladder: pokeladder.Ladder) -> tuple[int, int, int, int]:
 
 # Ends itself with a signal when it is about to rename for the n-th time.
 SIGNALLED = """
-import os, sys
-from pathlib import Path
+import itertools, os, sys
 from pokeladder.cli import main
-number, renames, rename = int(sys.argv.pop(1)), int(sys.argv.pop(1)), Path.rename
-def renamed(path, target):
-    global renames
-    renames -= 1
-    if renames == 0:
+number, last = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+renames = itertools.count(1)
+def hook(event, _):
+    if event == "os.rename" and next(renames) == last:
         os.kill(os.getpid(), number)
-    return rename(path, target)
-Path.rename = renamed
+sys.addaudithook(hook)
 main()
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 import re
@@ -15,13 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
+import metamon_data as data
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import metamon_data as data
-import pokeladder
 from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
+
+import pokeladder
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TRAJECTORIES, LOGS = LADDER / "trajectories", LADDER / "team_results"
@@ -47,11 +47,6 @@ def battles(ladder: pokeladder.Ladder) -> list[Any]:
     return rows(ladder, "SELECT p1, p2, winner, p1_steps, p2_steps FROM battles ORDER BY p1, p2, p1_steps")
 
 
-def log_rows(folder: Path) -> list[dict[str, str]]:
-    logs = sorted(folder.rglob("battle_log_*.csv"))
-    return [row for log in logs for row in csv.DictReader(log.read_text().splitlines(), skipinitialspace=True)]
-
-
 def test_summaries_agree_with_counting_by_hand(ladder: pokeladder.Ladder) -> None:
     ladder.ingest(LADDER, BASELINES)
     by_hand = {data.stem(path): data.summary(data.read(path)) for path in data.trajectories_in(DATA)}
@@ -64,13 +59,45 @@ def test_summaries_agree_with_counting_by_hand(ladder: pokeladder.Ladder) -> Non
 def test_summaries_of_every_kind_of_action(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     document = still(17)
     document["actions"] = [*range(-1, 16), -1]
-    for number, changes in enumerate([{}, {"can_tera": True}, {"forced_switch": True}]):
-        switches = [data.pokemon(name) for name in ("gengar", "lapras", "starmie")]
+    switches = [data.pokemon(name) for name in ("gengar", "lapras", "starmie")]
+    for number, changes in enumerate([{"can_tera": False}, {"can_tera": True}, {"forced_switch": True}]):
         document["states"] = [{**known, "available_switches": switches, **changes} for known in document["states"]]
         written = write(tmp_path / "in", file_name("ann", "bob", number=number), document)
         ladder.ingest(written)
         assert summaries(ladder)[data.stem(written)] == data.summary(document)
-    assert [found["unlisted_actions"] for found in summaries(ladder).values()] == [9, 5, 13]
+    assert rows(ladder, "SELECT unlisted_actions FROM trajectories ORDER BY 1") == [(5,), (9,), (13,)]
+
+
+def test_struggle_is_noticed(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    spent = data.pokemon("tauros") | {"moves": [data.move(name) | {"current_pp": 0} for name in data.MOVES]}
+    almost = spent | {"moves": [*spent["moves"][:3], data.move("hyperbeam", 1)]}
+    kinds = {
+        "seen": {"player_prev_move": data.move("struggle")},
+        "spent": {"player_active_pokemon": spent},
+        "forced": {"player_active_pokemon": spent, "forced_switch": True},
+        "almost": {"player_active_pokemon": almost},
+    }
+    for number, (opponent, changes) in enumerate(kinds.items()):
+        document = still(3)
+        document["states"][2] |= changes
+        write(tmp_path, file_name("ann", opponent, number=number), document)
+    ladder.ingest(*data.trajectories_in(tmp_path))
+    found = rows(ladder, "SELECT opponent FROM trajectories WHERE used_struggle ORDER BY opponent")
+    assert found == [("seen",), ("spent",)]
+
+
+def test_usage(ladder: pokeladder.Ladder) -> None:
+    ladder.ingest(DATA)
+    known = [data.summary(data.read(path)) for path in data.trajectories_in(DATA)]
+    brought = Counter(species for values in known for species in values["team"])
+    led = Counter(values["lead"] for values in known)
+    points = {"WIN": 1.0, "TIE": 0.5, "LOSS": 0.0}
+    wanted = {}
+    for species, games in brought.items():
+        score = sum(points[values["result"]] for values in known if species in values["team"])
+        wanted[species] = (games, led[species], games / len(known), pytest.approx(score / games))
+    found = rows(ladder, "SELECT species, games, games_led, usage, win_rate FROM usage")
+    assert {species: tuple(values) for species, *values in found} == wanted
 
 
 def test_what_the_opponent_has_left(ladder: pokeladder.Ladder) -> None:
@@ -87,7 +114,7 @@ def test_the_ladder_folder_is_two_battles(ladder: pokeladder.Ladder) -> None:
     added = ladder.ingest(LADDER)
     assert (added.battles, added.trajectories, added.half_known, added.unsure) == (2, 4, 0, None)
     assert battles(ladder) == [("RandA-1", "RandB-1", "p1", 30, 30), ("RandA-1", "RandB-1", "p1", 77, 77)]
-    teams = {(row["Player Username"], row["Battle ID"]): row["Team File"] for row in log_rows(LADDER)}
+    teams = {(row["Player Username"], row["Battle ID"]): row["Team File"] for row in data.log_rows(LADDER)}
     found = rows(ladder, "SELECT name, agent, results.team FROM trajectories JOIN results USING (battle_id, agent)")
     assert len(found) == 4
     for name, agent, team in found:
@@ -98,7 +125,7 @@ def test_the_ladder_folder_is_two_battles(ladder: pokeladder.Ladder) -> None:
 def test_the_baselines_are_780_battles(ladder: pokeladder.Ladder) -> None:
     added = ladder.ingest(BASELINES)
     assert (added.battles, added.trajectories, added.half_known) == (780, 12, 780)
-    logged = log_rows(BASELINES)
+    logged = data.log_rows(BASELINES)
     won = Counter((row["Player Username"], row["Opponent Username"]) for row in logged if row["Result"] == "WIN")
     played = Counter((row["Player Username"], row["Opponent Username"]) for row in logged)
     found = rows(ladder, "SELECT agent, opponent, games, wins, ties FROM matchups WHERE agent LIKE 'MM-%'")
@@ -122,7 +149,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(st.none() | st.integers() | st.floats(allow_nan=False) | TEXT, st.lists, max_leaves=4)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     extra=st.dictionaries(TEXT.filter(lambda key: key not in still(1)["states"][0]), JSON, max_size=3),
     seed=st.integers(0, 9),
@@ -233,37 +260,28 @@ def test_logs_may_grow(ladder: pokeladder.Ladder, tmp_path: Path, parts: str) ->
     ],
     ids=["fewer", "both won", "lengths differ", "another order"],
 )
-def test_logs_that_do_not_mirror_each_other_stay_apart(cli: Cli, tmp_path: Path, games: list[Any]) -> None:
-    write_log(tmp_path / "in", "ann", [("bob", "WIN", 20, "0000000001"), ("bob", "LOSS", 30, "0000000002")])
-    write_log(tmp_path / "in", "bob", games)
-    shown = cli("ingest", "in")
-    assert f"Added {2 + len(games)} battles" in shown.stdout
-    assert "warning: " in shown.stderr
-    assert "ann against bob" in shown.stderr or "bob against ann" in shown.stderr
-
-
-def short(player: str, opponent: str, result: str, number: int, after: float = 0, **changes: Any) -> data.View:
-    return data.View(player, opponent, still(2, result, **changes), file_name(player, opponent, result, number, after))
+def test_logs_that_do_not_mirror_each_other_stay_apart(
+    ladder: pokeladder.Ladder, tmp_path: Path, games: list[Any]
+) -> None:
+    write_log(tmp_path, "ann", [("bob", "WIN", 20, "0000000001"), ("bob", "LOSS", 30, "0000000002")])
+    write_log(tmp_path, "bob", games)
+    added = ladder.ingest(tmp_path)
+    assert added.battles == added.half_known == 2 + len(games)
+    assert added.unsure is not None
+    assert {*added.unsure[1:]} == {"ann", "bob"}
 
 
 APART = {
     "the same content at once": [
-        *(short("ann", "bob", "WIN", number, 5 * number) for number in range(2)),
-        *(short("bob", "ann", "LOSS", number, 5 * number) for number in range(2, 4)),
+        *(data.short("ann", "bob", "WIN", number, 5 * number) for number in range(2)),
+        *(data.short("bob", "ann", "LOSS", number, 5 * number) for number in range(2, 4)),
     ],
-    "more than a minute": [short("ann", "bob", "WIN", 1), short("bob", "ann", "LOSS", 2, 61)],
-    "two wins": [short("ann", "bob", "WIN", 1), short("bob", "ann", "WIN", 2)],
-    "two losses": [short("ann", "bob", "LOSS", 1), short("bob", "ann", "LOSS", 2)],
-    "other players": [short("ann", "bob", "WIN", 1), short("bob", "cat", "LOSS", 2)],
-    "the same side": [short("ann", "bob", "WIN", 1), short("ann", "bob", "LOSS", 2)],
+    "more than a minute": [data.short("ann", "bob", "WIN", 1), data.short("bob", "ann", "LOSS", 2, 61)],
+    "two wins": [data.short("ann", "bob", "WIN", 1), data.short("bob", "ann", "WIN", 2)],
+    "two losses": [data.short("ann", "bob", "LOSS", 1), data.short("bob", "ann", "LOSS", 2)],
+    "other players": [data.short("ann", "bob", "WIN", 1), data.short("bob", "cat", "LOSS", 2)],
+    "the same side": [data.short("ann", "bob", "WIN", 1), data.short("ann", "bob", "LOSS", 2)],
 }
-
-
-def mirrored(view: data.View) -> data.View:
-    """The same with both active Pokémon exchanged."""
-    swap = {"player_active_pokemon": "opponent_active_pokemon", "opponent_active_pokemon": "player_active_pokemon"}
-    states = [{**state, **{one: state[other] for one, other in swap.items()}} for state in view.document["states"]]
-    return data.View(view.player, view.opponent, {**view.document, "states": states}, view.name)
 
 
 @pytest.mark.parametrize("views", APART.values(), ids=APART)
@@ -271,7 +289,7 @@ def test_points_of_view_that_may_be_of_two_battles_stay_apart(
     ladder: pokeladder.Ladder, tmp_path: Path, views: list[data.View]
 ) -> None:
     for view in views:
-        (mirrored(view) if view.player == "bob" else view).save(tmp_path / "in")
+        (data.mirrored(view) if view.player == "bob" else view).save(tmp_path / "in")
     added = ladder.ingest(tmp_path / "in")
     assert (added.battles, added.half_known) == (len(views), len(views))
     assert len(sides(ladder)) == len(views)
@@ -280,26 +298,26 @@ def test_points_of_view_that_may_be_of_two_battles_stay_apart(
 @pytest.mark.parametrize("parts", [["ann", "bob"], ["*"]], ids=["one side first", "at once"])
 def test_what_is_unsure_is_said(cli: Cli, tmp_path: Path, parts: list[str]) -> None:
     for view in APART["the same content at once"]:
-        (mirrored(view) if view.player == "bob" else view).save(tmp_path / "in")
+        (data.mirrored(view) if view.player == "bob" else view).save(tmp_path / "in")
     for part in parts:
         shown = cli("ingest", *map(str, (tmp_path / "in").glob(f"*_{part}_vs_*")))
         assert shown.returncode == 0
         assert f"{4 // len(parts)} battles are known from one side only" in shown.stdout
-    assert f"warning: {4 // len(parts)} points of view may be of battles that others are of as well" in shown.stderr
+    assert re.search(r"warning: [24] points of view may be of battles that others are of as well", shown.stderr)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_equal_digits_mean_nothing(ladder: pokeladder.Ladder, tmp_path: Path, at_once: bool) -> None:
     pairs = [battle(7, ("ann", opponent), after=after) for opponent, after in (("bob", 0), ("cat", 0), ("bob", 90))]
     files = [view.save(tmp_path / "in") for pair in pairs for view in pair]
-    for part in [files] if at_once else [[path] for path in files]:
+    for part in [files] if at_once else [files[:2], files[2:]]:
         ladder.ingest(*part)
     assert sides(ladder) == {frozenset(view.name for view in pair) for pair in pairs}
 
 
 def test_a_short_pair_is_one(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
-    short("ann", "bob", "WIN", 1).save(tmp_path / "in")
-    mirrored(short("bob", "ann", "LOSS", 2, 60)).save(tmp_path / "in")
+    data.short("ann", "bob", "WIN", 1).save(tmp_path / "in")
+    data.mirrored(data.short("bob", "ann", "LOSS", 2, 60)).save(tmp_path / "in")
     assert ladder.ingest(tmp_path / "in").battles == 1
 
 
@@ -307,7 +325,7 @@ def test_a_short_pair_is_one(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
 def test_contents_that_contradict_each_other_are_of_two_battles(
     ladder: pokeladder.Ladder, tmp_path: Path, what: str
 ) -> None:
-    ours, theirs = short("ann", "bob", "WIN", 1), mirrored(short("bob", "ann", "LOSS", 2, 3))
+    ours, theirs = data.short("ann", "bob", "WIN", 1), data.mirrored(data.short("bob", "ann", "LOSS", 2, 3))
     if what == "hp_pct":
         ours.document["states"][1]["player_active_pokemon"]["hp_pct"] = 0.25
         theirs.document["states"][1]["opponent_active_pokemon"]["hp_pct"] = 0.75
@@ -328,7 +346,7 @@ GAME = st.tuples(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(games=st.lists(GAME, min_size=1, max_size=7), order=st.randoms(use_true_random=False))
 def test_every_trajectory_is_on_its_own_battle(
     tmp_path_factory: pytest.TempPathFactory, games: list[Any], order: random.Random
@@ -404,7 +422,7 @@ def test_an_old_tournament_tells_the_models(cli: Cli, ladder: pokeladder.Ladder,
 WHOLE = json.dumps(still(12)).encode()
 NAMED = file_name("ann", "bob")
 BROKEN = {
-    "truncated": (NAMED, ".json.lz4", b"<lz4>", "not a whole lz4 frame"),
+    "truncated": (NAMED, ".json.lz4", lz4.frame.compress(WHOLE)[:-30], "not a whole lz4 frame"),
     "no lz4": (NAMED, ".json.lz4", WHOLE, "not a whole lz4 frame"),
     "empty lz4": (NAMED, ".json.lz4", b"", "not a whole lz4 frame"),
     "empty": (NAMED, ".json", b"", "not a JSON object"),
@@ -413,7 +431,7 @@ BROKEN = {
     "array": (NAMED, ".json", b"[1, 2]", 'not a JSON object|no "states"'),
     "no states": (NAMED, ".json", b'{"actions": [-1]}', 'no "states"'),
     "no UTF-8": (NAMED, ".json", WHOLE.replace(b"tauros", b"taur\xff\xfe"), "UTF-8"),
-    "states of nothing": (NAMED, ".json", b'{"states": [{}, {}], "actions": [0, -1]}', "2 of its states lack"),
+    "states of nothing": (NAMED, ".json", b'{"states": [{}, {}], "actions": [0, -1]}', "lack"),
     "lengths": (NAMED, ".json", json.dumps({**still(12), "actions": [0] * 12}).encode(), "13 states and 12 actions"),
     "one state": (NAMED, ".json", json.dumps(still(0)).encode(), "no step"),
     "no number": (NAMED, ".json", json.dumps({**still(2), "actions": [None, 0, -1]}).encode(), "action"),
@@ -422,6 +440,8 @@ BROKEN = {
     "other JSON": ("notes", ".json", WHOLE, "does not say who played"),
     "bad date": ("gen1ou-1_1500_ann_vs_bob_02-30-2024_WIN", ".json", WHOLE, "no date in its name"),
     "day first": ("gen1ou-1_1500_ann_vs_bob_2024-01-30_WIN", ".json", WHOLE, "no date in its name"),
+    "no format": ("battle-1_1500_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE.replace(b'"format"', b'"f"'), "format"),
+    "format elsewhere": (NAMED, ".json", WHOLE.replace(b'"gen1ou"', b'"../../gen1ou"'), "format"),
     "huge rating": ("gen1ou-1_99999999999_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE, "rating"),
 }
 
@@ -432,10 +452,8 @@ def test_a_broken_file_is_named_and_the_rest_goes_in(
 ) -> None:
     name, suffix, text, reason = broken
     write(tmp_path / "in", file_name("ann", "carl", number=2), still(12))
-    bad = write(tmp_path / "in", name, b"")
-    bad = bad.rename(bad.with_name(name + suffix))
-    bad.write_bytes((tmp_path / "in" / f"{file_name('ann', 'carl', number=2)}.json.lz4").read_bytes()[:-30]
-                    if text == b"<lz4>" else text)  # fmt: skip
+    bad = tmp_path / "in" / f"{name}{suffix}"
+    bad.write_bytes(text)
     added = ladder.ingest(tmp_path / "in")
     ((path, said),) = added.broken
     assert path == str(bad)
@@ -470,7 +488,7 @@ def test_a_broken_row_is_named_and_the_rest_goes_in(
 
 def test_broken_things_are_listed(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    (good,) = (write(folder, file_name("ann", "bob", number=9), still(12)),)
+    good = write(folder, file_name("ann", "bob", number=9), still(12))
     (folder / f"{file_name('ann', 'bob', number=8)}.json.lz4").write_bytes(good.read_bytes()[:-40])
     write(folder, file_name("ann", "bob", number=7), b"[]")
     write_log(folder, "ann", [("carl", "WIN", "x", "0000000001"), ("carl", "WIN", 20, "0000000002")])
@@ -508,7 +526,7 @@ def test_kills_at_any_time(command_line: list[str], cli: Cli, ladder: pokeladder
     assert cli("--store", "other", "ingest", "in").returncode == 0
     seconds = time.monotonic() - started
     moments = random.Random(5)
-    for _ in range(6):
+    for _ in range(4):
         process = subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path, stdout=subprocess.DEVNULL)
         time.sleep(moments.uniform(0.5, 1) * seconds)
         process.kill()
