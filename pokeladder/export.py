@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -186,9 +186,11 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
         if value is not None:
             conditions.append(ColumnExpression(column) == ConstantExpression(value))
     if filters.agents is not None:
-        conditions.append(ColumnExpression("agent").isin(*map(ConstantExpression, filters.agents)))
+        # IN () is no SQL; nothing is IN (NULL).
+        conditions.append(ColumnExpression("agent").isin(*map(ConstantExpression, filters.agents or (None,))))
     if filters.since is not None:
-        conditions.append(ColumnExpression("played_at") >= ConstantExpression(filters.since))
+        since = filters.since.astimezone(UTC).replace(tzinfo=None) if filters.since.tzinfo else filters.since
+        conditions.append(ColumnExpression("played_at") >= ConstantExpression(since))
     with views.query_errors(filters.where or statement("export_selection")):
         scope = connection.table("trajectories")
         for condition in conditions:
@@ -245,16 +247,18 @@ def _prepare(output_dir: Path, stats: Mapping[str, Any], *, overwrite: bool, app
     if output_dir.exists() and not output_dir.is_dir():
         raise UsageError(f"{output_dir} is a file: name a folder with --output-dir")
     output_dir.mkdir(parents=True, exist_ok=True)
+    # Those of a call that was killed.
+    for path in [*output_dir.glob(".*.tmp"), *output_dir.glob("*/.*.tmp")]:
+        path.unlink()
     if any(output_dir.iterdir()) and not append and not overwrite and not _is_the_same(output_dir, stats):
         raise UsageError(
             f"{output_dir} is not empty: replace the trajectories in it with --overwrite, add to them with --append, "
             "or name another folder"
         )
-    leftovers = [".*.tmp", "*.json.lz4", PARQUET_FILE] if overwrite else [".*.tmp"]
-    for pattern in leftovers:
-        for path in output_dir.glob(f"*/{pattern}"):
-            path.unlink()
     _write_text(output_dir / STATS_FILE, json.dumps(stats, indent=2))
+    if overwrite:
+        for path in [*output_dir.glob("*/*.json.lz4"), *output_dir.glob(f"*/{PARQUET_FILE}")]:
+            path.unlink()
 
 
 def _is_the_same(output_dir: Path, stats: Mapping[str, Any]) -> bool:

@@ -29,7 +29,7 @@ from pokeladder import metamon_files, views
 from pokeladder.errors import InterruptedRunError, UsageError
 from pokeladder.metamon_files import BrokenFileError, LogRow
 from pokeladder.records import Run
-from pokeladder.store import BATTLE_SCHEMA, TRAJECTORY_SCHEMA, DocumentFile, Store, new_run_id
+from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, DocumentFile, Store, new_run_id
 from pokeladder.summaries import Summariser, binary_array
 
 # Enough at once to make columns worth their while, and little enough that all threads' share stays small.
@@ -124,36 +124,43 @@ def ingest(
         InterruptedRunError: the user stopped it; nothing was added.
     """
     found = _find([Path(path) for path in paths])
-    started_at = datetime.now(UTC)
-    run_id = new_run_id(started_at)
     ingested = Ingested()
-    with store.lock_run(run_id), tempfile.TemporaryDirectory(prefix="pokeladder-") as spill:
+    with store.lock_ingest(), tempfile.TemporaryDirectory(prefix="pokeladder-") as spill:
         connection = views.connect(store.files)
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET temp_directory = $folder", {"folder": spill})
         names = _renames(found.tournaments, ingested)
         _create(connection, "renames", {"player": pa.string(), "agent": pa.string()})
         _insert(connection, "renames", [{"player": p, "agent": a} for p, a in {**names, **renames}.items()])
+        started_at = datetime.now(UTC)
+        run_id = new_run_id(started_at)
         reader = _Reader(store, run_id)
         try:
             new = _new_files(connection, found.trajectories, ingested)
             _read_all(connection, reader, new, ingested, watch)
             _read_logs(connection, found.logs, ingested)
             _store(store, connection, reader, run_id, started_at, paths, ingested)
-        except KeyboardInterrupt:
-            raise InterruptedRunError("nothing was added: the store is as it was; run the same command again") from None
-        finally:
+        except BaseException as error:
             reader.close()
+            store.remove_run(run_id)
+            if isinstance(error, KeyboardInterrupt):
+                told = "nothing was added: the store is as it was; run the same command again"
+                raise InterruptedRunError(told) from None
+            raise
     return ingested
 
 
 def _find(paths: Sequence[Path]) -> _Found:
     found = _Found([], [], [])
+    seen: set[str] = set()
     for path in paths:
         if not path.exists():
             raise UsageError(f"there is no file or folder {path}")
         for file in [path] if path.is_file() else _files_under(path):
-            name = file.name
+            name, place = file.name, os.path.realpath(file)
+            if place in seen:
+                continue
+            seen.add(place)
             if name.startswith("battle_log_") and name.endswith(".csv"):
                 found.logs.append(file)
             elif name == TOURNAMENT_FILE:
@@ -358,7 +365,7 @@ def _store(
     ingested: Ingested,
 ) -> None:
     """Pairs the points of view and writes the battles with their trajectories."""
-    for name in ("points", "known_points", "pairs", "places"):
+    for name in ("points", "known_points", "all_points", "pairs", "places"):
         _materialise(connection, name)
     ((battles, half_known, already_there, attached, formats),) = views.query(connection, "ingest_counts").fetchall()
     ingested.already_there += already_there
@@ -390,6 +397,8 @@ def _store(
         rows = views.query(connection, "ingest_trajectories", {**part, "known": begin == 0}).to_arrow_table()
         connection.unregister("new_battles")
         ingested.trajectories += len(rows)
+        points = views.query(connection, "ingest_point_rows", {**part, "known": begin == 0}).to_arrow_table()
+        store.write_table(points.cast(POINT_SCHEMA), "points", run_id, batch)
         store.write_table(rows.cast(TRAJECTORY_SCHEMA), "trajectories", run_id, batch)
         if len(new_battles):
             store.write_table(new_battles.cast(BATTLE_SCHEMA), "battles", run_id, batch)

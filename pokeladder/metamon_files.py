@@ -94,9 +94,12 @@ def parse_name(text: str) -> TrajectoryName:
         raise BrokenFileError(
             f"there is no date in its name: {found['date']!r} is neither 12-31-2025 nor that with a time"
         )
+    rating = _number(found["rating"]) if found["rating"].isdecimal() else None
+    if rating is None and found["rating"].isdecimal():
+        raise BrokenFileError(f"there is no rating like the {found['rating']} in its name")
     return TrajectoryName(
         record=found["record"],
-        rating=int(found["rating"]) if found["rating"].isdecimal() else None,
+        rating=rating,
         player=found["player"],
         opponent=found["opponent"],
         played_at=played_at,
@@ -152,11 +155,17 @@ def _row(path: Path, number: int, battle_format: str, line: list[str]) -> LogRow
     player, team, opponent, result, steps, record = line
     if result not in ("WIN", "LOSS"):
         return f"line {number}: the result is {result!r}, not WIN or LOSS"
-    if not steps.isdecimal():
+    turn_count = _number(steps)
+    if turn_count is None:
         return f"line {number}: the turn count is {steps!r}, not a number"
     if not (player and opponent and record):
         return f"line {number}: a name or the battle's id is empty"
-    return LogRow(str(path), number, battle_format, player, opponent, team, result, int(steps), record)
+    return LogRow(str(path), number, battle_format, player, opponent, team, result, turn_count, record)
+
+
+def _number(text: str) -> int | None:
+    """A number as small as ratings and turn counts are; None if it is not."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def models_of_players(path: Path) -> dict[str, str]:

@@ -92,8 +92,8 @@ class Result:
 class Battle:
     """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows.
 
-    Of imported battles only some is known. ``p1_record`` and ``p2_record`` are metamon's ids of what it wrote of the
-    battle from either side. ``batch`` names the file that the row is in; trajectories of the battle name it too.
+    Of imported battles only some is known. ``batch`` names the file that the row is in; trajectories and points of view
+    of the battle name it too.
     """
 
     battle_id: str
@@ -125,8 +125,6 @@ class Battle:
     p1_packed: str | None
     p2_packed: str | None
     input_log: str | None
-    p1_record: str | None
-    p2_record: str | None
     batch: str
 
 
@@ -174,8 +172,39 @@ class Trajectory:
     source: str
     name: str | None
     digest: str
-    own_signature: str
-    other_signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of view of an imported battle, as it was taken in; later ones find their battles by it.
+
+    Attributes:
+        point: the trajectory's name; of a row of a battle log its format, player, opponent and record.
+        player, opponent: user names, which may not be the agents' names.
+        record: metamon's id of what it wrote.
+        result: WIN, LOSS, or TIE where a trajectory ends with neither.
+        team_file, log, line: from the battle log; None if there is only a trajectory.
+        name, played_at, own_signature, other_signature: of the trajectory; None if there is only a log's row.
+    """
+
+    point: str
+    run_id: str
+    battle_id: str
+    batch: str
+    side: Side
+    format: str
+    player: str
+    opponent: str
+    record: str
+    result: str
+    steps: int
+    team_file: str | None
+    log: str | None
+    line: int | None
+    name: str | None
+    played_at: datetime | None
+    own_signature: str | None
+    other_signature: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +271,5 @@ def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
         p1_packed=packed[0],
         p2_packed=packed[1],
         input_log=result.input_log,
-        p1_record=None,
-        p2_record=None,
         batch=batch,
     )

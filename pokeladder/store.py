@@ -5,6 +5,7 @@ Layout::
     battles/<run>/<writer>-<number>.parquet        whole battles, never changed once written
     trajectories/<run>/<writer>-<number>.parquet   what is kept of their trajectories besides the documents
     documents/<run>/<writer>-<number>.parquet      the documents, which only single steps and exports need
+    points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
     logs/<run>/                                    what worker processes had to say
     pokeladder.duckdb                              views over the files above, rebuilt when missing or outdated
@@ -18,6 +19,7 @@ from __future__ import annotations
 import glob
 import os
 import secrets
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -30,7 +32,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, Document, Run, Trajectory
+from pokeladder.records import Battle, Document, Point, Run, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -53,8 +55,14 @@ BATTLE_SCHEMA = _schema(Battle)
 RUN_SCHEMA = _schema(Run)
 TRAJECTORY_SCHEMA = _schema(Trajectory)
 DOCUMENT_SCHEMA = _schema(Document)
+POINT_SCHEMA = _schema(Point)
 # Those of which a store has a folder for each run.
-FOLDERS = {"battles": BATTLE_SCHEMA, "trajectories": TRAJECTORY_SCHEMA, "documents": DOCUMENT_SCHEMA}
+FOLDERS = {
+    "battles": BATTLE_SCHEMA,
+    "trajectories": TRAJECTORY_SCHEMA,
+    "documents": DOCUMENT_SCHEMA,
+    "points": POINT_SCHEMA,
+}
 
 
 class Store:
@@ -94,6 +102,7 @@ class Store:
             "battle_files": f"{folder}/battles/*/*.parquet",
             "trajectory_files": f"{folder}/trajectories/*/*.parquet",
             "document_files": f"{folder}/documents/*/*.parquet",
+            "point_files": f"{folder}/points/*/*.parquet",
             "run_files": f"{folder}/runs/*.parquet",
         }
 
@@ -139,6 +148,20 @@ class Store:
             StoreError: it could not be written.
         """
         self._write(table, self.path(kind, run_id, batch))
+
+    def lock_ingest(self) -> FileLock:
+        """Holds what no two processes may do at once: each would add what the other does.
+
+        Returns:
+            The lock, once no other process has it.
+        """
+        return FileLock(self.log_folder("ingest") / "ingest.lock")
+
+    def remove_run(self, run_id: str) -> None:
+        """Takes all files of a run away, the battles' first; for a run that did not come to be."""
+        for name in FOLDERS:
+            shutil.rmtree(self.folder / name / run_id, ignore_errors=True)
+        (self.folder / "runs" / f"{run_id}.parquet").unlink(missing_ok=True)
 
     def clear_unfinished(self, run_id: str) -> None:
         """Removes files that a process which died was writing; for the one that holds the run's lock."""

@@ -28,7 +28,8 @@ class Summariser:
 
     def __init__(self) -> None:
         self._connection = duckdb.connect(config={"threads": 1})
-        self._connection.execute(text("macros/parse_trajectory"))
+        for macro in ("parse_trajectory", "hundredths"):
+            self._connection.execute(text(f"macros/{macro}"))
         self._empty = True
 
     def read(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:

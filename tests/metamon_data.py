@@ -128,7 +128,8 @@ class _Side:
 
     def see(self, other: _Side, **changes: Any) -> None:
         # A player is told the other's HP in whole per cent, rounded up.
-        told = math.ceil(other.team[other.active] * 100) / 100
+        share = other.team[other.active]
+        told = 1.0 if share == 1 else min(math.ceil(share * 100), 99) / 100
         seen = {
             "player_prev_move": self.last_move,
             "opponent_prev_move": other.last_move,

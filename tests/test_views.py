@@ -58,8 +58,6 @@ def battle(number: int, p1: str, p2: str, winner: str | None, **changes: Any) ->
         "p1_packed": None,
         "p2_packed": None,
         "input_log": None,
-        "p1_record": None,
-        "p2_record": None,
         "batch": "",
     }
     return Battle(**{**values, **changes})
@@ -371,6 +369,7 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
         "documents",
         "logs",
         "pokeladder.duckdb",
+        "points",
         "runs",
         "trajectories",
     ]

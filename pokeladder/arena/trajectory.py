@@ -187,7 +187,7 @@ class TrajectoryBuilder:
         if opponent is None:
             raise ValueError("no Pokémon of the opponent is active")
         seen = self._seen_pokemon(opponent, own=False)
-        last_move = self._last_move(active, own=True)
+        last_move, opponent_last_move = self._last_move(active, own=True), self._last_move(opponent, own=False)
         left = PARTY - len([pokemon for pokemon in battle.opponent_team.values() if pokemon.status is Status.FNT])
         flags = _flags(battle.force_switch, battle.won, battle.can_tera)
         own_conditions, conditions = battle.side_conditions, battle.opponent_side_conditions
@@ -197,7 +197,7 @@ class TrajectoryBuilder:
             f'"opponent_active_pokemon":{seen[0]},'
             f'"available_switches":[{",".join([switch[0] for switch in switches])}],'
             f'"player_prev_move":{last_move},'
-            f'"opponent_prev_move":{self._last_move(opponent, own=False)},'
+            f'"opponent_prev_move":{opponent_last_move},'
             f'"opponents_remaining":{left},'
             f'"player_conditions":"{_latest(own_conditions) if own_conditions else "noconditions"}",'
             f'"opponent_conditions":"{_latest(conditions) if conditions else "noconditions"}",'
@@ -208,7 +208,7 @@ class TrajectoryBuilder:
         outline = (
             f'{{"format":"{self._format}","player_active_pokemon":{own[1]},"opponent_active_pokemon":{seen[1]},'
             f'"available_switches":[{",".join([switch[1] for switch in switches])}],"player_prev_move":{last_move},'
-            f'"opponents_remaining":{left},{flags}}}'
+            f'"opponent_prev_move":{opponent_last_move},"opponents_remaining":{left},{flags}}}'
         )
         return whole, outline
 

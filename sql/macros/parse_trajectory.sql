@@ -10,6 +10,7 @@ CREATE MACRO parse_trajectory(document) AS from_json(document, '{
             {"name": "VARCHAR", "hp_pct": "DOUBLE", "status": "VARCHAR", "base_species": "VARCHAR"},
         "available_switches": "JSON",
         "player_prev_move": {"name": "VARCHAR"},
+        "opponent_prev_move": {"name": "VARCHAR"},
         "opponents_remaining": "INTEGER",
         "forced_switch": "BOOLEAN",
         "battle_won": "BOOLEAN",

@@ -12,10 +12,6 @@ WITH sides AS (
         max(steps) FILTER (side = 'p2') AS p2_steps,
         coalesce(max(pokemon_left) FILTER (side = 'p1'), max(opponent_pokemon_left) FILTER (side = 'p2')) AS p1_left,
         coalesce(max(pokemon_left) FILTER (side = 'p2'), max(opponent_pokemon_left) FILTER (side = 'p1')) AS p2_left,
-        max(player || '/' || record) FILTER (side = 'p1') AS p1_record,
-        max(player || '/' || record) FILTER (side = 'p2') AS p2_record,
-        max(opponent) FILTER (side = 'p1') AS p1_opponent,
-        max(opponent) FILTER (side = 'p2') AS p2_opponent,
         bool_or(result = 'WIN' AND side = 'p1') AS p1_says_won,
         bool_or(result = 'WIN' AND side = 'p2') AS p2_says_won,
         bool_or(result = 'LOSS' AND side = 'p1') AS p1_says_lost,
@@ -76,8 +72,6 @@ SELECT
     NULL AS p1_packed,
     NULL AS p2_packed,
     NULL AS input_log,
-    coalesce(p1_record, p2_opponent || '/') AS p1_record,
-    coalesce(p2_record, p1_opponent || '/') AS p2_record,
     $batch AS batch
 FROM decided
 ORDER BY number

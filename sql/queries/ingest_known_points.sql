@@ -1,31 +1,24 @@
--- Points of view of imported battles in the store, one row each, with the battle and side that they belong to. Of a
--- battle that is known from one side only there is one; whole says whether both are known.
-WITH sides AS (
-    SELECT
-        battles.*,
-        side,
-        CASE side WHEN 'p1' THEN p1_record ELSE p2_record END AS own,
-        CASE side WHEN 'p1' THEN p2_record ELSE p1_record END AS other
-    FROM battles
-    CROSS JOIN (VALUES ('p1'), ('p2')) AS sides (side)
-    WHERE kind = 'import'
-)
-
+-- Points of view by which the store knows imported battles, one row a battle and side: what its trajectory and its row of
+-- a log told, whenever these were taken in. whole: the battle is known from both sides.
 SELECT
     battle_id,
     batch,
     side,
-    sides.format,
-    regexp_extract(own, '^(.*)/([^/]*)$', 1) AS player,
-    regexp_extract(own, '^(.*)/([^/]*)$', 2) AS record,
-    regexp_extract(other, '^(.*)/([^/]*)$', 1) AS opponent,
-    NOT ends_with(other, '/') AS whole,
-    CASE WHEN winner IS NULL THEN 'TIE' WHEN winner = side THEN 'WIN' ELSE 'LOSS' END AS result,
-    CASE side WHEN 'p1' THEN p1_steps ELSE p2_steps END AS steps,
-    trajectory_files.name,
-    trajectory_files.played_at,
-    trajectory_files.own_signature,
-    trajectory_files.other_signature
-FROM sides
-LEFT JOIN trajectory_files USING (battle_id, batch, side)
-WHERE NOT ends_with(own, '/')
+    point_files.format,
+    any_value(player) AS player,
+    any_value(opponent) AS opponent,
+    any_value(record) AS record,
+    coalesce(max(result) FILTER (name IS NOT NULL), max(result)) AS result,
+    coalesce(max(point_files.steps) FILTER (name IS NOT NULL), max(point_files.steps)) AS steps,
+    max(log) AS log,
+    max(line) AS line,
+    max(name) AS name,
+    max(make_timestamp(epoch_us(played_at))) AS played_at,
+    max(own_signature) AS own_signature,
+    max(other_signature) AS other_signature,
+    min(runs.started_at) AS taken_in,
+    count(*) OVER (PARTITION BY battle_id) = 2 AS whole
+FROM point_files
+JOIN battles USING (battle_id, batch)
+LEFT JOIN runs ON runs.run_id = point_files.run_id
+GROUP BY battle_id, batch, side, point_files.format

@@ -1,30 +1,43 @@
--- Points of view that are being taken in, one row each: a trajectory, a row of a battle log, or both of one battle.
--- record: metamon's id of it. result: WIN, LOSS, or TIE where a trajectory ends with neither. line: the row's place in
--- its log. Reads new_trajectories, new_rows, and renames (player, agent).
+-- Points of view that are being taken in, one row each: a trajectory, a row of a battle log, or both of one battle (see
+-- pokeladder.records.Point). Player names may hold "_vs_", so a row knows better than a file's name where it is.
+-- Reads new_trajectories, new_rows, and renames (player, agent).
+WITH joined AS (
+    SELECT
+        coalesce(trajectory.name, concat_ws('/', log.format, log.player, log.opponent, log.record)) AS point,
+        coalesce(trajectory.format, log.format) AS format,
+        coalesce(log.player, trajectory.player) AS player,
+        coalesce(log.opponent, trajectory.opponent) AS opponent,
+        coalesce(trajectory.record, log.record) AS record,
+        CASE
+            WHEN trajectory.name IS NULL THEN log.result
+            WHEN won THEN 'WIN'
+            WHEN lost THEN 'LOSS'
+            ELSE 'TIE'
+        END AS result,
+        coalesce(trajectory.steps, log.steps) AS steps,
+        log.team AS team_file,
+        log.source AS log,
+        log.line,
+        trajectory.name,
+        trajectory.played_at,
+        trajectory.own_signature,
+        trajectory.other_signature,
+        trajectory.pokemon_left,
+        trajectory.opponent_pokemon_left
+    FROM new_trajectories AS trajectory
+    FULL JOIN (
+        SELECT DISTINCT ON (format, player, opponent, record) * FROM new_rows ORDER BY source, line
+    ) AS log
+        ON
+            log.format = trajectory.format
+            AND log.record = trajectory.record
+            AND log.player || '_vs_' || log.opponent = trajectory.player || '_vs_' || trajectory.opponent
+)
+
 SELECT
-    coalesce(trajectory.format, log.format) AS format,
-    coalesce(trajectory.player, log.player) AS player,
-    coalesce(trajectory.record, log.record) AS record,
-    coalesce(trajectory.opponent, log.opponent) AS opponent,
-    coalesce(agents.agent, trajectory.player, log.player) AS agent,
-    coalesce(opponents.agent, trajectory.opponent, log.opponent) AS opponent_agent,
-    CASE WHEN trajectory.name IS NULL THEN log.result WHEN won THEN 'WIN' WHEN lost THEN 'LOSS' ELSE 'TIE' END AS result,
-    coalesce(trajectory.steps, log.steps) AS steps,
-    log.team AS team_file,
-    log.source AS log,
-    log.line,
-    trajectory.played_at,
-    trajectory.has_time,
-    trajectory.name,
-    trajectory.own_signature,
-    trajectory.other_signature,
-    trajectory.pokemon_left,
-    trajectory.opponent_pokemon_left
-FROM new_trajectories AS trajectory
-FULL JOIN new_rows AS log
-    ON
-        log.format = trajectory.format
-        AND log.player = trajectory.player
-        AND log.record = trajectory.record
-LEFT JOIN renames AS agents ON agents.player = coalesce(trajectory.player, log.player)
-LEFT JOIN renames AS opponents ON opponents.player = coalesce(trajectory.opponent, log.opponent)
+    joined.*,
+    coalesce(own.agent, joined.player) AS agent,
+    coalesce(other.agent, joined.opponent) AS opponent_agent
+FROM joined
+LEFT JOIN renames AS own ON own.player = joined.player
+LEFT JOIN renames AS other ON other.player = joined.opponent

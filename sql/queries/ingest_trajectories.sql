@@ -2,12 +2,12 @@
 -- $end and, if $known, those of battles that the store has. Takes $run and $batch too. A side that saw no end has the
 -- result that the battle has. Reads places, new_trajectories and battles of the same part (as `new_battles`).
 SELECT
-    new_trajectories.name AS trajectory_id,
+    name AS trajectory_id,
     coalesce(places.battle_id, format('{}-{:06d}', $run, number)) AS battle_id,
     coalesce(places.batch, $batch) AS batch,
     document_file,
     $run AS run_id,
-    format,
+    places.format,
     side,
     agent,
     opponent_agent AS opponent,
@@ -28,12 +28,10 @@ SELECT
     new_trajectories.opponent_pokemon_left,
     new_trajectories.played_at,
     source,
-    new_trajectories.name,
-    digest,
-    new_trajectories.own_signature,
-    new_trajectories.other_signature
+    name,
+    digest
 FROM places
-JOIN new_trajectories USING (format, player, record)
+JOIN new_trajectories USING (name)
 JOIN (
     SELECT battle_id, winner FROM new_battles
     UNION ALL
@@ -41,5 +39,5 @@ JOIN (
 ) AS decided ON decided.battle_id = coalesce(places.battle_id, format('{}-{:06d}', $run, number))
 WHERE
     (number >= $begin AND number < $end)
-    OR ($known AND places.battle_id IS NOT NULL AND NOT has_trajectory)
+    OR ($known AND places.battle_id IS NOT NULL AND tells_trajectory)
 ORDER BY battle_id, side

@@ -1,29 +1,33 @@
 -- Points of view that may be of a battle that another one is of as well, and that are kept apart because that is not
--- certain: their number, and the players of one. Names and results fit and, as far as it is known, time. Reads places.
-WITH alone_at AS (
-    SELECT *, epoch(played_at) // 60 AS minute
-    FROM places
-    WHERE alone
+-- certain: their number, and the players of one. Names and results fit and, as far as it is known, time.
+-- Reads all_points and pairs.
+WITH alone AS (
+    SELECT *, floor(epoch(played_at) / 60)::BIGINT AS minute
+    FROM all_points
+    WHERE NOT whole AND id NOT IN (SELECT id FROM pairs UNION ALL SELECT other_id FROM pairs)
 )
 
 SELECT count(*) AS points, any_value(player) AS player, any_value(opponent) AS opponent
-FROM alone_at AS this
+FROM alone AS this
 WHERE
-    EXISTS (
-        FROM alone_at AS that
-        WHERE
-            that.format = this.format
-            AND that.player = this.opponent
-            AND that.opponent = this.player
-            AND (this.minute IS NULL OR that.minute IS NULL)
-    )
-    OR EXISTS (
-        FROM (SELECT *, minute + unnest([-1, 0, 1]) AS about FROM alone_at) AS that
-        WHERE
-            that.format = this.format
-            AND that.player = this.opponent
-            AND that.opponent = this.player
-            AND that.about = this.minute
-            AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60
-            AND NOT (this.result = 'WIN' AND that.result = 'WIN')
+    point IS NOT NULL
+    AND (
+        EXISTS (
+            FROM alone AS that
+            WHERE
+                that.format = this.format
+                AND that.player = this.opponent
+                AND that.opponent = this.player
+                AND (this.minute IS NULL OR that.minute IS NULL)
+        )
+        OR EXISTS (
+            FROM (SELECT *, minute + unnest([-1, 0, 1]) AS about FROM alone) AS that
+            WHERE
+                that.format = this.format
+                AND that.player = this.opponent
+                AND that.opponent = this.player
+                AND that.about = this.minute
+                AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60
+                AND NOT (this.result = 'WIN' AND that.result = 'WIN')
+        )
     )

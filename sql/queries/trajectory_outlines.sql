@@ -16,7 +16,9 @@ SELECT
         switches: json_array_length(state.available_switches),
         forced: state.forced_switch,
         can_tera: coalesce(state.can_tera, FALSE),
-        struggled: coalesce(state.player_prev_move.name = 'struggle', FALSE),
+        last_move: state.player_prev_move.name,
+        opponent_last_move: state.opponent_prev_move.name,
+        opponents_left: state.opponents_remaining,
         has_pp: coalesce(
             list_bool_or(list_transform(state.player_active_pokemon.moves, lambda move: move.current_pp > 0)), FALSE
         ),

@@ -28,9 +28,7 @@ SELECT
     played_at,
     source,
     name,
-    digest,
-    own_signature,
-    other_signature
+    digest
 FROM facts
 JOIN summaries USING (trajectory_id)
 WHERE CASE WHEN fault IS NULL THEN TRUE ELSE error(trajectory_id || ': ' || fault) END

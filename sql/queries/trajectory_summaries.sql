@@ -5,21 +5,36 @@
 -- used_struggle: a move was chosen with no PP left, or Struggle was the last move seen.
 -- team, lead: species of this side. opponent_team, opponent_lead: those that it saw. final_hp, opponent_final_hp: what
 -- is left at the end, in whole Pokémon (six unhurt ones are 6.0); an unseen Pokémon is unhurt.
--- own_signature is what the other side's other_signature is: who faced whom with which status whenever both had to choose.
+-- own_signature is what the other side's other_signature is: who faced whom whenever both had to choose, with which status,
+-- HP (as the opponent is told it: in hundredths rounded up, 99 unless unhurt) and last move.
 WITH stepped AS (
     SELECT
         *,
         list_zip(states[:-2], actions) AS steps,
         list_filter(states[:-2], lambda state: NOT state.forced) AS free,
         list_transform(states, lambda state: state.opponent_species) AS opponents,
-        list_reverse(states) AS backwards
+        list_reverse(states) AS backwards,
+        list_transform(
+            list_filter(list_zip(states[:-2], states[2:]), lambda two: two[2].opponents_left < two[1].opponents_left),
+            lambda two: if(two[2].opponent_hp = 0, two[2].opponent_species, two[1].opponent_species)
+        ) AS opponents_fainted
     FROM outlines
 ),
 
 followed AS (
     SELECT
         *,
-        list_filter(opponents, lambda species, place: list_position(opponents, species) = place) AS seen
+        list_filter(opponents, lambda species, place: list_position(opponents, species) = place) AS seen,
+        list_transform(free, lambda state: [
+            concat_ws(' ', state.species, state.status, hundredths(state.hp), state.last_move),
+            concat_ws(
+                ' ',
+                state.opponent_species,
+                state.opponent_status,
+                hundredths(state.opponent_hp),
+                state.opponent_last_move
+            )
+        ]) AS faced
     FROM stepped
 )
 
@@ -33,6 +48,7 @@ SELECT
         WHEN list_bool_or(list_transform(states, lambda state:
             state.species IS NULL OR state.opponent_species IS NULL OR state.switches IS NULL OR state.forced IS NULL
         )) THEN 'a state lacks what every state has'
+        WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is no number'
     END AS fault,
     format,
     state_count::INTEGER - 1 AS steps,
@@ -44,8 +60,8 @@ SELECT
         ELSE step[2] = -1
     END))::INTEGER AS unlisted_actions,
     coalesce(list_bool_or(list_transform(steps, lambda step:
-        step[1].struggled OR (step[2] BETWEEN 0 AND 3 AND NOT step[1].forced AND NOT step[1].has_pp)
-    )), FALSE) OR coalesce(states[-1].struggled, FALSE) AS used_struggle,
+        coalesce(step[1].last_move = 'struggle', FALSE) OR (step[2] BETWEEN 0 AND 3 AND NOT step[1].forced AND NOT step[1].has_pp)
+    )), FALSE) OR coalesce(states[-1].last_move = 'struggle', FALSE) AS used_struggle,
     list_sort(list_distinct(list_concat(
         list_transform(states, lambda state: state.species),
         list_transform(bench, lambda pokemon: coalesce(pokemon.base_species, pokemon.name))
@@ -54,17 +70,24 @@ SELECT
     seen AS opponent_team,
     seen[1] AS opponent_lead,
     round(states[-1].hp + coalesce(list_sum(bench_hp), 0), 6) AS final_hp,
-    round(greatest(6 - len(seen), 0) + list_sum(list_transform(seen, lambda species:
-        list_filter(backwards, lambda state: state.opponent_species = species)[1].opponent_hp
-    )), 6) AS opponent_final_hp,
+    round(
+        greatest(
+            states[-1].opponent_hp,
+            least(
+                greatest(6 - len(seen), 0) + list_sum(list_transform(seen, lambda species: if(
+                    list_contains(opponents_fainted, species),
+                    0,
+                    list_filter(backwards, lambda state: state.opponent_species = species)[1].opponent_hp
+                ))),
+                states[-1].opponent_hp + opponent_pokemon_left - (states[-1].opponent_hp > 0)::INTEGER
+            )
+        ),
+        6
+    ) AS opponent_final_hp,
     (states[-1].hp > 0)::INTEGER + len(bench_hp)::INTEGER AS pokemon_left,
     opponent_pokemon_left,
     won,
     lost,
-    md5(array_to_string(list_transform(free, lambda state:
-        concat_ws(' ', state.species, state.opponent_species, state.status, state.opponent_status)
-    ), ',')) AS own_signature,
-    md5(array_to_string(list_transform(free, lambda state:
-        concat_ws(' ', state.opponent_species, state.species, state.opponent_status, state.status)
-    ), ',')) AS other_signature
+    md5(array_to_string(list_transform(faced, lambda two: two[1] || ' ' || two[2]), ',')) AS own_signature,
+    md5(array_to_string(list_transform(faced, lambda two: two[2] || ' ' || two[1]), ',')) AS other_signature
 FROM followed
