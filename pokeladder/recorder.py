@@ -18,10 +18,10 @@ from pokeladder.summaries import Summariser, binary_array
 # A batch waits for this share of the time that the run has lasted, so that a long run leaves hundreds of files
 # and not one for every second.
 SHARE = 0.01
-SHORTEST_SECONDS = 1.0
+SHORTEST_SECONDS = 2.0
 LONGEST_SECONDS = 15.0
 # Documents are put aside on disk when there are so many bytes of them.
-DOCUMENT_BYTES = 16 << 20
+DOCUMENT_BYTES = 32 << 20
 # What is known of a trajectory besides its document.
 FACTS = pa.schema(
     [

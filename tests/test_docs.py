@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import pokeladder
 from pokeladder.cli.app import pokeladder as command_line
-from pokeladder.records import Battle, Run, Trajectory
+from pokeladder.records import Battle, Point, Run, Trajectory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_the_readme_names_every_view(ladder: pokeladder.Ladder) -> None:
 
 def test_the_store_document_names_every_column() -> None:
     text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
-    for record in (Battle, Run, Trajectory):
+    for record in (Battle, Run, Trajectory, Point):
         for column in fields(record):
             assert f"`{column.name}`" in text, column.name
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import metamon_data as data
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from metamon_data import BASELINES, DATA, Document, rows, still, write
 
+import metamon_data as data
 import pokeladder
+from metamon_data import BASELINES, DATA, Document, rows, still, write
 from pokeladder.errors import QueryError, StoreError, UsageError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import lz4.frame
-import metamon_data as data
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
 
+import metamon_data as data
 import pokeladder
+from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TRAJECTORIES, LOGS = LADDER / "trajectories", LADDER / "team_results"

@@ -61,7 +61,7 @@ class TrajectoryBuilder:
         self._request: dict[str, Any] = {}
         self._waiting: Drawn | None = None
         self._bench: list[tuple[dict[str, Any], Pokemon]] = []
-        self._benched: dict[str, tuple[dict[str, Any], Drawn]] = {}
+        self._benched: dict[str, tuple[tuple[str, str], Drawn]] = {}
         self._last_moves: dict[Pokemon, Move | None] = {}
         # PP of this side's moves as the simulator last told them, by Pokémon and move.
         self._pp: dict[str, dict[str, tuple[int, int]]] = {}
@@ -104,6 +104,7 @@ class TrajectoryBuilder:
                 self._bench.append((entry, pokemon))
         if active is None:
             raise ValueError("no Pokémon of this side is active")
+        self._benched.pop(active[1]["ident"], None)
         if "active" in request:
             known = self._pp.setdefault(active[1]["ident"], {})
             for move in request["active"][0]["moves"]:
@@ -219,11 +220,12 @@ class TrajectoryBuilder:
         return self._preview
 
     def _benched_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> Drawn:
-        """A Pokémon on the bench is as it was while what the simulator says of it is."""
-        last, drawn = self._benched.get(entry["ident"], (None, None))
-        if drawn is None or last != entry:
+        """A Pokémon on the bench is as it was when it came there, but for its condition and its item."""
+        ident, now = entry["ident"], (entry["condition"], entry["item"])
+        last, drawn = self._benched.get(ident, (None, None))
+        if drawn is None or last != now:
             drawn = self._own_pokemon(pokemon, entry)
-            self._benched[entry["ident"]] = entry, drawn
+            self._benched[ident] = now, drawn
         return drawn
 
     def _own_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> Drawn:
@@ -231,10 +233,7 @@ class TrajectoryBuilder:
         health, _, status = entry["condition"].partition(" ")
         left, _, most = health.partition("/")
         known = self._pp.get(entry["ident"], NOTHING_KNOWN)
-        moves = []
-        for raw in entry["moves"][:4]:
-            move, static, full = _move(raw, pokemon.gen)
-            moves.append((static, known.get(move, (full, full))))
+        moves = [(static, known.get(move, full)) for move, static, full in _moves(pokemon.gen, *entry["moves"][:4])]
         tera = entry.get("teraType")
         return self._pokemon(
             pokemon,
@@ -282,8 +281,8 @@ class TrajectoryBuilder:
             f'"status":"{status}",'
             f'"effect":"{self._effect(pokemon) if pokemon.effects else "noeffect"}",'
             f'"moves":[{",".join([_with_pp(*move) for move in moves])}],'
-            f"{_boosts(*BOOSTS(pokemon.boosts))},"
-            f"{_base_stats(*STATS(pokemon.base_stats))},"
+            f"{_boosts(BOOSTS(pokemon.boosts))},"
+            f"{_base_stats(STATS(pokemon.base_stats))},"
             f'"tera_type":"{tera_type}",'
             f'"base_species":"{base_species}"}}'
         )
@@ -309,7 +308,7 @@ class TrajectoryBuilder:
 
 
 def _seen_move(move: Move, known: Mapping[str, tuple[int, int]]) -> tuple[str, tuple[int, int]]:
-    _, static, full = _move(move.id, move.gen)
+    _, static, (full, _) = _move(move.id, move.gen)
     return static, known.get(move.id, (move.current_pp, full))
 
 
@@ -318,15 +317,20 @@ def _with_pp(static: str, pp: tuple[int, int]) -> str:
 
 
 @lru_cache(8192)
-def _move(raw: str, gen: int) -> tuple[str, str, int]:
-    """A move's id, its JSON object up to the PP, and its full PP."""
+def _moves(gen: int, *names: str) -> list[tuple[str, str, tuple[int, int]]]:
+    return [_move(name, gen) for name in names]
+
+
+@lru_cache(8192)
+def _move(raw: str, gen: int) -> tuple[str, str, tuple[int, int]]:
+    """A move's id, its JSON object up to the PP, and its PP when it was never used."""
     move = Move(Move.retrieve_id(raw), gen, raw_id=raw)
     static = (
         f'{{"name":"{move_name(move.id)}","move_type":"{_letters_and_digits(move.type.name)}",'
         f'"category":"{_letters_and_digits(move.category.name)}","base_power":{move.base_power},'
         f'"accuracy":{float(move.accuracy)!r},"priority":{move.priority},'
     )
-    return move.id, static, move.max_pp
+    return move.id, static, (move.max_pp, move.max_pp)
 
 
 @lru_cache(8192)
@@ -355,12 +359,12 @@ def _types(first: PokemonType, second: PokemonType | None) -> str:
 
 
 @lru_cache(8192)
-def _boosts(*boosts: int) -> str:
+def _boosts(boosts: tuple[int, ...]) -> str:
     return ",".join(f'"{name}_boost":{boost}' for name, boost in zip(BOOST_NAMES, boosts, strict=True))
 
 
 @lru_cache(8192)
-def _base_stats(*stats: int) -> str:
+def _base_stats(stats: tuple[int, ...]) -> str:
     return ",".join(f'"base_{name}":{stat}' for name, stat in zip(STAT_NAMES, stats, strict=True))
 
 
