@@ -9,12 +9,14 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import lz4.frame
@@ -29,14 +31,16 @@ class Run:
 
 
 def repeat(source: Path, folder: Path, files: int) -> int:
-    """Fills ``folder`` with this many files under ids of their own; the bytes that they take."""
+    """Fills ``folder`` with this many files, each round under new ids and a day later; the bytes that they take."""
     originals = sorted(source.rglob("*.json.lz4"))
     folder.mkdir(parents=True)
     digits = random.Random(0)
     size = 0
     for number in range(files):
-        original = originals[number % len(originals)]
+        days, place = divmod(number, len(originals))
+        original = originals[place]
         first, rest = original.name.split("_", 1)
+        rest = re.sub(r"\d\d-\d\d-\d{4}", f"{date(2001, 1, 1) + timedelta(days):%m-%d-%Y}", rest)
         content = original.read_bytes()
         size += len(content)
         prefix = first.rpartition("-")[0]

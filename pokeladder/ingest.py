@@ -33,7 +33,7 @@ from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, Doc
 from pokeladder.summaries import Summariser, binary_array
 
 # Enough at once to make columns worth their while, and little enough that all threads' share stays small.
-FILES_AT_ONCE = 128
+FILES_AT_ONCE = 64
 DOCUMENTS_A_FILE = 2048
 BATTLES_A_FILE = 50_000
 WATCH_SECONDS = 0.25
@@ -238,15 +238,13 @@ class _Reader:
                 documents.append(document)
         if not facts:
             return None, broken
-        column = binary_array(documents)
-        del documents
         try:
             shelf = self._idle.get_nowait()
         except Empty:
             shelf = _Shelf(self._new_file())
         names = [fact["name"] for fact in facts]
-        shelf.summariser.read(names, column)
-        shelf.file.append(names, column)
+        shelf.summariser.read(names, documents)
+        shelf.file.append(names, binary_array(documents))
         shelf.facts += facts
         if len(shelf.facts) < DOCUMENTS_A_FILE:
             self._idle.put(shelf)

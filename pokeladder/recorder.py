@@ -141,7 +141,7 @@ class _Trajectories:
         trajectory_ids = [str(fact["trajectory_id"]) for fact in facts]
         self._writer.add_documents(trajectory_ids, binary_array(documents))
         outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in trajectories]
-        self._summariser.read(trajectory_ids, binary_array(outlines))
+        self._summariser.read(trajectory_ids, outlines)
         return pa.Table.from_pylist(facts, FACTS)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pokeladder.outlines import OUTLINES, outlines
 from pokeladder.statements import statement, text
 
 
@@ -20,36 +21,17 @@ def binary_array(values: Sequence[bytes]) -> pa.Array:
     )
 
 
-_PARSE = "CREATE OR REPLACE TEMP TABLE parsed AS SELECT trajectory_id, {} AS trajectory FROM documents"
-
-
 class Summariser:
     """Summarises documents with ``sql/queries/trajectory_summaries.sql``; each thread needs its own."""
 
     def __init__(self) -> None:
         self._connection = duckdb.connect(config={"threads": 1})
-        for macro in ("parse_trajectory", "hundredths"):
-            self._connection.execute(text(f"macros/{macro}"))
-        self._empty = True
+        self._connection.execute(text("macros/hundredths"))
+        self._outlines: list[pa.Table] = []
 
-    def read(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
-        """Takes in documents for :meth:`summaries`.
-
-        Args:
-            documents: JSON as binary, all of it UTF-8.
-        """
-        columns = {"trajectory_id": pa.array(trajectory_ids, pa.string()), "document": documents.cast(pa.string())}
-        self._connection.register("documents", pa.table(columns))
-        try:
-            self._connection.execute(_PARSE.format("parse_trajectory(document)"))
-        except duckdb.InvalidInputException:
-            # Only then, since looking out for documents that are no JSON takes a third longer.
-            self._connection.execute(_PARSE.format("try(parse_trajectory(document))"))
-        finally:
-            self._connection.unregister("documents")
-        into = "CREATE OR REPLACE TEMP TABLE outlines AS" if self._empty else "INSERT INTO outlines"
-        self._connection.execute(f"{into} {statement('trajectory_outlines')}")
-        self._empty = False
+    def read(self, trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> None:
+        """Takes in JSON documents for :meth:`summaries`."""
+        self._outlines.append(outlines(trajectory_ids, documents))
 
     def summaries(self, query: str, facts: pa.Table) -> pa.Table:
         """The rows of ``query`` over ``summaries``, one of each document taken in so far, and ``facts``; forgets them.
@@ -57,12 +39,13 @@ class Summariser:
         Args:
             facts: what the documents do not tell, a row each, with their ``trajectory_id``.
         """
-        if self._empty:
-            self.read([], binary_array([]))
-        self._empty = True
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summaries AS {statement('trajectory_summaries')}")
-        self._connection.register("facts", facts)
+        tables = {"outlines": pa.concat_tables(self._outlines or [OUTLINES.empty_table()]), "facts": facts}
+        self._outlines = []
+        for name, table in tables.items():
+            self._connection.register(name, table)
         try:
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summaries AS {statement('trajectory_summaries')}")
             return self._connection.sql(statement(query)).to_arrow_table()
         finally:
-            self._connection.unregister("facts")
+            for name in tables:
+                self._connection.unregister(name)

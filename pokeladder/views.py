@@ -29,7 +29,6 @@ VIEWS = (
     "views/input_logs",
     "views/runs",
     "views/trajectories",
-    "macros/parse_trajectory",
     "macros/hundredths",
     "macros/parse_moves",
     "macros/parse_pokemon",

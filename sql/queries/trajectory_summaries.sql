@@ -1,5 +1,5 @@
--- What can be said of each trajectory in `outlines` (see trajectory_outlines) by itself, one row each. `fault` says why it is
--- no trajectory, else it is NULL.
+-- What can be said of each trajectory in `outlines` (see pokeladder.outlines) by itself, one row each. `fault` says why it
+-- is no trajectory, else it is NULL.
 --
 -- steps: decisions. missing_actions: -1 before the last. unlisted_actions: indices for which the state shows no option.
 -- used_struggle: a move was chosen with no PP left, or Struggle was the last move seen.
@@ -41,17 +41,17 @@ followed AS (
 SELECT
     trajectory_id,
     CASE
-        WHEN NOT parsed THEN 'it is not a JSON object'
-        WHEN state_count IS NULL OR action_count IS NULL THEN 'it has no "states" or no "actions"'
-        WHEN state_count <> action_count THEN printf('it has %d states and %d actions', state_count, action_count)
-        WHEN state_count < 2 THEN 'it has no step'
+        WHEN unreadable IS NOT NULL THEN unreadable
+        WHEN action_count IS NULL OR (len(states) = 0 AND action_count > 0) THEN 'it has no "states" or no "actions"'
+        WHEN len(states) <> action_count THEN printf('it has %d states and %d actions', len(states), action_count)
+        WHEN len(states) < 2 THEN 'it has no step'
         WHEN list_bool_or(list_transform(states, lambda state:
             state.species IS NULL OR state.opponent_species IS NULL OR state.switches IS NULL OR state.forced IS NULL
         )) THEN 'a state lacks what every state has'
         WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is no number'
     END AS fault,
     format,
-    state_count::INTEGER - 1 AS steps,
+    len(states)::INTEGER - 1 AS steps,
     len(list_filter(actions, lambda action: action = -1))::INTEGER AS missing_actions,
     len(list_filter(steps, lambda step: NOT CASE
         WHEN step[2] BETWEEN 4 AND 8 THEN step[2] - 4 < step[1].switches
@@ -62,10 +62,7 @@ SELECT
     coalesce(list_bool_or(list_transform(steps, lambda step:
         coalesce(step[1].last_move = 'struggle', FALSE) OR (step[2] BETWEEN 0 AND 3 AND NOT step[1].forced AND NOT step[1].has_pp)
     )), FALSE) OR coalesce(states[-1].last_move = 'struggle', FALSE) AS used_struggle,
-    list_sort(list_distinct(list_concat(
-        list_transform(states, lambda state: state.species),
-        list_transform(bench, lambda pokemon: coalesce(pokemon.base_species, pokemon.name))
-    ))) AS team,
+    list_sort(list_distinct(list_concat(list_transform(states, lambda state: state.species), bench))) AS team,
     states[1].species AS lead,
     seen AS opponent_team,
     seen[1] AS opponent_lead,
