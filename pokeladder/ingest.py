@@ -152,15 +152,18 @@ def ingest(
 
 def _find(paths: Sequence[Path]) -> _Found:
     found = _Found([], [], [])
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    folders: dict[Path, str] = {}
     for path in paths:
         if not path.exists():
             raise UsageError(f"there is no file or folder {path}")
         for file in [path] if path.is_file() else _files_under(path):
-            name, place = file.name, os.path.realpath(file)
-            if place in seen:
+            name, folder = file.name, file.parent
+            if folder not in folders:
+                folders[folder] = os.path.realpath(folder)
+            if (folders[folder], name) in seen:
                 continue
-            seen.add(place)
+            seen.add((folders[folder], name))
             if name.startswith("battle_log_") and name.endswith(".csv"):
                 found.logs.append(file)
             elif name == TOURNAMENT_FILE:
@@ -368,6 +371,8 @@ def _store(
     ((battles, half_known, already_there, attached, formats),) = views.query(connection, "ingest_counts").fetchall()
     ingested.already_there += already_there
     if battles == 0 and attached == 0:
+        reader.close()
+        store.remove_run(run_id)
         return
     ingested.run_id, ingested.battles, ingested.half_known = run_id, battles, half_known
     unsure, player, opponent = views.query(connection, "ingest_unsure").fetchall()[0]

@@ -574,3 +574,10 @@ def test_two_at_once(command_line: list[str], ladder: pokeladder.Ladder, tmp_pat
     assert 0 in statuses
     assert statuses <= {0, 1}
     assert data.counts(ladder) == (60, 120, 120, steps)
+
+
+def test_broken_files_alone_leave_nothing(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    write(tmp_path / "in", file_name("ann", "bob"), b'{"states": [], "actions": []}')
+    added = ladder.ingest(tmp_path / "in")
+    assert (added.run_id, len(added.broken)) == (None, 1)
+    assert_none(ladder)
