@@ -6,20 +6,16 @@ Then the points of view are paired into battles, in SQL (``sql/queries/ingest_*.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import duckdb
@@ -28,36 +24,16 @@ import pyarrow as pa
 from pokeladder import metamon_files, views
 from pokeladder.errors import InterruptedRunError, UsageError
 from pokeladder.metamon_files import BrokenFileError, LogRow
+from pokeladder.reading import FACTS, FILES_A_TASK, Task, read_all
 from pokeladder.records import Run
-from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, DocumentFile, Store, new_run_id
-from pokeladder.summaries import Summariser, binary_array
+from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, Store, new_run_id
+from pokeladder.summaries import Summariser
 
-# Enough at once to make columns worth their while, and little enough that all threads' share stays small.
-FILES_AT_ONCE = 64
-DOCUMENTS_A_FILE = 2048
 BATTLES_A_FILE = 50_000
-WATCH_SECONDS = 0.25
 MEMORY_LIMIT = "512MB"
 TOURNAMENT_FILE = "tournament_results.json"
 # What the old pipeline writes beside trajectories.
 NO_TRAJECTORIES = frozenset({TOURNAMENT_FILE, "filtering_stats.json", "elo_results_ratings.json"})
-# What the name of a trajectory's file tells, and where its document went.
-FACTS = pa.schema(
-    [
-        ("trajectory_id", pa.string()),
-        ("name", pa.string()),
-        ("source", pa.string()),
-        ("digest", pa.string()),
-        ("record", pa.string()),
-        ("format", pa.string()),
-        ("rating", pa.int32()),
-        ("player", pa.string()),
-        ("opponent", pa.string()),
-        ("played_at", pa.timestamp("us")),
-        ("has_time", pa.bool_()),
-        ("document_file", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -134,14 +110,13 @@ def ingest(
         _insert(connection, "renames", [{"player": p, "agent": a} for p, a in {**names, **renames}.items()])
         started_at = datetime.now(UTC)
         run_id = new_run_id(started_at)
-        reader = _Reader(store, run_id)
         try:
             new = _new_files(connection, found.trajectories, ingested)
-            _read_all(connection, reader, new, ingested, watch)
+            parts = (tuple(new[begin : begin + FILES_A_TASK]) for begin in range(0, len(new), FILES_A_TASK))
+            documents = _read_all(connection, [Task(store.folder, run_id, part) for part in parts], ingested, watch)
             _read_logs(connection, found.logs, ingested)
-            _store(store, connection, reader, run_id, started_at, paths, ingested)
+            _store(store, connection, documents, run_id, started_at, paths, ingested)
         except BaseException as error:
-            reader.close()
             store.remove_run(run_id)
             if isinstance(error, KeyboardInterrupt):
                 told = "nothing was added: the store is as it was; run the same command again"
@@ -210,134 +185,29 @@ def _new_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
     return new
 
 
-@dataclass
-class _Shelf:
-    """Where one thread puts documents and summaries; used by one at a time."""
-
-    file: DocumentFile
-    summariser: Summariser = field(default_factory=Summariser)
-    facts: list[dict[str, Any]] = field(default_factory=list)
-
-
-class _Reader:
-    """Reads, summarises and puts aside trajectory files; any number of threads may use it."""
-
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._idle: SimpleQueue[_Shelf] = SimpleQueue()
-        self._files: list[DocumentFile] = []
-
-    def read(self, paths: Sequence[Path]) -> tuple[pa.Table | None, list[tuple[str, str]]]:
-        """Reads files: rows for ``new_trajectories``, if a good many have come together, and what is broken."""
-        facts, documents, broken = [], [], []
-        for path in paths:
-            try:
-                fact, document = _read(path)
-            except BrokenFileError as error:
-                broken.append((str(path), str(error)))
-            else:
-                facts.append(fact)
-                documents.append(document)
-        if not facts:
-            return None, broken
-        try:
-            shelf = self._idle.get_nowait()
-        except Empty:
-            shelf = _Shelf(self._new_file())
-        names = [fact["name"] for fact in facts]
-        shelf.summariser.read(names, documents)
-        shelf.file.append(names, binary_array(documents))
-        shelf.facts += facts
-        if len(shelf.facts) < DOCUMENTS_A_FILE:
-            self._idle.put(shelf)
-            return None, broken
-        return _summaries(shelf), broken
-
-    def finish(self) -> Iterator[pa.Table]:
-        """The rows that :meth:`read` has kept back."""
-        while not self._idle.empty():
-            yield _summaries(self._idle.get())
-
-    def publish(self) -> None:
-        """Makes the documents part of the store."""
-        for file in self._files:
-            file.publish()
-        self._files = []
-
-    def close(self) -> None:
-        """Drops documents that are not published."""
-        for file in self._files:
-            file.discard()
-
-    def _new_file(self) -> DocumentFile:
-        file = DocumentFile(self._store, self._run_id, f"ingest-{secrets.token_hex(4)}")
-        self._files.append(file)
-        return file
-
-
-def _summaries(shelf: _Shelf) -> pa.Table:
-    facts = [{**fact, "document_file": shelf.file.name} for fact in shelf.facts]
-    return shelf.summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
-
-
-def _read(path: Path) -> tuple[dict[str, Any], bytes]:
-    text = metamon_files.stem(path)
-    name = metamon_files.parse_name(text)
-    document = metamon_files.read_document(path)
-    fact = {
-        "trajectory_id": text,
-        "name": text,
-        "source": str(path),
-        "digest": hashlib.sha256(document).hexdigest(),
-        "record": metamon_files.record_id(name.record),
-        "format": metamon_files.format_of(name.record),
-        "rating": name.rating,
-        "player": name.player,
-        "opponent": name.opponent,
-        "played_at": name.played_at,
-        "has_time": name.has_time,
-    }
-    return fact, document
-
-
 def _read_all(
     connection: duckdb.DuckDBPyConnection,
-    reader: _Reader,
-    paths: Sequence[Path],
+    tasks: Sequence[Task],
     ingested: Ingested,
     watch: Callable[[IngestProgress], None],
-) -> None:
-    """Fills ``new_trajectories``; at any time each thread reads one chunk, and as many wait."""
+) -> list[str]:
+    """Fills ``new_trajectories``; the names of the files of documents, which are to be published."""
     _append(connection, "summaries_read", Summariser().summaries("ingest_summaries", FACTS.empty_table()))
-    threads = os.cpu_count() or 1
-    chunks = (paths[begin : begin + FILES_AT_ONCE] for begin in range(0, len(paths), FILES_AT_ONCE))
+    files = sum(len(task.paths) for task in tasks)
     started = time.monotonic()
     read = 0
-    with ThreadPoolExecutor(threads) as pool:
-        running: dict[Future[tuple[pa.Table | None, list[tuple[str, str]]]], int] = {}
-        try:
-            while True:
-                for chunk in islice(chunks, 2 * threads - len(running)):
-                    running[pool.submit(reader.read, chunk)] = len(chunk)
-                if not running:
-                    break
-                done, _ = wait(running, WATCH_SECONDS, FIRST_COMPLETED)
-                for future in done:
-                    read += running.pop(future)
-                    table, broken = future.result()
-                    ingested.broken += broken
-                    if table is not None:
-                        _append(connection, "summaries_read", table)
-                watch(IngestProgress(read, len(paths), time.monotonic() - started))
-        except BaseException:
-            for future in running:
-                future.cancel()
-            raise
-    for table in reader.finish():
-        _append(connection, "summaries_read", table)
+    documents = []
+    with closing(read_all(tasks)) as readings:
+        for reading in readings:
+            if reading is not None:
+                read += reading.files
+                ingested.broken += reading.broken
+                documents.append(reading.documents)
+                _append(connection, "summaries_read", reading.table)
+            watch(IngestProgress(read, files, time.monotonic() - started))
     ingested.broken += views.query(connection, "ingest_faults").fetchall()
     views.query(connection, "ingest_new_trajectories").create("new_trajectories")
+    return documents
 
 
 def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> None:
@@ -359,7 +229,7 @@ def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
 def _store(
     store: Store,
     connection: duckdb.DuckDBPyConnection,
-    reader: _Reader,
+    documents: Sequence[str],
     run_id: str,
     started_at: datetime,
     paths: Sequence[str | os.PathLike[str]],
@@ -371,14 +241,14 @@ def _store(
     ((battles, half_known, already_there, attached, formats),) = views.query(connection, "ingest_counts").fetchall()
     ingested.already_there += already_there
     if battles == 0 and attached == 0:
-        reader.close()
         store.remove_run(run_id)
         return
     ingested.run_id, ingested.battles, ingested.half_known = run_id, battles, half_known
     unsure, player, opponent = views.query(connection, "ingest_unsure").fetchall()[0]
     if unsure:
         ingested.unsure = (unsure, player, opponent)
-    reader.publish()
+    for name in documents:
+        store.publish_documents(run_id, name)
     store.add_run(
         Run(
             run_id=run_id,

@@ -149,6 +149,18 @@ class Store:
         """
         self._write(table, self.path(kind, run_id, batch))
 
+    def publish_documents(self, run_id: str, name: str) -> None:
+        """Gives a complete file of documents its name.
+
+        Raises:
+            StoreError: it could not be renamed.
+        """
+        path = self.path("documents", run_id, name)
+        try:
+            _rename(_staged(path), path)
+        except OSError as error:
+            raise self.cannot_write(path, error) from error
+
     def lock_ingest(self) -> FileLock:
         """Holds what no two processes may do at once: each would add what the other does.
 
@@ -243,6 +255,7 @@ class DocumentFile:
 
     def __init__(self, store: Store, run_id: str, name: str) -> None:
         self._store = store
+        self._run_id = run_id
         self.name = name
         self._path = store.path("documents", run_id, name)
         self._staged = _staged(self._path)
@@ -277,18 +290,27 @@ class DocumentFile:
             self.discard()
             raise self._store.cannot_write(self._path, error) from error
 
-    def publish(self) -> None:
-        """On return the file is on disk (synced) under its name.
+    def complete(self) -> None:
+        """On return the whole file is on disk (synced), under another name.
 
         Raises:
             StoreError: it could not be written.
         """
         try:
             self._parquet.close()
-            _rename(self._file, self._staged, self._path)
+            _sync(self._file)
         except OSError as error:
             self.discard()
             raise self._store.cannot_write(self._path, error) from error
+
+    def publish(self) -> None:
+        """On return the file is on disk (synced) under its name.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self.complete()
+        self._store.publish_documents(self._run_id, self.name)
 
     def discard(self) -> None:
         """Removes the file that is not published."""
@@ -310,25 +332,31 @@ def _table(records: Sequence[Any], schema: pa.Schema) -> pa.Table:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    staged = _staged(path)
+    # Two processes may make the same empty file of a new store.
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with staged.open("wb") as file:
             pq.write_table(table, file, compression="zstd")
-            _rename(file, staged, path)
+            _sync(file)
+        _rename(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
 
 
 def _staged(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Where documents are until they are published, maybe by another process than the one that writes them."""
+    return path.with_name(f".{path.name}.tmp")
 
 
-def _rename(file: BinaryIO, staged: Path, path: Path) -> None:
-    """Syncs a file that has been written, and gives it its name for good."""
+def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
+
+
+def _rename(staged: Path, path: Path) -> None:
+    """Gives a file that is synced its name for good."""
     staged.rename(path)
     parent = os.open(path.parent, os.O_RDONLY)
     try:

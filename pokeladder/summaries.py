@@ -29,9 +29,11 @@ class Summariser:
         self._connection.execute(text("macros/hundredths"))
         self._outlines: list[pa.Table] = []
 
-    def read(self, trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> None:
-        """Takes in JSON documents for :meth:`summaries`."""
-        self._outlines.append(outlines(trajectory_ids, documents))
+    def read(self, trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> list[bool]:
+        """Takes in JSON documents for :meth:`summaries`; whether each could be read."""
+        table = outlines(trajectory_ids, documents)
+        self._outlines.append(table)
+        return [unreadable is None for unreadable in table.column("unreadable").to_pylist()]
 
     def summaries(self, query: str, facts: pa.Table) -> pa.Table:
         """The rows of ``query`` over ``summaries``, one of each document taken in so far, and ``facts``; forgets them.

@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 
 import metamon_data as data
 import pokeladder
+import pokeladder.ingest
+import pokeladder.reading
 from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
+from pokeladder.errors import StoreError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TRAJECTORIES, LOGS = LADDER / "trajectories", LADDER / "team_results"
@@ -580,4 +583,27 @@ def test_broken_files_alone_leave_nothing(ladder: pokeladder.Ladder, tmp_path: P
     write(tmp_path / "in", file_name("ann", "bob"), b'{"states": [], "actions": []}')
     added = ladder.ingest(tmp_path / "in")
     assert (added.run_id, len(added.broken)) == (None, 1)
+    assert_none(ladder)
+
+
+def test_several_processes_read_the_same(
+    ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = data.many(tmp_path / "in", 30)
+    write(tmp_path / "in", file_name("ann", "bob", number=999), b"{")
+    monkeypatch.setattr(pokeladder.ingest, "FILES_A_TASK", 7)
+    seen: list[int] = []
+    added = ladder.ingest(tmp_path / "in", watch=lambda progress: seen.append(progress.read))
+    assert (added.battles, added.trajectories, len(added.broken), seen[-1]) == (30, 60, 1, 61)
+    assert data.counts(ladder) == (30, 60, 60, steps)
+
+
+def test_a_reading_process_that_dies(
+    ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.many(tmp_path / "in", 20)
+    monkeypatch.setattr(pokeladder.ingest, "FILES_A_TASK", 7)
+    monkeypatch.setattr(pokeladder.reading, "READER", "import sys; sys.exit(3)")
+    with pytest.raises(StoreError, match=r"died \(status 3\)"):
+        ladder.ingest(tmp_path / "in")
     assert_none(ladder)

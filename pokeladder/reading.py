@@ -1,0 +1,210 @@
+"""Reading trajectory files on all cores: each process reads, summarises and puts aside some hundred files at a time.
+
+Processes and not threads, since what takes the time (decoding JSON) holds Python's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import compress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pokeladder import metamon_files
+from pokeladder.errors import PokeladderError, StoreError
+from pokeladder.metamon_files import BrokenFileError
+from pokeladder.store import DocumentFile, Store
+from pokeladder.summaries import Summariser, binary_array
+
+# Files of one task, whose documents share a file; and how many of them are in memory at once.
+FILES_A_TASK = 512
+FILES_AT_ONCE = 64
+# The reader finds the same modules as this process, whatever folder it runs in.
+READER = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.reading import main; main()"
+# What the name of a trajectory's file tells, and where its document went.
+FACTS = pa.schema(
+    [
+        ("trajectory_id", pa.string()),
+        ("name", pa.string()),
+        ("source", pa.string()),
+        ("digest", pa.string()),
+        ("record", pa.string()),
+        ("format", pa.string()),
+        ("rating", pa.int32()),
+        ("player", pa.string()),
+        ("opponent", pa.string()),
+        ("played_at", pa.timestamp("us")),
+        ("has_time", pa.bool_()),
+        ("document_file", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Files to read for a run of the store in ``folder``."""
+
+    folder: Path
+    run_id: str
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What has come of a task.
+
+    Attributes:
+        files: how many it was.
+        table: rows of ``sql/queries/ingest_summaries.sql``.
+        broken: files that cannot be read, and why.
+        documents: name of the file of documents, which is written and not yet published.
+    """
+
+    files: int
+    table: pa.Table
+    broken: list[tuple[str, str]]
+    documents: str
+
+
+def read(task: Task) -> Reading:
+    """Reads a task's files.
+
+    Raises:
+        StoreError: their documents could not be written.
+    """
+    summariser = Summariser()
+    file = DocumentFile(Store(task.folder), task.run_id, f"ingest-{secrets.token_hex(4)}")
+    facts: list[dict[str, Any]] = []
+    broken: list[tuple[str, str]] = []
+    for begin in range(0, len(task.paths), FILES_AT_ONCE):
+        names, documents = [], []
+        for path in task.paths[begin : begin + FILES_AT_ONCE]:
+            try:
+                fact, document = _read(path)
+            except BrokenFileError as error:
+                broken.append((str(path), str(error)))
+            else:
+                facts.append({**fact, "document_file": file.name})
+                names.append(fact["name"])
+                documents.append(document)
+        # A view over all documents must find JSON in each.
+        readable = summariser.read(names, documents)
+        file.append(list(compress(names, readable)), binary_array(list(compress(documents, readable))))
+    file.complete()
+    table = summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
+    return Reading(len(task.paths), table, broken, file.name)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    text = metamon_files.stem(path)
+    name = metamon_files.parse_name(text)
+    document = metamon_files.read_document(path)
+    fact = {
+        "trajectory_id": text,
+        "name": text,
+        "source": str(path),
+        "digest": hashlib.sha256(document).hexdigest(),
+        "record": metamon_files.record_id(name.record),
+        "format": metamon_files.format_of(name.record),
+        "rating": name.rating,
+        "player": name.player,
+        "opponent": name.opponent,
+        "played_at": name.played_at,
+        "has_time": name.has_time,
+    }
+    return fact, document
+
+
+def read_all(tasks: Sequence[Task]) -> Generator[Reading | None]:
+    """Each task's reading as it comes, and None every quarter of a second; one task is done in this process.
+
+    Raises:
+        StoreError: documents could not be written, or a process died.
+    """
+    if len(tasks) <= 1:
+        yield from map(read, tasks)
+        return
+    readers = [_Reader() for _ in range(min(os.cpu_count() or 1, len(tasks)))]
+    waiting = list(reversed(tasks))
+    try:
+        for reader in readers:
+            reader.send(waiting.pop() if waiting else None)
+        while busy := [reader for reader in readers if reader.busy]:
+            ready = wait([reader.connection for reader in busy], timeout=0.25)
+            if not ready:
+                yield None
+            for reader in [reader for reader in busy if reader.connection in ready]:
+                found = reader.receive()
+                reader.send(waiting.pop() if waiting else None)
+                yield found
+    finally:
+        for reader in readers:
+            reader.end()
+
+
+class _Reader:
+    """A process that reads one task after another."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-c", READER, json.dumps(sys.path), str(theirs.fileno())]
+            # A Ctrl-C in the terminal is for this process, which ends the other one.
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
+        self.connection = Connection(ours.detach())
+        self.busy = False
+
+    def send(self, task: Task | None) -> None:
+        self.busy = task is not None
+        if task is not None:
+            with self._death_as_error():
+                self.connection.send(task)
+
+    def receive(self) -> Reading:
+        with self._death_as_error():
+            answer = self.connection.recv()
+        if isinstance(answer, PokeladderError):
+            raise answer
+        found: Reading = answer
+        return found
+
+    @contextmanager
+    def _death_as_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            raise StoreError(
+                f"a process that read trajectories died (status {self._process.wait()}): is there memory enough?"
+            ) from error
+
+    def end(self) -> None:
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def main() -> None:
+    """A reading process; it ends with the one that started it."""
+    connection = Connection(int(sys.argv[1]))
+    while True:
+        try:
+            task: Task = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer: Reading | PokeladderError = read(task)
+        except PokeladderError as error:
+            answer = error
+        connection.send(answer)
