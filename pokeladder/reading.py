@@ -15,6 +15,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -29,7 +30,7 @@ from pokeladder.store import DocumentFile, Store
 from pokeladder.summaries import Summariser, binary_array
 
 # Files of one task, whose documents share a file; and how many of them are in memory at once.
-FILES_A_TASK = 512
+FILES_A_TASK = 1024
 FILES_AT_ONCE = 64
 # The reader finds the same modules as this process, whatever folder it runs in.
 READER = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.reading import main; main()"
@@ -84,7 +85,7 @@ def read(task: Task) -> Reading:
     Raises:
         StoreError: their documents could not be written.
     """
-    summariser = Summariser()
+    summariser = _summariser()
     file = DocumentFile(Store(task.folder), task.run_id, f"ingest-{secrets.token_hex(4)}")
     facts: list[dict[str, Any]] = []
     broken: list[tuple[str, str]] = []
@@ -105,6 +106,10 @@ def read(task: Task) -> Reading:
     file.complete()
     table = summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
     return Reading(len(task.paths), table, broken, file.name)
+
+
+# One a process: making it takes as long as reading twenty files.
+_summariser = cache(Summariser)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
