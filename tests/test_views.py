@@ -368,8 +368,8 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
         "battles",
         "documents",
         "logs",
-        "pokeladder.duckdb",
         "points",
+        "pokeladder.duckdb",
         "runs",
         "trajectories",
     ]
