@@ -1,12 +1,13 @@
-"""What a person sees while battles are played."""
+"""What a person sees while battles are played, or files read and written."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Self
 
 import click
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
@@ -22,19 +23,15 @@ STANDINGS_SECONDS = 1.0
 LINE_SECONDS = 10.0
 
 
-class Display:
-    """Live progress and standings on a terminal; elsewhere a line every ten seconds. All on stderr."""
+class _Screen:
+    """A line, a bar and what belongs below on a terminal; elsewhere the line, every ten seconds. All on stderr."""
 
-    def __init__(self, ladder: Ladder) -> None:
-        self._ladder = ladder
+    def __init__(self) -> None:
         self._console = console(stderr=True)
         self._live: Live | None = None
-        self._standings: object = Text("")
-        self._standings_due = 0.0
         self._line_due = time.monotonic() + LINE_SECONDS
-        self._stored = 0
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -44,6 +41,29 @@ class Display:
             self._live.update(Text(""))
             self._live.stop()
 
+    def _show(self, line: str, done: int, total: int, *below: RenderableType, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False)
+                self._live.start()
+            bar = ProgressBar(total=total, completed=done, width=40)
+            self._live.update(Group(Text(line), bar, *below), refresh=True)
+        elif now >= self._line_due or at_once:
+            self._line_due = now + LINE_SECONDS
+            click.echo(line, err=True)
+
+
+class Display(_Screen):
+    """Live progress and standings of a tournament."""
+
+    def __init__(self, ladder: Ladder) -> None:
+        super().__init__()
+        self._ladder = ladder
+        self._standings: RenderableType = Text("")
+        self._standings_due = 0.0
+        self._stored = 0
+
     def notify(self, line: str) -> None:
         if self._live is not None:
             self._live.console.print(line, markup=False)
@@ -51,17 +71,10 @@ class Display:
             click.echo(line, err=True)
 
     def watch(self, progress: Progress) -> None:
-        now = time.monotonic()
         if self._console.is_terminal:
-            if self._live is None:
-                self._live = Live(console=self._console, auto_refresh=False)
-                self._live.start()
-            self._refresh_standings(progress, now)
-            bar = ProgressBar(total=progress.scheduled, completed=progress.stored, width=40)
-            self._live.update(Group(Text(describe(progress)), bar, Text(""), self._standings), refresh=True)  # type: ignore[arg-type]
-        elif now >= self._line_due or progress.stored == progress.scheduled:
-            self._line_due = now + LINE_SECONDS
-            click.echo(describe(progress), err=True)
+            self._refresh_standings(progress, time.monotonic())
+        done, total = progress.stored, progress.scheduled
+        self._show(describe(progress), done, total, Text(""), self._standings, at_once=done == total)
 
     def _refresh_standings(self, progress: Progress, now: float) -> None:
         if progress.stored == self._stored or now < self._standings_due:
@@ -88,24 +101,12 @@ def describe(progress: Progress) -> str:
     return line
 
 
-class FileBar:
-    """A bar with rate and time left on a terminal; elsewhere a line every ten seconds. On stderr."""
+class FileBar(_Screen):
+    """A bar over files, with rate and time left."""
 
     def __init__(self, what: str) -> None:
+        super().__init__()
         self._what = what
-        self._console = console(stderr=True)
-        self._live: Live | None = None
-        self._line_due = time.monotonic() + LINE_SECONDS
-
-    def __enter__(self) -> FileBar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.update(Text(""))
-            self._live.stop()
 
     def watch(self, done: int, files: int, seconds: float) -> None:
         line = f"{self._what}: {done:,} of {files:,} files"
@@ -113,16 +114,7 @@ class FileBar:
             line += f", {done / seconds:,.0f} files/s"
             if done < files:
                 line += f", {_duration((files - done) * seconds / done)} left"
-        now = time.monotonic()
-        if self._console.is_terminal:
-            if self._live is None:
-                self._live = Live(console=self._console, auto_refresh=False)
-                self._live.start()
-            bar = ProgressBar(total=max(files, 1), completed=done, width=40)
-            self._live.update(Group(Text(line), bar), refresh=True)
-        elif now >= self._line_due:
-            self._line_due = now + LINE_SECONDS
-            click.echo(line, err=True)
+        self._show(line, done, max(files, 1))
 
 
 def _duration(seconds: float) -> str:

@@ -43,7 +43,6 @@ class TrajectoryName:
     player: str
     opponent: str
     played_at: datetime
-    has_time: bool
     result: str
 
 
@@ -103,7 +102,6 @@ def parse_name(text: str) -> TrajectoryName:
         player=found["player"],
         opponent=found["opponent"],
         played_at=played_at,
-        has_time=time_format == TIME_FORMATS[0],
         result=found["result"],
     )
 

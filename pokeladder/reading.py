@@ -47,7 +47,6 @@ FACTS = pa.schema(
         ("player", pa.string()),
         ("opponent", pa.string()),
         ("played_at", pa.timestamp("us")),
-        ("has_time", pa.bool_()),
         ("document_file", pa.string()),
     ]
 )
@@ -127,7 +126,6 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         "player": name.player,
         "opponent": name.opponent,
         "played_at": name.played_at,
-        "has_time": name.has_time,
     }
     return fact, document
 

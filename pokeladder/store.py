@@ -279,11 +279,7 @@ class DocumentFile:
             StoreError: the disk is full, say.
         """
         names = [self.name] * len(documents)
-        columns = [
-            pa.array(trajectory_ids, pa.string()),
-            pa.array(names, pa.string()),
-            pa.array(documents, pa.binary()),
-        ]
+        columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
         try:
             self._parquet.write_table(pa.table(columns, schema=DOCUMENT_SCHEMA))
         except OSError as error:

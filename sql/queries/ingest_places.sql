@@ -11,7 +11,6 @@ WITH partners AS (
 placed AS (
     SELECT
         points.*,
-        own.battle_id IS NOT NULL AS known,
         own.known_name IS NULL AND points.name IS NOT NULL AS tells_trajectory,
         (own.known_name IS NULL AND points.name IS NOT NULL) OR (own.known_log IS NULL AND points.log IS NOT NULL) AS tells,
         coalesce(own.battle_id, other.battle_id) AS battle_id,
