@@ -32,6 +32,8 @@ from pokeladder.store import Store
 STATS_FILE = "filtering_stats.json"
 PARQUET_FILE = "trajectories.parquet"
 WATCH_SECONDS = 0.25
+# Most documents are one block: a third faster than in small ones.
+LZ4_BLOCK = lz4.frame.BLOCKSIZE_MAX1MB
 
 Target = Literal["metamon", "parquet"]
 
@@ -286,7 +288,7 @@ def _write_files(
                 if stopped.is_set():
                     return
                 folder, name = places[trajectory_id]
-                _write_bytes(f"{output_dir}/{folder}", name, lz4.frame.compress(document))
+                _write_bytes(f"{output_dir}/{folder}", name, lz4.frame.compress(document, block_size=LZ4_BLOCK))
             progress.add(len(documents))
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -354,8 +356,8 @@ def _documents(path: Path, wanted: Container[str]) -> Iterator[list[tuple[str, m
                 ids = file.read_row_group(group, ["trajectory_id"], use_threads=False).column(0).to_pylist()
                 places = [place for place, trajectory_id in enumerate(ids) if trajectory_id in wanted]
                 if places:
-                    column = file.read_row_group(group, ["document"], use_threads=False).column(0).combine_chunks()
-                    documents = _views(column)
+                    column = file.read_row_group(group, ["document"], use_threads=False).column(0)
+                    documents = [document for chunk in column.chunks for document in _views(chunk)]
                     yield [(ids[place], documents[place]) for place in places]
     except (FileNotFoundError, pa.ArrowException) as error:
         raise StoreError(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -70,7 +71,10 @@ class Ladder:
             # That file is for other DuckDB clients: a store that cannot be written is still good to read.
             with suppress(StoreError):
                 views.write_database(self.store.database, self.store.files)
-        self._connection = self._connect()
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self._connect()
 
     def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Any SQL over the store's tables and views; ``parameters`` are bound to ``$name``.
