@@ -20,8 +20,8 @@ from pokeladder.summaries import Summariser, binary_array
 SHARE = 0.01
 SHORTEST_SECONDS = 2.0
 LONGEST_SECONDS = 15.0
-# Documents are put aside on disk when there are so many bytes of them.
-DOCUMENT_BYTES = 32 << 20
+# Documents are put aside on disk when there are so many bytes of them: few enough to stay in the caches.
+DOCUMENT_BYTES = 8 << 20
 # What is known of a trajectory besides its document.
 FACTS = pa.schema(
     [
@@ -136,8 +136,11 @@ class _Trajectories:
         self._waiting, self._size = [], 0
 
     def _write(self, trajectories: Sequence[tuple[Battle, Side, Recorded]]) -> pa.Table:
-        documents = [lz4.frame.decompress(recorded.frame) for _, _, recorded in trajectories]
-        facts = [_facts(*trajectory, document) for trajectory, document in zip(trajectories, documents, strict=True)]
+        documents, facts = [], []
+        for battle, side, recorded in trajectories:
+            document = lz4.frame.decompress(recorded.frame)
+            documents.append(document)
+            facts.append(_facts(battle, side, recorded, document))
         trajectory_ids = [str(fact["trajectory_id"]) for fact in facts]
         self._writer.add_documents(trajectory_ids, binary_array(documents))
         outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in trajectories]

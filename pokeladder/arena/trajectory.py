@@ -18,6 +18,7 @@ from lz4.frame import compress as lz4_compress
 from poke_env.battle import Battle, Effect, Move, Pokemon, PokemonType, Status
 from poke_env.data import GenData
 
+FAINTED = Status.FNT
 NO_ACTION = -1
 SWITCH_ACTION = 4
 TERA_ACTION = 9
@@ -37,6 +38,15 @@ NOTHING_KNOWN: Mapping[str, tuple[int, int]] = {}
 Condition = TypeVar("Condition", bound=Enum)
 # JSON of something, and of what summaries need of it.
 Drawn = tuple[str, str]
+# A state as JSON, cut around its bench, which most states share with the one before; and what summaries need of it.
+State = tuple[tuple[str, str, str], str]
+# A move's JSON object up to the PP, its PP, and how many that can be.
+KnownMove = tuple[str, int, int]
+# What requests tell of a Pokémon on the bench that can change there: ident, condition, item, details.
+Benched = tuple[str, str, str, str]
+NEVER: tuple[None, Drawn] = None, ("", "")
+# Characters of states.
+COMPRESSED_AT_ONCE = 1 << 20
 
 
 class TrajectoryBuilder:
@@ -47,7 +57,7 @@ class TrajectoryBuilder:
 
     Attributes:
         invalid_steps: numbers of the steps, from 0, at which the agent had no legal choice to offer at first.
-        size: bytes of the document so far.
+        size: bytes of the document, once it is finished.
     """
 
     def __init__(self, battle: Battle, format_id: str) -> None:
@@ -57,11 +67,15 @@ class TrajectoryBuilder:
         self._frame = bytearray(self._writer.begin())
         self._outlines: list[str] = []
         self._actions: list[int] = []
-        # The decision under way: its request, the state, and the Pokémon that it shows on the bench.
-        self._request: dict[str, Any] = {}
-        self._waiting: Drawn | None = None
-        self._bench: list[tuple[dict[str, Any], Pokemon]] = []
-        self._benched: dict[str, tuple[tuple[str, str], Drawn]] = {}
+        # States that are not compressed yet, and how long they are.
+        self._states: list[str] = []
+        self._length = 0
+        # The decision under way: this side's Pokémon in the request, the state, and the bench that it shows.
+        self._entries: list[dict[str, Any]] = []
+        self._waiting: State | None = None
+        self._bench: list[Benched] = []
+        self._switches: Drawn = "", ""
+        self._benched: dict[str, tuple[Benched, Drawn]] = {}
         self._last_moves: dict[Pokemon, Move | None] = {}
         # PP of this side's moves as the simulator last told them, by Pokémon and move.
         self._pp: dict[str, dict[str, tuple[int, int]]] = {}
@@ -79,9 +93,8 @@ class TrajectoryBuilder:
         own = message[2][:2] == self._battle.player_role
         pokemon = self._battle.active_pokemon if own else self._battle.opponent_active_pokemon
         if pokemon is not None:
-            move = Move.retrieve_id(message[3])
-            stored = Move.should_be_stored(move, pokemon.gen)
-            self._last_moves[pokemon] = (pokemon.moves.get(move) or Move(move, pokemon.gen)) if stored else None
+            move = _stored_move(message[3], pokemon.gen)
+            self._last_moves[pokemon] = (pokemon.moves.get(move) or Move(move, pokemon.gen)) if move else None
 
     def began(self, line: str) -> None:
         """Takes in a ``|-start|`` line, after poke-env has."""
@@ -92,26 +105,28 @@ class TrajectoryBuilder:
 
     def ask(self, request: dict[str, Any]) -> None:
         """A decision begins: keeps the state that this request and the lines before it make."""
-        self._request = request
-        reviving = bool(self._battle.reviving)
-        entries = {entry["ident"]: entry for entry in request["side"]["pokemon"]}
-        active, self._bench = None, []
-        for ident, pokemon in self._battle.team.items():
-            entry = entries[ident]
-            if entry["active"]:
-                active = pokemon, entry
-            elif entry["condition"].endswith(" fnt") is reviving:
-                self._bench.append((entry, pokemon))
-        if active is None:
+        entries = self._entries = request["side"]["pokemon"]
+        active = entries[0]
+        if not active["active"]:
             raise ValueError("no Pokémon of this side is active")
-        self._benched.pop(active[1]["ident"], None)
+        reviving = bool(self._battle.reviving)
+        bench = [
+            (entry["ident"], entry["condition"], entry["item"], entry["details"])
+            for entry in entries[1:]
+            if entry["condition"].endswith(" fnt") is reviving
+        ]
+        ident = active["ident"]
+        self._benched.pop(ident, None)
+        if bench != self._bench:
+            self._bench = bench
+            self._switches = self._drawn_bench(bench)
         if "active" in request:
-            known = self._pp.setdefault(active[1]["ident"], {})
+            known = self._pp.setdefault(ident, {})
             for move in request["active"][0]["moves"]:
                 if "pp" in move:
                     known[move["id"]] = move["pp"], move["maxpp"]
-        switches = [self._benched_pokemon(pokemon, entry) for entry, pokemon in self._bench]
-        self._waiting = self._state(active[0], self._own_pokemon(*active), switches)
+        pokemon = self._battle.team[ident]
+        self._waiting = self._state(pokemon, self._own_pokemon(pokemon, active), self._switches)
 
     def act(self, choice: str) -> None:
         """The decision ends with the choice that the simulator has carried out, as it writes choices."""
@@ -141,10 +156,11 @@ class TrajectoryBuilder:
         if active is None:
             raise ValueError("no Pokémon of this side is active")
         team = self._battle.team.values()
-        switches = [
+        bench = [
             self._seen_pokemon(pokemon, own=True) for pokemon in team if not pokemon.fainted and not pokemon.active
         ]
-        self._write(self._state(active, self._seen_pokemon(active, own=True), switches))
+        self._write(self._state(active, self._seen_pokemon(active, own=True), _joined(bench)))
+        self._compress()
         end = f'],"actions":[{",".join(map(str, [*self._actions, NO_ACTION]))}]}}'
         self._frame += self._writer.compress(end.encode())
         self._frame += self._writer.flush()
@@ -157,47 +173,56 @@ class TrajectoryBuilder:
         if self.invalid_steps and self.invalid_steps[-1] == len(self._actions):
             self.invalid_steps.pop()
 
-    def _end_step(self, state: Drawn, action: int) -> None:
+    def _end_step(self, state: State, action: int) -> None:
         self._write(state)
         self._actions.append(action)
         self._waiting = None
 
-    def _write(self, state: Drawn) -> None:
-        """Compresses at once, so that a hundred battles under way take little memory."""
-        before = "," if self.size else '{"states":['
-        whole = (before + state[0]).encode()
-        self._frame += self._writer.compress(whole)
-        self.size += len(whole)
-        self._outlines.append(state[1])
+    def _write(self, state: State) -> None:
+        parts, outline = state
+        self._states.append("," if self._outlines else '{"states":[')
+        self._states += parts
+        self._outlines.append(outline)
+        self._length += sum(map(len, parts))
+        # Even battles of a thousand turns, a hundred at once, shall take little memory.
+        if self._length > COMPRESSED_AT_ONCE:
+            self._compress()
+
+    def _compress(self) -> None:
+        text = "".join(self._states).encode()
+        self._frame += self._writer.compress(text)
+        self.size += len(text)
+        self._states.clear()
+        self._length = 0
 
     def _action(self, choice: str) -> int:
         kind, what, *extras = choice.split(" ")
-        team = self._request["side"]["pokemon"]
         if kind == "switch":
-            chosen = team[int(what) - 1]
-            bench = [(_letters_and_digits(pokemon.species), entry is not chosen) for entry, pokemon in self._bench]
-            return SWITCH_ACTION + next(number for number, (_, other) in enumerate(sorted(bench)) if not other)
+            chosen = self._entries[int(what) - 1]["ident"]
+            names = {ident: _letters_and_digits(self._battle.team[ident].species) for ident, *_ in self._bench}
+            return SWITCH_ACTION + sum(name < names[chosen] for name in names.values())
         if what in FORCED_MOVES:
             return 0
-        active = next(entry for entry in team if entry["active"])
-        return _move_number(what, *active["moves"][:4]) + (TERA_ACTION if "terastallize" in extras else 0)
+        return _move_number(what, *self._entries[0]["moves"][:4]) + (TERA_ACTION if "terastallize" in extras else 0)
 
-    def _state(self, active: Pokemon, own: Drawn, switches: Sequence[Drawn]) -> Drawn:
+    def _state(self, active: Pokemon, own: Drawn, switches: Drawn) -> State:
         battle = self._battle
         opponent = battle.opponent_active_pokemon
         if opponent is None:
             raise ValueError("no Pokémon of the opponent is active")
         seen = self._seen_pokemon(opponent, own=False)
         last_move, opponent_last_move = self._last_move(active, own=True), self._last_move(opponent, own=False)
-        left = PARTY - len([pokemon for pokemon in battle.opponent_team.values() if pokemon.status is Status.FNT])
+        left = PARTY - len([pokemon for pokemon in battle.opponent_team.values() if pokemon.status is FAINTED])
         flags = _flags(battle.force_switch, battle.won, battle.can_tera)
         own_conditions, conditions = battle.side_conditions, battle.opponent_side_conditions
-        whole = (
+        before = (
             f'{{"format":"{self._format}",'
             f'"player_active_pokemon":{own[0]},'
             f'"opponent_active_pokemon":{seen[0]},'
-            f'"available_switches":[{",".join([switch[0] for switch in switches])}],'
-            f'"player_prev_move":{last_move},'
+            '"available_switches":['
+        )
+        after = (
+            f'],"player_prev_move":{last_move},'
             f'"opponent_prev_move":{opponent_last_move},'
             f'"opponents_remaining":{left},'
             f'"player_conditions":"{_latest(own_conditions) if own_conditions else "noconditions"}",'
@@ -208,10 +233,10 @@ class TrajectoryBuilder:
         )
         outline = (
             f'{{"format":"{self._format}","player_active_pokemon":{own[1]},"opponent_active_pokemon":{seen[1]},'
-            f'"available_switches":[{",".join([switch[1] for switch in switches])}],"player_prev_move":{last_move},'
+            f'"available_switches":[{switches[1]}],"player_prev_move":{last_move},'
             f'"opponent_prev_move":{opponent_last_move},"opponents_remaining":{left},{flags}}}'
         )
-        return whole, outline
+        return (before, switches[0], after), outline
 
     def _opponent_preview(self) -> str:
         if self._preview is None:
@@ -219,26 +244,27 @@ class TrajectoryBuilder:
             self._preview = ",".join(f'"{_base_species(pokemon.species, pokemon.gen)}"' for pokemon in preview)
         return self._preview
 
-    def _benched_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> Drawn:
-        """A Pokémon on the bench is as it was when it came there, but for its condition and its item."""
-        ident, now = entry["ident"], (entry["condition"], entry["item"])
-        last, drawn = self._benched.get(ident, (None, None))
-        if drawn is None or last != now:
-            drawn = self._own_pokemon(pokemon, entry)
-            self._benched[ident] = now, drawn
-        return drawn
+    def _drawn_bench(self, bench: Sequence[Benched]) -> Drawn:
+        """A Pokémon on the bench is as it was when it came there, but for what requests say of it."""
+        now = {benched[0]: benched for benched in bench}
+        entries = {entry["ident"]: entry for entry in self._entries}
+        for ident, pokemon in self._battle.team.items():
+            if ident in now and self._benched.get(ident, NEVER)[0] != now[ident]:
+                self._benched[ident] = now[ident], self._own_pokemon(pokemon, entries[ident])
+        whole, outline = _joined([self._benched[ident][1] for ident in self._battle.team if ident in now])
+        # Summaries count the bench at every state, but look at that of the first one and the last one only.
+        return whole, ",".join(["{}"] * len(now)) if self._outlines else outline
 
     def _own_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> Drawn:
         """From the simulator's request, which knows its own side better than poke-env can follow."""
-        health, _, status = entry["condition"].partition(" ")
-        left, _, most = health.partition("/")
+        hp_pct, status = _condition(entry["condition"])
         known = self._pp.get(entry["ident"], NOTHING_KNOWN)
-        moves = [(static, known.get(move, full)) for move, static, full in _moves(pokemon.gen, *entry["moves"][:4])]
+        moves = [(static, *known.get(move, full)) for move, static, full in _moves(pokemon.gen, *entry["moves"][:4])]
         tera = entry.get("teraType")
         return self._pokemon(
             pokemon,
-            int(left) / int(most) if most else 0.0,
-            status or "nostatus",
+            hp_pct,
+            status,
             _letters(entry["item"]) or "noitem",
             _letters(entry.get("ability") or entry["baseAbility"]) or "noability",
             moves,
@@ -251,7 +277,7 @@ class TrajectoryBuilder:
         known = self._known_pp(pokemon) if own else NOTHING_KNOWN
         return self._pokemon(
             pokemon,
-            float(pokemon.current_hp_fraction),
+            _number(pokemon.current_hp_fraction),
             _letters(status.name) if status else "nostatus",
             "noitem" if pokemon.item is None else _letters(pokemon.item) or "noitem",
             "noability" if pokemon.gen < 3 else _letters(pokemon.ability or "unknownability"),
@@ -262,33 +288,35 @@ class TrajectoryBuilder:
     def _pokemon(
         self,
         pokemon: Pokemon,
-        hp_pct: float,
+        hp_pct: str,
         status: str,
         item: str,
         ability: str,
-        moves: Sequence[tuple[str, tuple[int, int]]],
+        moves: Sequence[KnownMove],
         tera_type: str,
     ) -> Drawn:
-        species = pokemon.species
-        base_species = _base_species(species, pokemon.gen)
+        name, base_species, types = _looks(pokemon.species, pokemon.gen, pokemon.type_1, pokemon.type_2)
+        drawn_moves, some_pp = [], 0
+        for static, current, most in moves:
+            drawn_moves.append(f'{static}"current_pp":{current},"max_pp":{most}}}')
+            some_pp = some_pp or current
         whole = (
-            f'{{"name":"{_letters_and_digits(species)}",'
-            f'"hp_pct":{hp_pct!r},'
-            f'"types":"{_types(pokemon.type_1, pokemon.type_2)}",'
+            f'{{"name":"{name}",'
+            f'"hp_pct":{hp_pct},'
+            f'"types":"{types}",'
             f'"item":"{item}",'
             f'"ability":"{ability}",'
             f'"lvl":{pokemon.level},'
             f'"status":"{status}",'
             f'"effect":"{self._effect(pokemon) if pokemon.effects else "noeffect"}",'
-            f'"moves":[{",".join([_with_pp(*move) for move in moves])}],'
+            f'"moves":[{",".join(drawn_moves)}],'
             f"{_boosts(BOOSTS(pokemon.boosts))},"
             f"{_base_stats(STATS(pokemon.base_stats))},"
             f'"tera_type":"{tera_type}",'
             f'"base_species":"{base_species}"}}'
         )
-        some_pp = max([current for _, (current, _) in moves], default=0)
         outline = (
-            f'{{"hp_pct":{hp_pct!r},"status":"{status}","moves":[{{"current_pp":{some_pp}}}{",{}" * (len(moves) - 1)}],'
+            f'{{"hp_pct":{hp_pct},"status":"{status}","moves":[{{"current_pp":{some_pp}}}{",{}" * (len(moves) - 1)}],'
             f'"base_species":"{base_species}"}}'
         )
         return whole, outline
@@ -299,21 +327,42 @@ class TrajectoryBuilder:
 
     def _last_move(self, pokemon: Pokemon, *, own: bool) -> str:
         move = self._last_moves.get(pokemon)
-        return (
-            NO_MOVE if move is None else _with_pp(*_seen_move(move, self._known_pp(pokemon) if own else NOTHING_KNOWN))
-        )
+        if move is None:
+            return NO_MOVE
+        static, current, most = _seen_move(move, self._known_pp(pokemon) if own else NOTHING_KNOWN)
+        return f'{static}"current_pp":{current},"max_pp":{most}}}'
 
     def _known_pp(self, pokemon: Pokemon) -> Mapping[str, tuple[int, int]]:
         return self._pp.get(f"{self._battle.player_role}: {pokemon.name}", NOTHING_KNOWN)
 
 
-def _seen_move(move: Move, known: Mapping[str, tuple[int, int]]) -> tuple[str, tuple[int, int]]:
-    _, static, (full, _) = _move(move.id, move.gen)
-    return static, known.get(move.id, (move.current_pp, full))
+def _joined(drawn: Sequence[Drawn]) -> Drawn:
+    return ",".join([whole for whole, _ in drawn]), ",".join([outline for _, outline in drawn])
 
 
-def _with_pp(static: str, pp: tuple[int, int]) -> str:
-    return f'{static}"current_pp":{pp[0]},"max_pp":{pp[1]}}}'
+def _seen_move(move: Move, known: Mapping[str, tuple[int, int]]) -> KnownMove:
+    _, static, full = _move(move.id, move.gen)
+    return static, *known.get(move.id, (move.current_pp, full[1]))
+
+
+@lru_cache(8192)
+def _stored_move(name: str, gen: int) -> str | None:
+    """The id of a move that a Pokémon can be said to have used."""
+    move = Move.retrieve_id(name)
+    return move if Move.should_be_stored(move, gen) else None
+
+
+@lru_cache(8192)
+def _condition(text: str) -> tuple[str, str]:
+    """HP and status of this side's Pokémon, from what a request says of them: "120/353 par", "0 fnt"."""
+    health, _, status = text.partition(" ")
+    left, _, most = health.partition("/")
+    return _number(int(left) / int(most) if most else 0.0), status or "nostatus"
+
+
+@lru_cache(8192)
+def _number(value: float) -> str:
+    return repr(float(value))
 
 
 @lru_cache(8192)
@@ -353,9 +402,11 @@ def _base_species(species: str, gen: int) -> str:
     return _letters_and_digits(GenData.from_gen(gen).pokedex[species]["baseSpecies"])
 
 
-@lru_cache(1024)
-def _types(first: PokemonType, second: PokemonType | None) -> str:
-    return " ".join(sorted(_letters_and_digits(kind.name) if kind else "notype" for kind in (first, second)))
+@lru_cache(8192)
+def _looks(species: str, gen: int, first: PokemonType, second: PokemonType | None) -> tuple[str, str, str]:
+    """A Pokémon's name, base species and types."""
+    types = sorted(_letters_and_digits(kind.name) if kind else "notype" for kind in (first, second))
+    return _letters_and_digits(species), _base_species(species, gen), " ".join(types)
 
 
 @lru_cache(8192)
