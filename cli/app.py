@@ -19,6 +19,7 @@ COMMANDS = {
     "agents": "agents",
     "tournament": "tournament",
     "ingest": "ingest",
+    "ratings": "ratings",
     "elo": "ratings",
     "matchups": "ratings",
     "stats": "ratings",

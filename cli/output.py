@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,8 @@ WIDTH = 100
 ROWS_SHOWN = 50
 # A column of a table has at least so much room, its gap included.
 NARROWEST = 10
+# What lines up on the right: numbers, with a sign or a percent sign, and nothing at all.
+NUMBER = re.compile(r"([+-]?[\d.,]+%?)?")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -94,7 +97,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         values = [row[number] for row in rows]
-        numeric = all(isinstance(value, int | float) for value in values) and values
+        numeric = values and all(isinstance(value, int | float) or NUMBER.fullmatch(str(value)) for value in values)
         drawn.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(_plain(value)) for value in row))

@@ -1,4 +1,4 @@
-"""``elo``, ``matchups`` and ``stats``."""
+"""``ratings``, ``elo``, ``matchups`` and ``stats``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,24 @@ import click
 
 from pokeladder.cli.options import format_option, opened, slice_of, slice_options
 from pokeladder.cli.output import print_relation
-from pokeladder.cli.tables import MATCHUP_COLUMNS, STANDINGS_COLUMNS, STATISTICS_COLUMNS, print_table
+from pokeladder.cli.tables import (
+    GLICKO_COLUMNS,
+    MATCHUP_COLUMNS,
+    RATING_COLUMNS,
+    SHIFT_COLUMNS,
+    SPRT_COLUMNS,
+    STANDINGS_COLUMNS,
+    STATISTICS_COLUMNS,
+    STATUS_COLUMNS,
+    print_table,
+)
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Slice
+
+UNRATED = (
+    "An agent is rated among those that have taken points from each other. It is unbeaten if nobody else took any from "
+    "it, winless if it took none from anybody else, apart if it met nobody else; each further ladder has a mean and "
+    "ranks of its own. More battles, or --prior 1, make all ratings comparable."
+)
 
 
 @click.command(
@@ -50,17 +66,72 @@ def elo(
         print_relation(standings, output)
 
 
-@click.command(epilog="Example: pokeladder matchups --battle-format gen1ou --format csv")
+@click.command(epilog="Example: pokeladder ratings --battle-format gen1ou --excluding \"end_reason <> 'normal'\"")
+@click.option(
+    "--prior",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="As many ties of every agent with one rated 1500: then all ratings are finite.",
+)
+@click.option("--excluding", metavar="SQL", help="Leave out battles that meet this, and say what that shifts.")
+@click.option("--glicko", is_flag=True, help="Show Glicko-1 and GXE, as Showdown does, instead.")
 @slice_options
 @format_option("table", "csv", "json")
 @click.pass_context
-def matchups(context: click.Context, /, output: str, **options: Any) -> None:
-    """Show every agent's score against every other, with 95% intervals."""
+def ratings(
+    context: click.Context,
+    /,
+    prior: float,
+    excluding: str | None,
+    glicko: bool,
+    output: str,
+    **options: Any,
+) -> None:
+    """Rate the agents by maximum likelihood (Bradley-Terry), with 95% intervals.
+
+    The order of battles does not matter, and the two battles of a mirrored pair count as one observation.
+    """
+    if glicko and (prior or excluding):
+        raise click.UsageError("--glicko goes with neither --prior nor --excluding: leave them out")
     ladder, slice_ = opened(context), slice_of(**options)
     _say_formats(ladder, slice_)
-    found = ladder.matchups(**slice_)
+    found = ladder.glicko(**slice_) if glicko else ladder.ratings(prior, excluding=excluding, **slice_)
+    if output != "table":
+        print_relation(found, output)
+    elif glicko:
+        print_table(found, GLICKO_COLUMNS)
+    else:
+        unrated = len(found.filter("status <> 'rated'")) > 0
+        shifts = SHIFT_COLUMNS if excluding else {}
+        print_table(found, {**RATING_COLUMNS, **shifts, **(STATUS_COLUMNS if unrated else {})})
+        if unrated:
+            click.echo(UNRATED, err=True)
+
+
+@click.command(epilog="Example: pokeladder matchups --battle-format gen1ou --sprt 0 20")
+@click.option(
+    "--sprt",
+    type=float,
+    nargs=2,
+    metavar="ELO0 ELO1",
+    help="Also test in sequence whether the agent is stronger by ELO1 (H1) or by ELO0 only (H0), errors 5% each.",
+)
+@slice_options
+@format_option("table", "csv", "json")
+@click.pass_context
+def matchups(context: click.Context, /, sprt: tuple[float, float] | None, output: str, **options: Any) -> None:
+    """Show every agent's score against every other, and the Elo difference, with 95% intervals.
+
+    LOS is the likelihood that the agent is the stronger one.
+    """
+    if sprt is not None and not sprt[0] < sprt[1]:
+        raise click.UsageError("--sprt needs two differences, the smaller one first: --sprt 0 20")
+    ladder, slice_ = opened(context), slice_of(**options)
+    _say_formats(ladder, slice_)
+    found = ladder.matchups(**slice_) if sprt is None else ladder.matchups(sprt, **slice_)
     if output == "table":
-        print_table(found, MATCHUP_COLUMNS)
+        print_table(found, MATCHUP_COLUMNS if sprt is None else SPRT_COLUMNS)
     else:
         print_relation(found, output)
 

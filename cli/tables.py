@@ -34,12 +34,21 @@ def _rounded(mean: float | None) -> float | None:
     return None if mean is None else round(mean, 1)
 
 
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f}"
+
+
+def _ranks(row: Row) -> str:
+    low, high = row["rank_low"], row["rank_high"]
+    return "" if low is None else str(low) if low == high else f"{low} to {high}"
+
+
 def _results(row: Row) -> str:
     return f"{row['wins']}–{row['losses']}–{row['ties']}"  # noqa: RUF001
 
 
 def _interval(row: Row) -> str:
-    return f"{_percent(row['low'])} to {_percent(row['high'])}"
+    return f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%"
 
 
 STANDINGS_COLUMNS: Columns = {
@@ -51,6 +60,28 @@ STANDINGS_COLUMNS: Columns = {
     "win rate": lambda row: _percent(row["win_rate"]),
     "95% interval": _interval,
 }
+RATING_COLUMNS: Columns = {
+    "rank": lambda row: row["rank"],
+    "agent": lambda row: row["agent"],
+    "rating": lambda row: _rounded(row["rating"]),
+    "95% interval": lambda row: "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}",
+    "ranks": lambda row: _ranks(row),
+    "games": lambda row: row["games"],
+}
+# Where some agents are not comparable.
+STATUS_COLUMNS: Columns = {
+    "ladder": lambda row: row["ladder"] if row["rating"] is not None else None,
+    "status": lambda row: row["status"],
+}
+SHIFT_COLUMNS: Columns = {"shift": lambda row: _signed(row["shift"])}
+GLICKO_COLUMNS: Columns = {
+    "rank": lambda row: row["rank"],
+    "agent": lambda row: row["agent"],
+    "glicko": lambda row: _rounded(row["glicko"]),
+    "deviation": lambda row: _rounded(row["deviation"]),
+    "GXE": lambda row: f"{row['gxe']:.1f}%",
+    "games": lambda row: row["games"],
+}
 MATCHUP_COLUMNS: Columns = {
     "agent": lambda row: row["agent"],
     "opponent": lambda row: row["opponent"],
@@ -58,6 +89,14 @@ MATCHUP_COLUMNS: Columns = {
     "W–L–T": _results,  # noqa: RUF001
     "win rate": lambda row: _percent(row["win_rate"]),
     "95% interval": _interval,
+    "Elo": lambda row: _signed(row["elo"]),
+    "±": lambda row: "" if row["elo_error"] is None else f"{row['elo_error']:.1f}",
+    "LOS": lambda row: _percent(row["los"]),
+}
+SPRT_COLUMNS: Columns = {
+    **{head: cell for head, cell in MATCHUP_COLUMNS.items() if head != "95% interval"},
+    "LLR": lambda row: f"{row['llr']:.2f}",
+    "SPRT": lambda row: row["sprt"],
 }
 STATISTICS_COLUMNS: Columns = {
     "agent": lambda row: row["agent"],

@@ -86,7 +86,7 @@ class Ladder:
 
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row a battle."""
-        return views.run_sql(self._connect(**slice_), "FROM battles ORDER BY finished_at, battle_id")
+        return self._ask("FROM battles ORDER BY finished_at, battle_id", {}, slice_)
 
     def standings(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
@@ -110,17 +110,65 @@ class Ladder:
             "FROM elo_progression_with($k, $initial) ORDER BY format, seq", k_factor, initial_rating, slice_
         )
 
-    def matchups(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent, opponent and format: games, wins, losses, ties, win rate with its 95% interval."""
-        return views.run_sql(self._connect(**slice_), "FROM matchups ORDER BY format, agent, opponent")
+    def ratings(
+        self, prior: float = 0.0, *, excluding: str | None = None, **slice_: Unpack[Slice]
+    ) -> duckdb.DuckDBPyRelation:
+        """One row an agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
+
+        The order of battles does not matter. ``status`` tells agents that have no finite rating, or none that compares
+        to the others', from those that are ``rated``; see ``sql/macros/ratings_with.sql``.
+
+        Args:
+            prior: as many ties of each agent with one rated 1500, which makes all ratings finite.
+            excluding: an SQL condition over ``battles``: rate without those that meet it, and say in ``shift`` how much
+                higher each rating is for it.
+        """
+        if excluding is None:
+            return self._ask(
+                "FROM ratings_with(prior := $prior) ORDER BY format, ladder, rank, agent", {"prior": prior}, slice_
+            )
+        before = self.ratings(prior, **slice_).to_arrow_table()
+        connection = views.connect(self.store.files, **slice_, excluding=excluding)
+        connection.register("before", before)
+        return views.query(connection, "rating_shifts", {"prior": prior})
+
+    def glicko(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+        """One row an agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
+        return self._ask("FROM glicko ORDER BY format, rank, agent", {}, slice_)
+
+    def matchups(
+        self,
+        sprt: tuple[float, float] = (0, 10),
+        *,
+        alpha: float = 0.05,
+        beta: float = 0.05,
+        **slice_: Unpack[Slice],
+    ) -> duckdb.DuckDBPyRelation:
+        """One row an agent, opponent and format: results, win rate with its 95% interval, Elo difference and its error.
+
+        Args:
+            sprt: the Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
+            alpha, beta: how often it may take H1 when H0 holds, and the other way round.
+        """
+        parameters = {"elo0": sprt[0], "elo1": sprt[1], "alpha": alpha, "beta": beta}
+        settings = ", ".join(f"{name} := ${name}" for name in parameters)
+        return self._ask(f"FROM matchups_with({settings}) ORDER BY format, agent, opponent", parameters, slice_)
+
+    def cycles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+        """One row for three agents of which each beats the next, and the last the first; the likeliest first."""
+        return self._ask("FROM cycles ORDER BY format, los DESC, first, second, third", {}, slice_)
+
+    def side_bias(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+        """One row a format: the results of p1, whoever that was."""
+        return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
     def statistics(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
-        return views.run_sql(self._connect(**slice_), "FROM statistics ORDER BY format, agent")
+        return self._ask("FROM statistics ORDER BY format, agent", {}, slice_)
 
     def formats(self, **slice_: Unpack[Slice]) -> list[str]:
         """The formats of the slice's rated battles."""
-        found = views.run_sql(self._connect(**slice_), "SELECT DISTINCT format FROM rated_battles ORDER BY format")
+        found = self._ask("SELECT DISTINCT format FROM rated_battles ORDER BY format", {}, slice_)
         return [row[0] for row in found.fetchall()]
 
     def write_elo_files(
@@ -330,7 +378,9 @@ class Ladder:
             return replay(inquiry, *row)
 
     def _rate(self, query: str, k_factor: float, initial_rating: float, slice_: Slice) -> duckdb.DuckDBPyRelation:
-        parameters = {"k": k_factor, "initial": initial_rating}
+        return self._ask(query, {"k": k_factor, "initial": initial_rating}, slice_)
+
+    def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
         return views.run_sql(self._connect(**slice_), query, parameters)
 
     def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:

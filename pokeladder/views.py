@@ -1,7 +1,8 @@
 """The SQL views over a store's files: in a connection of this process, and in ``pokeladder.duckdb`` for every other.
 
 The texts are in the package ``pokeladder.sql``, one file a view, macro or query, named after what it makes. In this
-process ``elo_fold`` is a Python function (:mod:`pokeladder.elo`), in ``pokeladder.duckdb`` a macro; all else is shared.
+process ``elo_fold`` and ``glicko_fold`` are Python functions (:mod:`pokeladder.sequential`), in ``pokeladder.duckdb``
+macros; all else is shared.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
 from duckdb.sqltypes import BOOLEAN
 
-from pokeladder import elo
+from pokeladder import sequential
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.statements import statement, text
 
@@ -52,9 +53,37 @@ VIEWS = (
     "views/elo",
     "macros/standings_with",
     "views/standings",
+    "views/matchup_totals",
+    "macros/win_chance",
+    "macros/solve_linear",
+    "macros/information",
+    "macros/ratings_with",
+    "views/ratings",
+    "macros/normal_cdf",
+    "macros/elo_of_score",
+    "macros/differences_with",
+    "views/differences",
+    "macros/matchups_with",
+    "views/cycles",
+    "views/side_bias",
+    "macros/glicko_attenuation",
+    "macros/glicko_update",
+    "macros/glicko_after",
+    "macros/glicko_fold",
+    "macros/gxe",
+    "views/glicko",
 )
-# elo_fold and what only it uses: left out where the Python function stands in.
-_FOLD = frozenset({"macros/elo_rating", "macros/elo_change", "macros/elo_block", "macros/elo_fold"})
+# The folds and what only they use: left out where the Python functions stand in.
+_FOLDS = frozenset(
+    {
+        "macros/elo_rating",
+        "macros/elo_change",
+        "macros/elo_block",
+        "macros/elo_fold",
+        "macros/glicko_after",
+        "macros/glicko_fold",
+    }
+)
 
 
 def connect(
@@ -64,6 +93,7 @@ def connect(
     battle_format: str | None = None,
     run: str | None = None,
     agents: Sequence[str] | None = None,
+    excluding: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A connection in memory with all views; ``battles`` and whatever is computed from it hold a slice only.
 
@@ -75,14 +105,19 @@ def connect(
         where: an SQL condition over the columns of ``battles``.
         battle_format, run: keep battles of this format, of this run.
         agents: keep battles between two of these agents; none if it is empty.
+        excluding: an SQL condition, too: leave out the battles that meet it.
 
     Raises:
-        QueryError: ``where`` is not one condition over ``battles``, or the files cannot be read.
+        QueryError: ``where`` or ``excluding`` is not one condition over ``battles``, or the files cannot be read.
     """
     conditions = []
     if where is not None:
         with query_errors(where):
             conditions.append(SQLExpression(where))
+    if excluding is not None:
+        with query_errors(excluding):
+            met = SQLExpression(excluding)
+        conditions.append(met.isnull() | ~met)
     if battle_format is not None:
         conditions.append(ColumnExpression("format") == ConstantExpression(battle_format))
     if run is not None:
@@ -92,13 +127,14 @@ def connect(
         names = [ConstantExpression(agent) for agent in agents or (None,)]
         conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
     connection = duckdb.connect()
-    elo.register(connection)
+    sequential.register(connection)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
-    with query_errors(where or "\n".join(sources.values())):
-        _create(connection, sources, conditions, skip=_FOLD)
-        if where is not None:
-            condition(connection, "battles", where)
+    with query_errors(where or excluding or "\n".join(sources.values())):
+        _create(connection, sources, conditions, skip=_FOLDS)
+    for given in (where, excluding):
+        if given is not None:
+            condition(connection, "battles", given)
     return connection
 
 

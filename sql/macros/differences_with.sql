@@ -1,0 +1,64 @@
+-- How much stronger each agent is than each opponent by their own battles; a matchup has two rows, one in either order.
+--   elo0, elo1, alpha, beta: the hypotheses of the sequential test (SPRT), in Elo, and its error rates
+--   returns: format, agent, opponent, games, pairs (mirrored), win_rate, elo with its 95% error, los (likelihood of
+--            superiority), llr, sprt: H1 when llr has reached ln((1 - beta) / alpha), H0 below ln(beta / (1 - alpha))
+-- Errors are those of the mean over observations (see matchup_totals): pentanomial for mirrored pairs, else trinomial. elo is NULL
+-- for an agent that has scored nothing or all, elo_error where its interval would reach that far. Where observations do not
+-- vary, los is that of a uniform prior, and llr that of won and lost ones.
+CREATE MACRO differences_with(elo0 := 0, elo1 := 10, alpha := 0.05, beta := 0.05) AS TABLE
+WITH sides AS (
+    SELECT format, agent, opponent, games, score, observations, pairs, square_score, cross_score, square_games
+    FROM matchup_totals
+    UNION ALL
+    SELECT
+        format, opponent, agent, games, games - score, observations, pairs,
+        square_games - 2 * cross_score + square_score, square_games - cross_score, square_games
+    FROM matchup_totals
+),
+
+measured AS (
+    SELECT
+        *,
+        score / games AS win_rate,
+        sqrt(greatest(square_score - 2 * win_rate * cross_score + win_rate * win_rate * square_games, 0)) / games AS se,
+        win_chance(elo0) AS score0,
+        win_chance(elo1) AS score1
+    FROM sides
+),
+
+tested AS (
+    SELECT
+        *,
+        -- Sums of squares leave 1e-9 of the size of a score where nothing varies.
+        se > 1e-7 AS varies,
+        if(
+            varies,
+            (score1 - score0) * (2 * win_rate - score0 - score1) / (2 * se * se),
+            observations * (win_rate * ln(score1 / score0) + (1 - win_rate) * ln((1 - score1) / (1 - score0)))
+        ) AS llr
+    FROM measured
+)
+
+SELECT
+    format,
+    agent,
+    opponent,
+    games,
+    pairs,
+    win_rate,
+    elo_of_score(win_rate) AS elo,
+    (elo_of_score(win_rate + 1.959963984540054 * se) - elo_of_score(win_rate - 1.959963984540054 * se)) / 2 AS elo_error,
+    CASE
+        WHEN varies THEN normal_cdf((win_rate - 0.5) / se)
+        WHEN win_rate > 0.5 THEN 1 - pow(0.5, observations + 1)
+        WHEN win_rate < 0.5 THEN pow(0.5, observations + 1)
+        ELSE 0.5
+    END AS los,
+    llr,
+    CASE
+        WHEN llr >= ln((1 - beta) / alpha) THEN 'H1'
+        WHEN llr <= ln(beta / (1 - alpha)) THEN 'H0'
+        ELSE 'continue'
+    END AS sprt
+FROM tested
+ORDER BY format, agent, opponent

@@ -1,0 +1,1 @@
+FROM differences_with()

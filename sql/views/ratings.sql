@@ -1,0 +1,1 @@
+FROM ratings_with()
