@@ -23,6 +23,7 @@ COMMANDS = {
     "elo": "ratings",
     "matchups": "ratings",
     "stats": "ratings",
+    "report": "report",
     "export-filtered": "export",
     "sql": "sql",
     "replay": "replay",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import duckdb
 
@@ -188,11 +188,39 @@ class Ladder:
             UsageError: the slice holds several formats, which these files cannot tell apart.
             StoreError: a file cannot be written.
         """
-        formats = self.formats(**slice_)
-        if len(formats) > 1:
-            raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
-        connection = self._connect(**slice_)
+        connection = self._connect_one_format(**slice_)
         return result_files.write_elo_files(connection, Path(output_dir), prefix, k_factor, initial_rating)
+
+    def report(
+        self,
+        output_dir: str | os.PathLike[str],
+        k_factor: float = K_FACTOR,
+        initial_rating: float = INITIAL_RATING,
+        *,
+        kinds: Sequence[Literal["png", "svg", "pdf"]] = ("png",),
+        watch: Callable[[Path], None] = lambda _: None,
+        **slice_: Unpack[Slice],
+    ) -> list[Path]:
+        """Writes the pictures, ``tournament_summary.csv`` and ``index.html``, a page that needs no network.
+
+        The pictures are altair charts, which :mod:`pokeladder.charts` makes.
+
+        Args:
+            kinds: of the pictures.
+            watch: told each file when it is there.
+
+        Returns:
+            All files.
+
+        Raises:
+            UsageError: the slice holds several formats, which a report cannot tell apart.
+            StoreError: a file cannot be written.
+        """
+        # Altair takes as long to import as all the rest.
+        from pokeladder.report import write_report
+
+        connection = self._connect_one_format(**slice_)
+        return write_report(connection, Path(output_dir), k_factor, initial_rating, kinds, watch)
 
     def tournament(
         self,
@@ -382,6 +410,12 @@ class Ladder:
 
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
         return views.run_sql(self._connect(**slice_), query, parameters)
+
+    def _connect_one_format(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
+        formats = self.formats(**slice_)
+        if len(formats) > 1:
+            raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
+        return self._connect(**slice_)
 
     def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         return views.connect(self.store.files, **slice_)

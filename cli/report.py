@@ -1,0 +1,45 @@
+"""``report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pokeladder.cli.options import opened, slice_of, slice_options
+from pokeladder.ladder import INITIAL_RATING, K_FACTOR
+
+
+@click.command(epilog="Example: pokeladder report --output-dir report --battle-format gen1ou --to svg")
+@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where it goes.")
+@click.option("--k-factor", type=click.FloatRange(min=0, min_open=True), default=K_FACTOR, show_default=True)
+@click.option("--initial-rating", type=float, default=INITIAL_RATING, show_default=True)
+@click.option(
+    "--to", "kinds", type=click.Choice(["png", "svg", "pdf"]), multiple=True, default=["png"], show_default=True,
+    help="Kind of the pictures; repeat it for several.",
+)  # fmt: skip
+@slice_options
+@click.pass_context
+def report(
+    context: click.Context,
+    /,
+    output_dir: Path,
+    k_factor: float,
+    initial_rating: float,
+    kinds: tuple[Any, ...],
+    **options: Any,
+) -> None:
+    """Write pictures, a summary and one page with all of it, of one format's battles.
+
+    The page, index.html, needs no network.
+    """
+    ladder = opened(context)
+    ladder.report(
+        output_dir,
+        k_factor,
+        initial_rating,
+        kinds=kinds,
+        watch=lambda path: click.echo(f"Wrote {path}", err=True),
+        **slice_of(**options),
+    )

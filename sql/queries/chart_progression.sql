@@ -1,0 +1,35 @@
+-- What the chart of Elo over time shows: for each agent its start, and then points that are the mean of its ratings after
+-- some battles; seq is the format's battle that the last of them was. There are $points points in all, or 15 an agent if
+-- that is more, so that many lines can be told apart. final is the last rating of all. $k, $initial as in elo_with.
+WITH progression AS MATERIALIZED (
+    FROM elo_progression_with(k := $k, initial := $initial)
+),
+
+sides AS (
+    SELECT format, seq, p1 AS agent, p1_after AS elo FROM progression
+    UNION ALL
+    SELECT format, seq, p2, p2_after FROM progression
+),
+
+numbered AS (
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY format, agent ORDER BY seq) AS game,
+        count(*) OVER (PARTITION BY format, agent) AS games,
+        greatest($points // (SELECT count(DISTINCT agent) FROM sides), 15) AS points
+    FROM sides
+),
+
+thinned AS (
+    SELECT format, agent, max(seq) AS seq, avg(elo) AS elo, max_by(elo, seq) AS final, max(game) = max(games) AS is_last
+    FROM numbered
+    GROUP BY format, agent, (game - 1) * least(games, points) // games
+    UNION ALL
+    SELECT DISTINCT format, agent, 0, $initial, NULL, FALSE
+    FROM sides
+)
+
+SELECT agent, place, seq, elo, final, is_last
+FROM thinned
+JOIN places USING (format, agent)
+ORDER BY place, seq

@@ -1,0 +1,22 @@
+-- What the small multiples show: a row an agent and statistic, NULL where nobody counted; low and high only where there is
+-- an interval.
+WITH found AS (
+    SELECT *
+    FROM statistics
+    JOIN places USING (format, agent)
+),
+
+listed AS (
+    SELECT agent, place, unnest([
+        {'number': 1, 'statistic': 'Win rate', 'value': win_rate, 'low': low, 'high': high},
+        {'number': 2, 'statistic': 'Games', 'value': games::DOUBLE, 'low': NULL, 'high': NULL},
+        {'number': 3, 'statistic': 'Turns a battle', 'value': avg_turns, 'low': NULL, 'high': NULL},
+        {'number': 4, 'statistic': 'Decisions a battle', 'value': avg_steps, 'low': NULL, 'high': NULL},
+        {'number': 5, 'statistic': 'Invalid choices', 'value': invalid_rate, 'low': NULL, 'high': NULL},
+        {'number': 6, 'statistic': 'Forfeits', 'value': forfeits / games, 'low': NULL, 'high': NULL}
+    ], recursive := TRUE)
+    FROM found
+)
+
+FROM listed
+ORDER BY number, place

@@ -1,0 +1,18 @@
+-- The summary of a report: a row an agent, the strongest first. $k, $initial as in elo_with.
+SELECT
+    place,
+    agent,
+    ratings.* EXCLUDE (format, agent, games),
+    elo,
+    glicko,
+    deviation AS glicko_deviation,
+    gxe,
+    statistics.* EXCLUDE (format, agent, low, high),
+    statistics.low AS win_rate_low,
+    statistics.high AS win_rate_high
+FROM ratings
+JOIN places USING (format, agent)
+JOIN statistics USING (format, agent)
+JOIN glicko USING (format, agent)
+JOIN elo_with(k := $k, initial := $initial) AS elos USING (format, agent)
+ORDER BY format, place

@@ -1,0 +1,15 @@
+-- The agents of each format from the strongest to the weakest, numbered from 1, for tables and pictures in which each must
+-- have a place: by rating; the unbeaten come first and the winless last, among themselves and where else there is no
+-- comparable rating by the one that a prior of one tie gives.
+SELECT
+    format,
+    agent,
+    row_number() OVER (
+        PARTITION BY format
+        ORDER BY
+            CASE ratings.status WHEN 'unbeaten' THEN 1 WHEN 'winless' THEN 3 ELSE 2 END,
+            if(ratings.status = 'rated', ratings.rating, guessed.rating) DESC,
+            agent
+    ) AS place
+FROM ratings
+JOIN ratings_with(prior := 1) AS guessed USING (format, agent)

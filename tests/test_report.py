@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import csv
+import itertools
+import random
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import browser
+import pytest
+import vl_convert
+from test_ratings import Game, asked, played
+from test_views import battle, connect, fill
+
+import pokeladder
+from pokeladder import charts
+from pokeladder.errors import UsageError
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+CHARTS = (charts.rankings, charts.progression, charts.heatmap, charts.statistics)
+PICTURES = ("elo_rankings", "elo_progression", "winrate_heatmap", "statistics_comparison")
+ODD = [
+    'a "b" <i>x</i>',
+    "</script><script>alert(1)</script>",
+    "$about ${standings}",
+    "O'Neil & co",
+    "null",
+    "é_ß",
+    "a.b[0]",
+]
+
+
+def games_of(agents: Sequence[str], rounds: int) -> list[Game]:
+    """Every two agents meet so often; the first ones are the stronger."""
+    seed = random.Random(7)
+    return [
+        (one, two, seed.choice([1, 1, 1, 0.5, 0]), None)
+        for one, two in itertools.combinations(agents, 2)
+        for _ in range(rounds)
+    ]
+
+
+def ladder_of(folder: Path, games: Sequence[Game]) -> pokeladder.Ladder:
+    fill(folder, played(games))
+    return pokeladder.open(folder)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> pokeladder.Ladder:
+    """Names that are hard to write down."""
+    return ladder_of(tmp_path_factory.mktemp("odd"), games_of(ODD, 6))
+
+
+def test_every_file(odd: pokeladder.Ladder, tmp_path: Path) -> None:
+    seen: list[Path] = []
+    written = odd.report(tmp_path / "out", watch=seen.append)
+    names = [*(f"{name}.png" for name in PICTURES), "tournament_summary.csv", "index.html"]
+    assert [path.name for path in written] == names
+    assert seen == written
+    for name in PICTURES:
+        content = (tmp_path / "out" / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) > 10_000
+    with (tmp_path / "out" / "tournament_summary.csv").open(newline="") as file:
+        summary = list(csv.DictReader(file))
+    ratings = {row["agent"]: row for row in asked(odd.ratings())}
+    elo = {row["agent"]: row["elo"] for row in asked(odd.elo())}
+    assert {row["agent"] for row in summary} == set(ODD)
+    assert [int(row["place"]) for row in summary] == list(range(1, 8))
+    for row in summary:
+        assert float(row["rating"]) == pytest.approx(ratings[row["agent"]]["rating"])
+        assert float(row["elo"]) == pytest.approx(elo[row["agent"]])
+        assert int(row["games"]) == 36
+
+
+def test_other_kinds(odd: pokeladder.Ladder, tmp_path: Path) -> None:
+    odd.report(tmp_path, kinds=["svg", "pdf"])
+    for name in PICTURES:
+        assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert not (tmp_path / f"{name}.png").exists()
+
+
+def drawn(chart: Any) -> list[str]:
+    """Texts of a chart."""
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    return [re.sub(r"&(lt|gt|amp);", lambda m: {"lt": "<", "gt": ">", "amp": "&"}[m[1]], text)
+            for text in re.findall(r"<(?:text|tspan)[^>]*>([^<]+)</", svg)]  # fmt: skip
+
+
+def test_what_charts_say(tmp_path: Path) -> None:
+    agents = [f"agent {number}" for number in range(40)]
+    ladder = ladder_of(tmp_path / "forty", games_of(agents, 2))
+    connection = connect(ladder.store)
+    for chart in CHARTS:
+        texts = " ".join(drawn(chart(connection)))
+        assert all(agent in texts for agent in agents), chart
+    order = [text for text in drawn(charts.rankings(connection)) if text in agents]
+    assert order == [row["agent"] for row in asked(ladder.ratings())]
+    for row in asked(ladder.elo()):
+        assert f"{row['elo']:.0f} {row['agent']}" in re.sub(
+            r"\s+", " ", " ".join(drawn(charts.progression(connection)))
+        )
+
+
+def test_the_heatmap_tells_scores_intervals_and_counts(tmp_path: Path) -> None:
+    games: list[Game] = [("a", "b", 1, None)] * 3 + [("a", "b", 0, None)]
+    texts = drawn(charts.heatmap(connect(ladder_of(tmp_path / "s", games).store)))
+    assert {"75%", "25%", "30 to 95", "5 to 70", "of 4"} <= set(texts)
+
+
+def test_little_to_show(tmp_path: Path) -> None:
+    empty = connect(ladder_of(tmp_path / "empty", []).store)
+    for chart in CHARTS:
+        assert "Nothing to show yet." in drawn(chart(empty))
+    one = connect(ladder_of(tmp_path / "one", [("a", "b", 1, None)]).store)
+    assert "No comparable rating: a (unbeaten), b (winless)" in drawn(charts.rankings(one))
+    for chart in CHARTS[1:]:
+        texts = " ".join(drawn(chart(one)))
+        assert "a" in texts
+        assert "Nothing to show yet." not in texts
+    ladder_of(tmp_path / "empty", []).report(tmp_path / "out")
+    assert "No rated battles yet." in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_many_battles_make_few_points(tmp_path: Path) -> None:
+    seed = random.Random(3)
+    games: list[Game] = [(*seed.sample("abcdef", 2), seed.choice([0, 1]), None) for _ in range(3000)]
+    ladder = ladder_of(tmp_path / "many", games)
+    lines = charts.progression(connect(ladder.store)).to_dict()["datasets"]
+    points = max(lines.values(), key=len) if lines else []
+    assert len(points) <= 480 + 6
+    last = {row["agent"]: row["final"] for row in points if row["is_last"]}
+    assert last == pytest.approx({row["agent"]: row["elo"] for row in asked(ladder.elo())})
+
+
+def test_several_formats(tmp_path: Path) -> None:
+    fill(tmp_path / "s", [battle(0, "a", "b", "p1"), battle(1, "a", "b", "p2", format="gen2ou")])
+    ladder = pokeladder.open(tmp_path / "s")
+    with pytest.raises(UsageError, match="the store holds gen1ou, gen2ou: choose one with --battle-format"):
+        ladder.report(tmp_path / "out")
+    ladder.report(tmp_path / "out", battle_format="gen2ou")
+    assert "gen2ou: 1 battles of 2 agents" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_command(cli: Cli, tmp_path: Path) -> None:
+    fill(tmp_path / "s", played(games_of("abc", 3)))
+    shown = cli("--store", "s", "report", "--output-dir", "out", "--to", "svg")
+    assert (shown.returncode, shown.stdout) == (0, "")
+    names = [*(f"{name}.svg" for name in PICTURES), "tournament_summary.csv", "index.html"]
+    assert shown.stderr.splitlines() == [f"Wrote out/{name}" for name in names]
+    (tmp_path / "file").write_text("mine")
+    failed = cli("--store", "s", "report", "--output-dir", "file/out")
+    assert failed.returncode == 1
+    assert re.fullmatch(r"Error: cannot write file/out.*; name another folder with --output-dir\n", failed.stderr)
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium")
+def test_the_page_in_a_browser(odd: pokeladder.Ladder, tmp_path: Path) -> None:
+    odd.report(tmp_path / "out")
+    with browser.opened(tmp_path / "out" / "index.html", tmp_path / "profile") as page:
+        page.wait_for("views.length === 4")
+        rows = page.evaluate(
+            "[...document.querySelectorAll('#standings tr[data-agent]')].map(row => row.dataset.agent)"
+        )
+        assert sorted(rows) == sorted(ODD)
+        assert page.evaluate("document.querySelectorAll('.chart svg.marks').length") == 4
+        # An agent that is chosen in the table stands out in all charts, until it is chosen again.
+        page.evaluate("rows[1].click()")
+        page.wait_for("views.every(view => view.signal('chosen').length === 1)")
+        assert page.evaluate("views[0].signal('chosen')[0]") == rows[1]
+        assert page.evaluate("document.querySelectorAll('tr.chosen').length") == 1
+        page.evaluate("rows[1].click()")
+        page.wait_for("views.every(view => view.signal('chosen').length === 0)")
+        # A tooltip over a mark, and choosing by it.
+        place = page.evaluate(
+            """
+            (() => {
+                const mark = document.querySelector("#elo_rankings .mark-symbol path");
+                mark.scrollIntoView({ block: "center" });
+                const { x, y, width, height } = mark.getBoundingClientRect();
+                return [x + width / 2, y + height / 2];
+            })()
+            """
+        )
+        for shift in (3, 0):
+            page.send("Input.dispatchMouseEvent", type="mouseMoved", x=place[0] + shift, y=place[1])
+        page.wait_for("document.querySelector('#vg-tooltip-element.visible') !== null")
+        told = page.evaluate("document.querySelector('#vg-tooltip-element').innerText")
+        assert all(word in told for word in ("Agent", "Rating", "Low", "High"))
+        for kind in ("mousePressed", "mouseReleased"):
+            page.send("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+        page.wait_for("views.every(view => view.signal('chosen').length === 1)")
+        assert page.complaints == []
+        assert [address for address in page.requests if not address.startswith(("file:", "data:", "blob:"))] == []
