@@ -114,7 +114,7 @@ def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     layers = [cells]
     roomy = size > 40
     if len(names) <= 25:
-        ink = alt.condition("abs(datum.win_rate - 0.5) > 0.3", alt.value("white"), alt.value(INK))
+        ink = alt.condition("abs(datum.win_rate - 0.5) > 0.37", alt.value("white"), alt.value(INK))
         score = alt.Text("win_rate:Q", format=".0%")
         layers.append(base.mark_text(fontSize=12 if roomy else 9, dy=-11 if roomy else 0).encode(text=score, color=ink))
         if roomy:

@@ -139,7 +139,7 @@ MATCHUPS = {
 }
 # What each part of the page shows, for any DuckDB client on pokeladder.duckdb, or `pokeladder sql`.
 QUERIES = {
-    "Standings": "FROM ratings JOIN places USING (format, agent) ORDER BY format, place",
+    "Standings": "FROM ratings JOIN agent_order USING (format, agent) ORDER BY format, place",
     "Elo over time": "FROM elo_progression ORDER BY format, seq",
     "Who beats whom": "FROM matchups_with()",
     "Statistics": "FROM statistics",

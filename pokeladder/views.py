@@ -59,7 +59,7 @@ VIEWS = (
     "macros/information",
     "macros/ratings_with",
     "views/ratings",
-    "views/places",
+    "views/agent_order",
     "macros/normal_cdf",
     "macros/elo_of_score",
     "macros/differences_with",

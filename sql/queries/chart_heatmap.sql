@@ -1,4 +1,4 @@
--- What the heatmap shows: a row an agent and opponent that have met, with both places.
+-- What the heatmap shows: a row an agent and opponent that have met, with the place of either (see agent_order).
 SELECT
     matchups.agent,
     opponent,
@@ -12,6 +12,6 @@ SELECT
     low,
     high
 FROM matchups
-JOIN places AS own USING (format, agent)
-JOIN places AS other ON other.format = matchups.format AND other.agent = opponent
+JOIN agent_order AS own USING (format, agent)
+JOIN agent_order AS other ON other.format = matchups.format AND other.agent = opponent
 ORDER BY own.place, other.place

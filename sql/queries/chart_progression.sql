@@ -31,5 +31,5 @@ thinned AS (
 
 SELECT agent, place, seq, elo, final, is_last
 FROM thinned
-JOIN places USING (format, agent)
+JOIN agent_order USING (format, agent)
 ORDER BY place, seq

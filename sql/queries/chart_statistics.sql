@@ -3,7 +3,7 @@
 WITH found AS (
     SELECT *
     FROM statistics
-    JOIN places USING (format, agent)
+    JOIN agent_order USING (format, agent)
 ),
 
 listed AS (

@@ -11,7 +11,7 @@ SELECT
     statistics.low AS win_rate_low,
     statistics.high AS win_rate_high
 FROM ratings
-JOIN places USING (format, agent)
+JOIN agent_order USING (format, agent)
 JOIN statistics USING (format, agent)
 JOIN glicko USING (format, agent)
 JOIN elo_with(k := $k, initial := $initial) AS elos USING (format, agent)
