@@ -5,7 +5,7 @@ Each takes a connection of :func:`pokeladder.views.connect`, and shows what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -242,3 +242,11 @@ def _configured(chart: Any) -> alt.TopLevelMixin:
         .configure_title(color=INK, subtitleColor="#555555")
     )
     return configured
+
+
+CHARTS: Mapping[str, Callable[[duckdb.DuckDBPyConnection], alt.TopLevelMixin]] = {
+    "rankings": rankings,
+    "progression": progression,
+    "heatmap": heatmap,
+    "statistics": statistics,
+}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import duckdb
 
@@ -26,6 +26,9 @@ from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
 from pokeladder.tournament import History, Notify, Progress, Tournament, Watch
+
+if TYPE_CHECKING:
+    import altair
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -203,7 +206,7 @@ class Ladder:
     ) -> list[Path]:
         """Writes the pictures, ``tournament_summary.csv`` and ``index.html``, a page that needs no network.
 
-        The pictures are altair charts, which :mod:`pokeladder.charts` makes.
+        The pictures are those of :meth:`chart`.
 
         Args:
             kinds: of the pictures.
@@ -410,6 +413,21 @@ class Ladder:
 
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
         return views.run_sql(self._connect(**slice_), query, parameters)
+
+    def chart(
+        self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
+    ) -> altair.TopLevelMixin:
+        """A picture of the report as an altair chart, for notebooks: see the function of that name in
+        :mod:`pokeladder.charts`.
+
+        Raises:
+            UsageError: the slice holds several formats, or there is no such chart.
+        """
+        from pokeladder.charts import CHARTS
+
+        if name not in CHARTS:
+            raise UsageError(f"there is no chart {name}: choose one of {', '.join(CHARTS)}")
+        return CHARTS[name](self._connect_one_format(**slice_))
 
     def _connect_one_format(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         formats = self.formats(**slice_)

@@ -20,7 +20,7 @@ from pokeladder import charts
 from pokeladder.errors import UsageError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-CHARTS = (charts.rankings, charts.progression, charts.heatmap, charts.statistics)
+CHARTS = tuple(charts.CHARTS.values())
 PICTURES = ("elo_rankings", "elo_progression", "winrate_heatmap", "statistics_comparison")
 ODD = [
     'a "b" <i>x</i>',
@@ -135,6 +135,14 @@ def test_many_battles_make_few_points(tmp_path: Path) -> None:
     assert len(points) <= 480 + 6
     last = {row["agent"]: row["final"] for row in points if row["is_last"]}
     assert last == pytest.approx({row["agent"]: row["elo"] for row in asked(ladder.elo())})
+
+
+def test_charts_for_notebooks(odd: pokeladder.Ladder) -> None:
+    for name in charts.CHARTS:
+        assert odd.chart(name, agents=ODD[:2]).to_dict()["$schema"]
+    assert set(drawn(odd.chart("rankings", agents=ODD[:2]))) >= set(ODD[:2])
+    with pytest.raises(UsageError, match="there is no chart pie: choose one of rankings, progression"):
+        odd.chart("pie")
 
 
 def test_several_formats(tmp_path: Path) -> None:

@@ -158,9 +158,12 @@ inverted AS (
 
 centred AS (
     SELECT
-        *,
-        list_transform(inverse, lambda row: list_transform(row, lambda value, place: value - list_avg(inverse[place]))) AS influence
-    FROM inverted
+        * EXCLUDE (means),
+        list_transform(inverse, lambda row: list_transform(row, lambda value, place: value - means[place])) AS influence
+    FROM (
+        SELECT *, list_transform(inverse, lambda row: list_avg(row)) AS means
+        FROM inverted
+    )
 ),
 
 estimated AS (
