@@ -12,11 +12,10 @@ import altair as alt
 import duckdb
 
 from pokeladder import views
-from pokeladder.statements import statement
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MAIN, FAINT, INK = COLOURS[0], "#b4b4b4", "#333333"
+MAIN, INK = COLOURS[0], "#333333"
 FONT = "Helvetica, Arial, sans-serif"
 # Of all lines together.
 LINE_POINTS = 480
@@ -30,9 +29,9 @@ Row = dict[str, Any]
 
 def rankings(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     """Ratings with 95% intervals, the strongest agent on top; those without a finite rating are named below."""
-    rows = _rows(connection, "chart_rankings", {})
-    rated = [row for row in rows if row["rating"] is not None and row["status"] == "rated"]
-    others = [f"{row['agent']} ({row['status']})" for row in rows if row not in rated]
+    rows = views.rows(connection, "chart_rankings")
+    rated = [row for row in rows if row["status"] == "rated"]
+    others = [f"{row['agent']} ({row['status']})" for row in rows if row["status"] != "rated"]
     title = _title("Ratings", "Bradley-Terry on the Elo scale, mean 1500, with 95% intervals", *_unrated(others))
     names = [row["agent"] for row in rated]
     base = alt.Chart(alt.InlineData(values=rated)).encode(y=_agents(names))
@@ -56,7 +55,7 @@ def progression(
 ) -> alt.TopLevelMixin:
     """Sequential Elo over the battles of the format, a line an agent with its name at the end."""
     parameters = {"k": k_factor, "initial": initial_rating, "points": LINE_POINTS}
-    rows = _rows(connection, "chart_progression", parameters)
+    rows = views.rows(connection, "chart_progression", parameters)
     last = [row for row in rows if row["is_last"]]
     height = max(320, len(last) * 15)
     _place_labels(last, height)
@@ -91,7 +90,7 @@ def progression(
 
 def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     """Every agent's mean score against every other, the strongest first, with the number of battles."""
-    rows = _rows(connection, "chart_heatmap", {})
+    rows = views.rows(connection, "chart_heatmap")
     names = _in_order(rows)
     size = 54 if len(names) <= 12 else max(16, 650 // len(names))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
@@ -133,7 +132,7 @@ def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 
 def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     """What the agents did, a small chart a statistic; agents in the order of the rankings."""
-    rows = _rows(connection, "chart_statistics", {})
+    rows = views.rows(connection, "chart_statistics")
     names = _in_order(rows)
     title = _title("Statistics", "Win rates with 95% intervals; forfeits and invalid choices as shares")
     if not rows:
@@ -171,12 +170,6 @@ def _lit(opacity: float = 1.0, also: str = "agent") -> Any:
     return alt.condition(chosen, alt.value(opacity), alt.value(0.12))
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object]) -> list[Row]:
-    relation = views.query(connection, name, parameters)
-    with views.query_errors(statement(name)):
-        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
-
-
 def _in_order(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row["agent"] for row in rows))
 
@@ -189,15 +182,11 @@ def _agents(names: Sequence[str], *, labels: bool = True) -> alt.Y:
 def _tooltips(**titles: str) -> list[alt.Tooltip]:
     formats = {"rating": ".1f", "elo": ".1f", "win_rate": ".1%", "value": ".4~g"}
     interval = ".1%" if "win_rate" in titles else ".0f"
+    numbers = {**dict.fromkeys(("low", "high"), interval), **formats}
     return [
-        alt.Tooltip(
-            name,
-            type="nominal" if name in ("agent", "opponent") else "quantitative",
-            title=title,
-            format=formats.get(name, interval if name in ("low", "high") else ",.0f"),
-        )
-        if name not in ("agent", "opponent")
-        else alt.Tooltip(name, type="nominal", title=title)
+        alt.Tooltip(name, type="nominal", title=title)
+        if name in ("agent", "opponent")
+        else alt.Tooltip(name, type="quantitative", title=title, format=numbers.get(name, ",.0f"))
         for name, title in titles.items()
     ]
 

@@ -225,6 +225,21 @@ class Ladder:
         connection = self._connect_one_format(**slice_)
         return write_report(connection, Path(output_dir), k_factor, initial_rating, kinds, watch)
 
+    def chart(
+        self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
+    ) -> altair.TopLevelMixin:
+        """A picture of the report as an altair chart, for notebooks: see the function of that name in
+        :mod:`pokeladder.charts`.
+
+        Raises:
+            UsageError: the slice holds several formats, or there is no such chart.
+        """
+        from pokeladder.charts import CHARTS
+
+        if name not in CHARTS:
+            raise UsageError(f"there is no chart {name}: choose one of {', '.join(CHARTS)}")
+        return CHARTS[name](self._connect_one_format(**slice_))
+
     def tournament(
         self,
         agents: Iterable[Any] = (),
@@ -413,21 +428,6 @@ class Ladder:
 
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
         return views.run_sql(self._connect(**slice_), query, parameters)
-
-    def chart(
-        self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
-    ) -> altair.TopLevelMixin:
-        """A picture of the report as an altair chart, for notebooks: see the function of that name in
-        :mod:`pokeladder.charts`.
-
-        Raises:
-            UsageError: the slice holds several formats, or there is no such chart.
-        """
-        from pokeladder.charts import CHARTS
-
-        if name not in CHARTS:
-            raise UsageError(f"there is no chart {name}: choose one of {', '.join(CHARTS)}")
-        return CHARTS[name](self._connect_one_format(**slice_))
 
     def _connect_one_format(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         formats = self.formats(**slice_)

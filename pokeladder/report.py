@@ -15,7 +15,6 @@ import vl_convert
 
 from pokeladder import charts, views
 from pokeladder.errors import StoreError
-from pokeladder.statements import statement
 
 Kind = Literal["png", "svg", "pdf"]
 SUMMARY_FILE = "tournament_summary.csv"
@@ -76,8 +75,8 @@ def write_report(
 def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settings: Mapping[str, object]) -> str:
     template = Template((files("pokeladder") / "report_page.html").read_text(encoding="utf-8"))
     specs = {name: chart.to_dict() for name, chart in made.items()}
-    standings = _found(connection, "tournament_summary", settings)
-    matchups = _found(connection, "report_matchups", {})
+    standings = views.rows(connection, "tournament_summary", settings)
+    matchups = views.rows(connection, "report_matchups")
     (((about),),) = views.query(connection, "report_about").fetchall()
     return template.substitute(
         about=html.escape(about or "No rated battles yet."),
@@ -94,12 +93,6 @@ def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settin
 def _script_json(value: object) -> str:
     """JSON that cannot end the script element that it stands in."""
     return json.dumps(value).replace("<", "\\u003c")
-
-
-def _found(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object]) -> list[dict[str, Any]]:
-    relation = views.query(connection, name, parameters)
-    with views.query_errors(statement(name)):
-        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
 def _number(digits: int, factor: float = 1, unit: str = "") -> Callable[[Any], str]:

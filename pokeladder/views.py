@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
@@ -54,6 +55,7 @@ VIEWS = (
     "macros/standings_with",
     "views/standings",
     "views/matchup_totals",
+    "views/matchup_sides",
     "macros/win_chance",
     "macros/solve_linear",
     "macros/information",
@@ -211,6 +213,19 @@ def run_sql(
     if relation is None:
         raise QueryError("there is no statement to run", sql)
     return relation
+
+
+def rows(
+    connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of the query ``name``, each as a dict by column.
+
+    Raises:
+        QueryError: DuckDB refused it.
+    """
+    relation = query(connection, name, parameters)
+    with query_errors(statement(name)):
+        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
 @contextmanager

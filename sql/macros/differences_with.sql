@@ -6,24 +6,14 @@
 -- for an agent that has scored nothing or all, elo_error where its interval would reach that far. Where observations do not
 -- vary, los is that of a uniform prior, and llr that of won and lost ones.
 CREATE MACRO differences_with(elo0 := 0, elo1 := 10, alpha := 0.05, beta := 0.05) AS TABLE
-WITH sides AS (
-    SELECT format, agent, opponent, games, score, observations, pairs, square_score, cross_score, square_games
-    FROM matchup_totals
-    UNION ALL
-    SELECT
-        format, opponent, agent, games, games - score, observations, pairs,
-        square_games - 2 * cross_score + square_score, square_games - cross_score, square_games
-    FROM matchup_totals
-),
-
-measured AS (
+WITH measured AS (
     SELECT
         *,
         score / games AS win_rate,
         sqrt(greatest(square_score - 2 * win_rate * cross_score + win_rate * win_rate * square_games, 0)) / games AS se,
         win_chance(elo0) AS score0,
         win_chance(elo1) AS score1
-    FROM sides
+    FROM matchup_sides AS sides
 ),
 
 tested AS (

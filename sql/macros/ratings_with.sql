@@ -14,13 +14,7 @@
 -- (matchup_totals), times observations / (observations - agents + 1).
 CREATE MACRO ratings_with(prior := 0) AS TABLE
 WITH RECURSIVE sides AS MATERIALIZED (
-    SELECT format, agent, opponent, games, score, observations, square_score, cross_score, square_games
-    FROM matchup_totals
-    UNION ALL
-    SELECT
-        format, opponent, agent, games, games - score, observations,
-        square_games - 2 * cross_score + square_score, square_games - cross_score, square_games
-    FROM matchup_totals
+    FROM matchup_sides
 ),
 
 agents AS (
