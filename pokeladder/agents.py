@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pokeladder.errors import AgentError
+from pokeladder.programs import Limits, Program
 
 ENTRY_POINT_GROUP = "pokeladder.agents"
 BUILT_IN = {
@@ -36,11 +37,13 @@ class Agent:
         name: what the store calls it.
         target: a poke-env ``Player`` subclass, a callable that returns a ``Player``, or ``module:attribute`` of one.
         parameters: keyword arguments for ``target``.
+        limits: how long its process may take where it has one of its own.
     """
 
     name: str
     target: Any
     parameters: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     def load(self) -> Any:
         """The class or callable that builds the player.
@@ -72,11 +75,24 @@ class Listing:
     note: str
 
 
-def parse_agent(text: str) -> Agent:
+class Directory(Protocol):
+    """Knows agents that were registered or discovered (see :class:`pokeladder.registry.Registry`)."""
+
+    def find(self, base: str, name: str, parameters: dict[str, Any]) -> Agent | Program | None:
+        """The agent ``base``, with these parameters and called ``name``; None if there is none."""
+
+    def names(self) -> list[str]:
+        """What it knows."""
+
+
+def parse_agent(text: str, directory: Directory | None = None) -> Agent | Program:
     """Reads ``NAME`` or ``package.module:Class``, followed by ``,key=value`` for each parameter.
 
     Values are Python literals, and strings where they are not; ``name=`` renames the agent. Without it an agent with
     parameters is called by all of them, so two variants of one class are two agents.
+
+    Args:
+        directory: knows further names; what is built in or installed goes before.
 
     Raises:
         AgentError: the text is malformed, or names no agent.
@@ -94,25 +110,33 @@ def parse_agent(text: str) -> Agent:
             raise AgentError(f"cannot read {setting!r} in agent {text!r}: write key=value")
         parameters[key.strip()] = _literal(value)
     name = parameters.pop("name", None)
-    target = _target(base.strip())
+    base = base.strip()
     if name is None:
-        name = base.strip().rpartition(":")[2]
+        name = base.rpartition(":")[2]
         if parameters:
             name += "(" + ",".join(f"{key}={value}" for key, value in parameters.items()) + ")"
-    return Agent(checked_name(str(name)), target, parameters)
+    checked_name(str(name))
+    target = _target(base)
+    if target is not None:
+        return Agent(str(name), target, parameters)
+    found = directory.find(base, str(name), parameters) if directory is not None else None
+    if found is None:
+        known = ", ".join([*BUILT_IN, *sorted(_entry_points()), *(directory.names() if directory is not None else [])])
+        raise AgentError(f"unknown agent {base}: use one of {known}, or package.module:Class of a poke-env Player")
+    return found
 
 
-def as_agent(agent: Any) -> Agent:
-    """An :class:`Agent` from text, a ``Player`` class or an :class:`Agent`.
+def as_agent(agent: Any, directory: Directory | None = None) -> Agent | Program:
+    """An :class:`Agent` or a program from text, a ``Player`` class, or one of them as it is.
 
     Raises:
         AgentError: it is something else, a ``Player`` that was already built for instance.
     """
-    if isinstance(agent, Agent):
+    if isinstance(agent, Agent | Program):
         checked_name(agent.name)
         return agent
     if isinstance(agent, str):
-        return parse_agent(agent)
+        return parse_agent(agent, directory)
     if inspect.isclass(agent):
         return Agent(checked_name(agent.__name__), agent)
     raise AgentError(
@@ -121,15 +145,15 @@ def as_agent(agent: Any) -> Agent:
     )
 
 
-def as_agents(agents: Iterable[Any]) -> list[Agent]:
+def as_agents(agents: Iterable[Any], directory: Directory | None = None) -> list[Agent | Program]:
     """All of them, checked to have different names.
 
     Raises:
         AgentError: two have the same name.
     """
-    known: dict[str, Agent] = {}
+    known: dict[str, Agent | Program] = {}
     for given in agents:
-        agent = as_agent(given)
+        agent = as_agent(given, directory)
         if agent.name in known:
             raise AgentError(f"two agents are called {agent.name}: rename one with {agent.name},name=...")
         known[agent.name] = agent
@@ -161,16 +185,13 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _target(base: str) -> str:
+def _target(base: str) -> str | None:
     if base in BUILT_IN:
         return BUILT_IN[base]
     points = _entry_points()
     if base in points:
         return points[base].value
-    if ":" in base:
-        return base
-    known = ", ".join([*BUILT_IN, *sorted(points)])
-    raise AgentError(f"unknown agent {base}: use one of {known}, or package.module:Class of a poke-env Player")
+    return base if ":" in base else None
 
 
 def _import(target: str) -> Any:

@@ -19,13 +19,14 @@ from pokeladder.errors import StoreError, UsageError
 from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
 from pokeladder.ingest import Ingested, IngestProgress, ingest
 from pokeladder.records import Run
+from pokeladder.registry import Registry
 from pokeladder.replays import Replay, replay
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import ensure_simulator
 from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
-from pokeladder.tournament import History, Notify, Progress, Tournament, Watch
+from pokeladder.tournament import History, Notify, Progress, ServerOptions, Tournament, Watch
 
 if TYPE_CHECKING:
     import altair
@@ -74,6 +75,11 @@ class Ladder:
             # That file is for other DuckDB clients: a store that cannot be written is still good to read.
             with suppress(StoreError):
                 views.write_database(self.store.database, self.store.files)
+
+    @property
+    def registry(self) -> Registry:
+        """Agents that were registered: those of ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
+        return Registry.of(self.store.folder)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -254,6 +260,12 @@ class Ladder:
         max_invalid: int = 100,
         max_timeouts: int = 3,
         trajectories: bool = True,
+        venue: Literal["embedded", "server"] = "embedded",
+        server_url: str | None = None,
+        server_port: int = 0,
+        server_dir: str | os.PathLike[str] | None = None,
+        battle_backend: str = "poke-env",
+        gpus: Sequence[str] = (),
         resume: bool = False,
         watch: Watch = lambda _: None,
         notify: Notify = lambda _: None,
@@ -261,16 +273,23 @@ class Ladder:
         """Plays a round-robin: every agent meets every other in mirrored pairs of battles.
 
         Args:
-            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects.
+            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects. Names are
+                those of :attr:`registry`, too.
             battles_per_matchup: battles of each two agents.
             battle_format: any singles format of Showdown.
             team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
             seed: decides teams and battle seeds.
-            parallel: battles at once.
-            workers: processes that play them.
+            parallel: battles at once; on a server, pairs of agents' processes.
+            workers: processes that play them; on a server, that simulate them.
             turn_timeout: seconds for one decision.
             max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
             trajectories: also keep what each side knew and did at each decision, for training.
+            venue: ``server`` has each agent play in a process of its own, on a Showdown server that is started for it.
+            server_url: use this server instead, which is running already.
+            server_port: of the server that is started; 0 for a free one.
+            server_dir: keep that server's files, with its log of every battle, in this folder.
+            battle_backend: what metamon's agents read battles with: poke-env or metamon.
+            gpus: what CUDA calls those to spread the agents' processes over.
             resume: play what is missing of the latest run with these settings, all of it if there is none; without
                 agents, of the latest unfinished run whatever its settings.
             watch: told the :class:`~pokeladder.Progress` while battles are played.
@@ -280,13 +299,15 @@ class Ladder:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        named = as_agents(agents)
+        if server_url is not None:
+            venue = "server"
+        named = as_agents(agents, self.registry)
         find_run = self._latest_like if resume else lambda _: None
         if resume and not named:
             unfinished = next((run for run, finished in self._runs() if not finished), None)
             if unfinished is None:
                 raise UsageError(f"{self.store.folder} has no unfinished tournament: name agents to play one")
-            wanted = tournaments.tournament_of(unfinished)
+            wanted = tournaments.tournament_of(unfinished, self.registry)
             find_run = self._unchanged
         else:
             wanted = Tournament(
@@ -298,6 +319,8 @@ class Ladder:
                 turn_timeout=turn_timeout,
                 max_invalid=max_invalid,
                 max_timeouts=max_timeouts,
+                venue=venue,
+                battle_backend=battle_backend,
             )
         return tournaments.play(
             self.store,
@@ -306,6 +329,9 @@ class Ladder:
             self._history,
             workers=workers,
             parallel=parallel,
+            server=ServerOptions(
+                server_url, server_port, Path(server_dir).absolute() if server_dir else None, tuple(gpus)
+            ),
             trajectories=trajectories,
             watch=watch,
             notify=notify,

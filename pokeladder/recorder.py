@@ -11,7 +11,7 @@ import lz4.frame
 import pyarrow as pa
 
 from pokeladder.errors import StoreError
-from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, Side, battle_of
+from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, ServerBattle, Side, battle_of
 from pokeladder.store import TRAJECTORY_SCHEMA, Store, Writer
 from pokeladder.summaries import Summariser, binary_array
 
@@ -60,6 +60,7 @@ class Recorder:
         self._games = games
         self._writer = store.writer(run.run_id)
         self._batch: list[Battle] = []
+        self._server_battles: list[ServerBattle] = []
         self._trajectories = _Trajectories(self._writer)
         self._started = self._flushed = time.monotonic()
         self.stored = 0
@@ -68,6 +69,11 @@ class Recorder:
     def add(self, result: Result) -> None:
         battle = battle_of(self._run, self._games[result.index], result, self._writer.batch)
         self._batch.append(battle)
+        if result.server is not None:
+            said = result.server
+            self._server_battles.append(
+                ServerBattle(battle.battle_id, battle.batch, said.room, said.p1_user, said.p2_user, said.log)
+            )
         for side, recorded in zip(SIDES, result.trajectories, strict=True):
             if recorded is not None:
                 self._trajectories.add(battle, side, recorded)
@@ -88,15 +94,15 @@ class Recorder:
             StoreError: they could not be written, and are forgotten: they are to be played again.
         """
         try:
-            self._writer.write(self._batch, self._trajectories.rows())
+            self._writer.write(self._batch, self._trajectories.rows(), self._server_battles)
         except StoreError:
             self._writer.drop_documents()
-            self._batch = []
+            self._batch, self._server_battles = [], []
             raise
         void = sum(battle.outcome == "void" for battle in self._batch)
         self.void += void
         self.stored += len(self._batch) - void
-        self._batch = []
+        self._batch, self._server_battles = [], []
         self._flushed = time.monotonic()
 
 
@@ -161,9 +167,9 @@ def _facts(battle: Battle, side: Side, recorded: Recorded, document: bytes) -> d
         "opponent": battle.p2 if side == "p1" else battle.p1,
         "result": result,
         "rating": None,
-        "invalid_steps": list(recorded.invalid_steps),
+        "invalid_steps": None if recorded.invalid_steps is None else list(recorded.invalid_steps),
         "played_at": battle.finished_at,
-        "source": "recorded",
-        "name": None,
+        "source": recorded.source,
+        "name": recorded.name,
         "digest": hashlib.sha256(document).hexdigest(),
     }

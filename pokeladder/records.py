@@ -25,7 +25,7 @@ class Game:
         pair: number of the mirrored pair within the schedule; None for the odd battle of a matchup.
         p1, p2: agent names.
         p1_team, p2_team: team names; None in formats with random teams.
-        seed: seed of the battle, as Showdown writes seeds.
+        seed: seed of the battle, as Showdown writes seeds; None if it was left to a server.
     """
 
     index: int
@@ -34,7 +34,7 @@ class Game:
     p2: str
     p1_team: str | None
     p2_team: str | None
-    seed: str
+    seed: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,33 @@ class Recorded:
         frame: the JSON document, as an lz4 frame.
         size: bytes of the document.
         outline: the document without what summaries need not know, as another frame.
-        invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first.
+        invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
+        source: ``recorded``, or the file in which the agent left it, which is gone.
+        name: what that file was called, without the suffix; None if there was none.
     """
 
     frame: bytes
     size: int
     outline: bytes
-    invalid_steps: tuple[int, ...]
+    invalid_steps: tuple[int, ...] | None
+    source: str = "recorded"
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """What a server said of a battle.
+
+    Attributes:
+        room: what it called the battle.
+        p1_user, p2_user: under which names the agents played.
+        log: the battle's protocol as a spectator sees it.
+    """
+
+    room: str
+    p1_user: str
+    p2_user: str
+    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +83,16 @@ class Result:
         attempt: 0 for the first try; void battles are tried again.
         winner: the side that won; None for ties and void battles.
         end_reason: normal, turn_limit, endless_clause, forfeit (the agent gave up), invalid (forfeit after too many
-            invalid choices), timeout (forfeit after too many time-outs), agent_crash (forfeit of the agent that took
-            its process down), crash (void).
-        steps, invalid: decisions of each side, and how many of them were invalid choices.
+            invalid choices), timeout (forfeit after too many time-outs), disconnect (of one that was waited for and not
+            there), agent_crash (forfeit of the agent that took its process down), crash (void), agent_dead (void: the
+            agent's process failed again and again).
+        steps, invalid: decisions of each side, and how many of them were invalid choices; None when unknown.
         left: Pokémon that each side had left; None when unknown.
         teams: both teams in Showdown's packed form; None when unknown.
         input_log: the simulator's input log, which replays the battle; None when it was lost.
         trajectories: both sides' trajectories; None where it was not recorded, or lost.
+        server: what the server said, if it was played on one.
+        game: what was played, where a server did not keep to the schedule's sides, teams and seed.
     """
 
     index: int
@@ -78,14 +101,16 @@ class Result:
     outcome: Outcome
     end_reason: str
     turns: int
-    steps: tuple[int, int]
-    invalid: tuple[int, int]
+    steps: tuple[int, int] | None
+    invalid: tuple[int, int] | None
     left: tuple[int, int] | None
     teams: tuple[str, str] | None
     input_log: str | None
     started_at: datetime
     finished_at: datetime
     trajectories: tuple[Recorded | None, Recorded | None] = (None, None)
+    server: ServerRecord | None = None
+    game: Game | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +151,18 @@ class Battle:
     p2_packed: str | None
     input_log: str | None
     batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBattle:
+    """One row of ``server_battles``: what a server said of a battle; see :class:`ServerRecord`."""
+
+    battle_id: str
+    batch: str
+    room: str
+    p1_user: str
+    p2_user: str
+    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +276,8 @@ class Run:
 def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
     """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own."""
     suffix = f".void{result.attempt + 1}" if result.outcome == "void" else ""
+    game = result.game or game
+    steps, invalid = result.steps or (None, None), result.invalid or (None, None)
     left = result.left or (None, None)
     packed = result.teams or (None, None)
     return Battle(
@@ -257,10 +296,10 @@ def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
         outcome=result.outcome,
         end_reason=result.end_reason,
         turns=result.turns,
-        p1_steps=result.steps[0],
-        p2_steps=result.steps[1],
-        p1_invalid=result.invalid[0],
-        p2_invalid=result.invalid[1],
+        p1_steps=steps[0],
+        p2_steps=steps[1],
+        p1_invalid=invalid[0],
+        p2_invalid=invalid[1],
         p1_left=left[0],
         p2_left=left[1],
         started_at=result.started_at,

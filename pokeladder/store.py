@@ -5,6 +5,7 @@ Layout::
     battles/<run>/<writer>-<number>.parquet        whole battles, never changed once written
     trajectories/<run>/<writer>-<number>.parquet   what is kept of their trajectories besides the documents
     documents/<run>/<writer>-<number>.parquet      the documents, which only single steps and exports need
+    server_battles/<run>/<writer>-<number>.parquet what a server said of the battles that were played on it
     points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
     logs/<run>/                                    what worker processes had to say
@@ -32,7 +33,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, Document, Point, Run, Trajectory
+from pokeladder.records import Battle, Document, Point, Run, ServerBattle, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -56,12 +57,14 @@ RUN_SCHEMA = _schema(Run)
 TRAJECTORY_SCHEMA = _schema(Trajectory)
 DOCUMENT_SCHEMA = _schema(Document)
 POINT_SCHEMA = _schema(Point)
+SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
 # Those of which a store has a folder for each run.
 FOLDERS = {
     "battles": BATTLE_SCHEMA,
     "trajectories": TRAJECTORY_SCHEMA,
     "documents": DOCUMENT_SCHEMA,
     "points": POINT_SCHEMA,
+    "server_battles": SERVER_BATTLE_SCHEMA,
 }
 
 
@@ -103,6 +106,7 @@ class Store:
             "trajectory_files": f"{folder}/trajectories/*/*.parquet",
             "document_files": f"{folder}/documents/*/*.parquet",
             "point_files": f"{folder}/points/*/*.parquet",
+            "server_battle_files": f"{folder}/server_battles/*/*.parquet",
             "run_files": f"{folder}/runs/*.parquet",
         }
 
@@ -136,7 +140,7 @@ class Store:
         return Writer(self, run_id)
 
     def path(self, kind: str, run_id: str, batch: str) -> Path:
-        """Where a batch of a run has its file of ``battles``, ``trajectories`` or ``documents``; makes the folder."""
+        """Where a batch of a run has its file of one of the :data:`FOLDERS`; makes the folder."""
         folder = self.folder / kind / run_id
         folder.mkdir(exist_ok=True)
         return folder / f"{batch}.parquet"
@@ -223,7 +227,12 @@ class Writer:
             self._documents = None
             raise
 
-    def write(self, battles: Sequence[Battle], trajectories: pa.Table | None = None) -> None:
+    def write(
+        self,
+        battles: Sequence[Battle],
+        trajectories: pa.Table | None = None,
+        server_battles: Sequence[ServerBattle] = (),
+    ) -> None:
         """On return the batch is on disk (synced) and visible to readers.
 
         Raises:
@@ -236,6 +245,9 @@ class Writer:
             self._documents = None
         if trajectories is not None:
             self._store.write_table(trajectories.cast(TRAJECTORY_SCHEMA), "trajectories", self._run_id, self.batch)
+        if server_battles:
+            table = _table(server_battles, SERVER_BATTLE_SCHEMA)
+            self._store.write_table(table, "server_battles", self._run_id, self.batch)
         self._store.write_table(_table(battles, BATTLE_SCHEMA), "battles", self._run_id, self.batch)
         self._written += 1
 

@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from math import ceil
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from pokeladder.agents import Agent
+from pokeladder.agents import Agent, Directory
+from pokeladder.arena.hall import Hall, Venue
 from pokeladder.arena.messages import Job, Notice, Play, Rules
 from pokeladder.arena.pool import Pool, default_workers
 from pokeladder.errors import AgentError, FormatError, InterruptedRunError, UsageError
+from pokeladder.programs import Program
 from pokeladder.recorder import Recorder
 from pokeladder.records import Result, Run
 from pokeladder.schedule import round_robin
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import Store, new_run_id
-from pokeladder.teams import Team, load_teams
+from pokeladder.teams import Team, load_teams, team_files
 
 SLOTS_A_WORKER = 8
 
@@ -32,7 +35,7 @@ SLOTS_A_WORKER = 8
 class Tournament:
     """What is to be played; see :meth:`pokeladder.Ladder.tournament` for each."""
 
-    agents: tuple[Agent, ...]
+    agents: tuple[Agent | Program, ...]
     battles_per_matchup: int
     battle_format: str
     team_set: str
@@ -40,6 +43,8 @@ class Tournament:
     turn_timeout: float
     max_invalid: int
     max_timeouts: int
+    venue: Literal["embedded", "server"] = "embedded"
+    battle_backend: str = "poke-env"
 
     def __post_init__(self) -> None:
         if len(self.agents) < 2:
@@ -48,10 +53,16 @@ class Tournament:
             raise UsageError("battles per matchup must be at least 1")
         if self.turn_timeout <= 0 or self.max_invalid < 1 or self.max_timeouts < 1:
             raise UsageError("the turn timeout and the numbers of invalid choices and time-outs must be above 0")
+        programs = [agent.name for agent in self.agents if isinstance(agent, Program)]
+        if programs and self.venue == "embedded":
+            raise UsageError(
+                f"agent {programs[0]} is a program of its own, which plays on a server: add --venue server"
+            )
 
     def settings(self, teams: Sequence[Team]) -> str:
         """All of it as JSON, with digests of the teams: equal settings make equal schedules."""
         digests = {team.name: hashlib.sha256(team.packed.encode()).hexdigest()[:16] for team in teams}
+        on_server = {} if self.venue == "embedded" else {"venue": self.venue, "battle_backend": self.battle_backend}
         return json.dumps(
             {
                 "agents": sorted((agent.identity() for agent in self.agents), key=lambda agent: agent["name"]),
@@ -63,8 +74,26 @@ class Tournament:
                 "max_invalid": self.max_invalid,
                 "max_timeouts": self.max_timeouts,
                 "teams": digests,
+                **on_server,
             }
         )
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How the server venue is set up.
+
+    Attributes:
+        url: a server that is running already; None to start one.
+        port: for the one that is started; 0 for a free one.
+        folder: keeps its files, a log of every battle among them; None if they are not wanted.
+        gpus: to spread the agents' processes over.
+    """
+
+    url: str | None = None
+    port: int = 0
+    folder: Path | None = None
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,15 +128,15 @@ class History:
     voided: dict[int, int]
 
 
-def tournament_of(run: Run) -> Tournament:
+def tournament_of(run: Run, directory: Directory) -> Tournament:
     """The tournament that a stored run was.
 
     Raises:
-        AgentError: an agent's parameters cannot be read back.
+        AgentError: an agent's parameters cannot be read back, or it is not what it was.
     """
     settings = json.loads(run.settings)
     return Tournament(
-        agents=tuple(_agent(identity) for identity in settings["agents"]),
+        agents=tuple(_agent(identity, directory) for identity in settings["agents"]),
         **{key: value for key, value in settings.items() if key not in ("agents", "teams")},
     )
 
@@ -120,6 +149,7 @@ def play(
     *,
     workers: int | None,
     parallel: int | None,
+    server: ServerOptions,
     trajectories: bool,
     watch: Watch,
     notify: Notify,
@@ -129,8 +159,9 @@ def play(
     Args:
         find_run: given the settings, the run to go on with; None for a new one.
         find_history: what the store has of a run.
-        workers: worker processes; None for one a core.
-        parallel: battles at once, over all workers; None for eight a worker.
+        workers: worker processes, and on a server those that simulate battles; None for one a core.
+        parallel: battles at once, over all workers; None for eight a worker, and on a server for one a core.
+        server: for tournaments whose venue is one.
         trajectories: record what each side knew and did.
         watch: told the progress after each write, and about four times a second.
         notify: told in a line what the user should know on the way.
@@ -154,7 +185,7 @@ def play(
         tournament.seed,
     )
     earlier = find_run(settings)
-    run = earlier or _new_run(battle_format["id"], settings, len(games), simulator)
+    run = earlier or _new_run(battle_format["id"], tournament.venue, settings, len(games), simulator)
     rules = Rules(
         format_id=battle_format["id"],
         gen=battle_format["gen"],
@@ -177,8 +208,6 @@ def play(
                 notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
         missing = [Play(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
         recorder = Recorder(store, run, games)
-        count = min(workers or default_workers(), parallel or len(games), max(1, len(missing)))
-        slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
         started = time.monotonic()
 
         def progress() -> Progress:
@@ -193,9 +222,14 @@ def play(
 
         try:
             if missing:
-                job = Job(simulator, tournament.agents, rules)
-                with Pool(job, count, slots, store.log_folder(run.run_id)) as pool:
-                    _record(pool, missing, recorder, lambda: watch(progress()), notify)
+                log_folder = store.log_folder(run.run_id)
+                arena: Pool | Hall
+                if tournament.venue == "embedded":
+                    arena = _pool(simulator, tournament, rules, log_folder, workers, parallel, len(missing))
+                else:
+                    arena = _hall(simulator, tournament, rules, log_folder, workers, parallel, server)
+                with arena:
+                    _record(arena, missing, recorder, lambda: watch(progress()), notify)
         except KeyboardInterrupt:
             recorder.flush()
             reached = progress()
@@ -223,9 +257,48 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
     return battle_format
 
 
-def _record(pool: Pool, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify) -> None:
+def _pool(
+    simulator: Simulator,
+    tournament: Tournament,
+    rules: Rules,
+    log_folder: Path,
+    workers: int | None,
+    parallel: int | None,
+    games: int,
+) -> Pool:
+    count = min(workers or default_workers(), parallel or games, games)
+    slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
+    agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
+    return Pool(Job(simulator, agents, rules), count, slots, log_folder)
+
+
+def _hall(
+    simulator: Simulator,
+    tournament: Tournament,
+    rules: Rules,
+    log_folder: Path,
+    workers: int | None,
+    parallel: int | None,
+    server: ServerOptions,
+) -> Hall:
+    venue = Venue(
+        url=server.url,
+        port=server.port,
+        processes=workers or default_workers(),
+        folder=server.folder,
+        parallel=parallel or default_workers(),
+        gpus=server.gpus,
+        backend=tournament.battle_backend,
+        team_files=tuple(team_files(tournament.team_set, rules.format_id)) if rules.teams else (),
+    )
+    return Hall(simulator, tournament.agents, rules, venue, log_folder)
+
+
+def _record(
+    arena: Pool | Hall, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify
+) -> None:
     told: set[str] = set()
-    for event in pool.play(games):
+    for event in arena.play(games):
         if isinstance(event, Result):
             recorder.add(event)
         elif isinstance(event, Notice):
@@ -238,13 +311,13 @@ def _record(pool: Pool, games: Sequence[Play], recorder: Recorder, watch: Callab
             watch()
 
 
-def _new_run(format_id: str, settings: str, scheduled: int, simulator: Simulator) -> Run:
+def _new_run(format_id: str, venue: str, settings: str, scheduled: int, simulator: Simulator) -> Run:
     started_at = datetime.now(UTC)
     return Run(
         run_id=new_run_id(started_at),
         kind="tournament",
         format=format_id,
-        venue="embedded",
+        venue=venue,
         settings=settings,
         scheduled=scheduled,
         started_at=started_at,
@@ -253,7 +326,15 @@ def _new_run(format_id: str, settings: str, scheduled: int, simulator: Simulator
     )
 
 
-def _agent(identity: dict[str, Any]) -> Agent:
+def _agent(identity: dict[str, Any], directory: Directory) -> Agent | Program:
+    if "kind" in identity:
+        program = directory.find(identity["base"], identity["name"], identity["parameters"])
+        if program is None or program.identity() != identity:
+            what = "is not registered any more" if program is None else "is registered as something else now"
+            raise AgentError(
+                f"agent {identity['name']} {what}: register it as it was, or name the agents to begin anew"
+            )
+        return program
     try:
         return Agent(
             identity["name"],

@@ -29,6 +29,7 @@ from pokeladder.statements import statement, text
 VIEWS = (
     "views/battles",
     "views/input_logs",
+    "views/server_battles",
     "views/runs",
     "views/trajectories",
     "macros/hundredths",

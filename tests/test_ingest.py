@@ -149,7 +149,9 @@ def test_documents_stay_as_they_are(ladder: pokeladder.Ladder) -> None:
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-JSON = st.recursive(st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT, st.lists, max_leaves=4)
+JSON = st.recursive(
+    st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT, st.lists, max_leaves=4
+)
 
 
 @settings(max_examples=8)

@@ -30,6 +30,12 @@ class Rules:
     max_timeouts: int
     record_trajectories: bool
 
+    def packed_teams(self, game: Game) -> tuple[str, str] | None:
+        """Both sides' teams; None where Showdown makes them."""
+        if game.p1_team is None or game.p2_team is None:
+            return None
+        return self.teams[game.p1_team], self.teams[game.p2_team]
+
 
 @dataclass(frozen=True)
 class Job:

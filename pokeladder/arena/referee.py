@@ -28,7 +28,7 @@ from pokeladder.arena.messages import Notice, Rules
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
 from pokeladder.records import Game, Outcome, Recorded, Result, Side
-from pokeladder.schedule import showdown_seed
+from pokeladder.schedule import showdown_seed, team_seed
 
 TRIES = 3
 log = logging.getLogger(__name__)
@@ -140,8 +140,7 @@ class Referee:
         name = game.p1_team if side == "p1" else game.p2_team
         if name is not None:
             return {"team": self._rules.teams[name]}
-        digest = hashlib.sha256(f"{game.seed}\n{side} team".encode()).digest()
-        return {"seed": showdown_seed(int.from_bytes(digest[:8], "big"))}
+        return {"seed": team_seed(game, side)}
 
     def _packed_teams(self, game: Game, made: list[str]) -> tuple[str, str]:
         """Both teams, as they were given or, where Showdown made them, as it did."""
@@ -338,13 +337,10 @@ class Referee:
         )
 
     def _trajectory(self, seat: Seat) -> Recorded | None:
-        documents = seat.documents()
+        recorded = seat.recorded()
         if seat.unrecorded:
             self._notice(seat, "could not be followed by poke-env", "that side's trajectory of the battle is missing")
-        if documents is None or seat.trajectory is None:
-            return None
-        document, outline = documents
-        return Recorded(document, seat.trajectory.size, outline, tuple(seat.trajectory.invalid_steps))
+        return recorded
 
     def _notice(self, seat: Seat, kind: str, text: str) -> bool:
         first = (seat.agent, kind) not in self._noticed

@@ -12,7 +12,7 @@ from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
 
 from pokeladder.arena.trajectory import TrajectoryBuilder
-from pokeladder.records import Side
+from pokeladder.records import Recorded, Side
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -126,9 +126,13 @@ class Seat:
         self.steps -= self.deciding
         self.deciding = False
 
-    def documents(self) -> tuple[bytes, bytes] | None:
-        """This side's trajectory of the whole battle and its outline, as lz4 frames; None if it is not recorded."""
-        return self._record(TrajectoryBuilder.finish)
+    def recorded(self) -> Recorded | None:
+        """This side's trajectory of the whole battle; None if it is not recorded."""
+        documents = self._record(TrajectoryBuilder.finish)
+        if documents is None or self.trajectory is None:
+            return None
+        document, outline = documents
+        return Recorded(document, self.trajectory.size, outline, tuple(self.trajectory.invalid_steps))
 
     def _record(self, act: Callable[..., Value], *arguments: Any) -> Value | None:
         """Passes on to the trajectory. What cannot be recorded costs the trajectory and not the battle."""

@@ -119,9 +119,16 @@ class Table {
 		return chosen;
 	}
 
-	flush() {
+	/* What there is to tell since this was called last: see "battle" above; requests as JSON. */
+	tell() {
 		this.battle.sendUpdates();
-		const chosen = this.carriedOut();
+		const { lines, requests } = this;
+		this.clear();
+		return { lines: [lines.p1.join('\n'), lines.p2.join('\n')], chosen: this.carriedOut(), requests };
+	}
+
+	flush() {
+		const { lines, chosen, requests } = this.tell();
 		let end = null;
 		if (this.battle.ended) {
 			end = {
@@ -134,9 +141,7 @@ class Table {
 			};
 			forget(this.id);
 		}
-		const { lines, requests } = this;
-		send(['battle', this.id, lines.p1.join('\n'), lines.p2.join('\n'), end, chosen], requests.p1, requests.p2);
-		this.clear();
+		send(['battle', this.id, ...lines, end, chosen], requests.p1, requests.p2);
 	}
 }
 
@@ -218,6 +223,35 @@ const answers = {
 		}
 		const problems = validator.validateTeam(team) || [];
 		return { packed: Teams.pack(team), species: team.map((set) => set.species || set.name), problems };
+	},
+
+	/*
+	 * Plays an input log again as the players saw it, under the names given here. An element for each of its lines that
+	 * decides something: [p1 lines, p2 lines, [p1 choice, p2 choice], p1 request, p2 request, side that gave up | null].
+	 */
+	retell(inputLog, ...names) {
+		const lines = inputLog.split('\n');
+		const data = (start) => JSON.parse(lines.find((line) => line.startsWith(start)).slice(start.length));
+		const { formatid, seed } = data('>start ');
+		const [p1, p2] = names.map((name, i) => ({ ...data(`>player p${i + 1} `), name }));
+		const table = new Table(0, formatid, seed, p1, p2);
+		const told = [];
+		const tell = (loser = null) => {
+			const { lines, chosen, requests } = table.tell();
+			told.push([...lines, chosen, JSON.parse(requests.p1), JSON.parse(requests.p2), loser]);
+		};
+		tell();
+		for (const line of lines) {
+			const [, side, choice] = /^>(p[12]) (.+)/.exec(replayable(line, table.battle)) || [];
+			const [, forced, loser] = /^>force(lose|tie) ?(p[12])?/.exec(line) || [];
+			if (side) table.battle.choose(side, choice);
+			else if (forced === 'lose') table.battle.lose(loser);
+			else if (forced === 'tie') table.battle.tie();
+			else continue;
+			tell(loser);
+		}
+		table.battle.destroy();
+		return told;
 	},
 
 	/* Plays an input log again: {winner, turns, log}, the log as a spectator sees it. */

@@ -151,6 +151,14 @@ class Inquiry:
         """Plays an input log in a fresh battle: ended, winner (``p1``, ``p2`` or None), turns, log."""
         return dict(self._ask("replay", input_log))
 
+    def retell(self, input_log: str, p1: str, p2: str) -> list[list[Any]]:
+        """What the players of a battle saw and chose, step by step, from its input log (see ``driver.js``).
+
+        Args:
+            p1, p2: what to call the players.
+        """
+        return list(self._ask("retell", input_log, p1, p2))
+
     def _ask(self, question: str, *arguments: str) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None

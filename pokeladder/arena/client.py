@@ -1,0 +1,121 @@
+"""A poke-env player in a process of its own that plays on a Showdown server.
+
+``python -m pokeladder.arena.client FILE``: FILE holds a pickled :class:`Visit`. The exit status is 0 after the last battle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from poke_env.player import Player
+from poke_env.player.battle_order import BattleOrder
+from poke_env.ps_client import ServerConfiguration
+from poke_env.teambuilder import ConstantTeambuilder
+
+from pokeladder.agents import Agent
+from pokeladder.arena.players import build_player
+from pokeladder.errors import PokeladderError
+
+# Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
+BATTLES_KEPT = 8
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a player is to do on a server.
+
+    Attributes:
+        team: packed; None where Showdown makes the teams.
+        role: challenger, acceptor or ladder.
+        opponent: its user name.
+    """
+
+    agent: Agent
+    url: str
+    username: str
+    format_id: str
+    team: str | None
+    role: str
+    opponent: str
+    battles: int
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        visit: Visit = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
+        player = build_player(visit.agent, visit.format_id, visit.username)
+    except PokeladderError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if visit.team is not None:
+        player._team = ConstantTeambuilder(visit.team)
+    player.ps_client._server_configuration = ServerConfiguration(visit.url, "")
+    _mind(player)
+    return asyncio.run_coroutine_threadsafe(_play(player, visit), player.ps_client.loop).result()
+
+
+async def _play(player: Player, visit: Visit) -> int:
+    listening = asyncio.ensure_future(player.ps_client.listen())
+    playing = asyncio.ensure_future(_battles(player, visit))
+    await asyncio.wait({listening, playing}, return_when=asyncio.FIRST_COMPLETED)
+    if not playing.done():
+        sys.stderr.write(f"the connection to {visit.url} has ended\n")
+        return 1
+    playing.result()
+    # The last messages of the last battle.
+    await asyncio.sleep(0.1)
+    await player.ps_client.websocket.close()
+    return 0
+
+
+async def _battles(player: Player, visit: Visit) -> None:
+    """One battle after the other: the next begins when this one is over."""
+    for _ in range(visit.battles):
+        if visit.role == "challenger":
+            await player._send_challenges(visit.opponent, 1)
+        elif visit.role == "acceptor":
+            await player._accept_challenges(visit.opponent, 1, None)
+        else:
+            await player._ladder(1)
+
+
+def _mind(player: Player) -> None:
+    """Has a random legal choice take the place of one that raised, as elsewhere, and old battles forgotten."""
+    choose: Callable[[Any], Any] = player.choose_move
+    finished: Callable[[Any], None] = player._battle_finished_callback
+    over: deque[str] = deque()
+
+    async def choose_move(battle: Any) -> BattleOrder:
+        try:
+            chosen = choose(battle)
+            return await chosen if inspect.isawaitable(chosen) else chosen
+        except Exception:
+            log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
+            return player.choose_random_move(battle)
+
+    def battle_finished(battle: Any) -> None:
+        try:
+            finished(battle)
+        except Exception:
+            log.exception("agent raised when %s had ended", battle.battle_tag)
+        over.append(battle.battle_tag)
+        if len(over) > BATTLES_KEPT:
+            player._battles.pop(over.popleft(), None)
+
+    player.choose_move = choose_move  # type: ignore[method-assign,assignment]
+    player._battle_finished_callback = battle_finished  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Processes of agents that play on a server: how they are started, watched and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cloudpickle
+
+from pokeladder.agents import Agent
+from pokeladder.arena.client import Visit
+from pokeladder.programs import ROLES, Limits, Program, Role
+
+GUARD = Path(__file__).with_name("guard.py")
+# The client finds the same modules as this process, whatever folder it runs in.
+CLIENT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.client import main; sys.exit(main())"
+# Longer than the guard gives a program to end by itself.
+END_SECONDS = 10.0
+TAIL_LINES = 4
+TAIL_CHARACTERS = 600
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What an agent's process is to do.
+
+    Attributes:
+        user: the name to log in as.
+        team: packed; None where Showdown makes the teams.
+        team_folder: a folder of teams.
+        battles: how many to play before it ends.
+    """
+
+    user: str
+    opponent: str
+    url: str
+    format_id: str
+    role: Role
+    battles: int
+    team: str | None
+    team_folder: Path
+    backend: str
+
+
+class Guest:
+    """A running process of an agent.
+
+    Attributes:
+        started: when, on the monotonic clock.
+        online: it has logged in.
+        log: what it says.
+        work: the folder for what it writes.
+    """
+
+    def __init__(self, agent: Agent | Program, errand: Errand, folder: Path, gpu: str | None) -> None:
+        self.agent = agent
+        self.errand = errand
+        self.user = errand.user
+        self.gpu = gpu
+        self.online = False
+        self.started = time.monotonic()
+        self.ended: float | None = None
+        self.log = folder / f"{errand.user}.log"
+        self.work = folder / errand.user
+        self.work.mkdir(parents=True, exist_ok=True)
+        command = self._command()
+        lifeline, self._lifeline = os.pipe()
+        with self.log.open("ab") as output:
+            output.write(f"agent {agent.name} in the role {errand.role}: {shlex.join(command)[:2000]}\n".encode())
+            output.flush()
+            try:
+                self._guard = subprocess.Popen(
+                    [sys.executable, "-I", str(GUARD), str(lifeline), *command],
+                    cwd=agent.folder if isinstance(agent, Program) else None,
+                    env=self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[lifeline],
+                    # A Ctrl-C in the terminal is for pokeladder.
+                    start_new_session=True,
+                )
+            except BaseException:
+                os.close(self._lifeline)
+                raise
+            finally:
+                os.close(lifeline)
+
+    @property
+    def limits(self) -> Limits:
+        return self.agent.limits
+
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        status = self._guard.poll()
+        if status is not None and self.ended is None:
+            self.ended = time.monotonic()
+        return status
+
+    def tail(self) -> str:
+        """The last lines of what it said, for an error message."""
+        with suppress(OSError):
+            lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()[1:] if line.strip()]
+            if lines:
+                return f": {' / '.join(lines[-TAIL_LINES:])[-TAIL_CHARACTERS:]}"
+        return ""
+
+    def let_go(self) -> None:
+        """Has the guard end the program, without waiting for it."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
+    def end(self) -> None:
+        """Ends the program and what it has started, and clears what it wrote away."""
+        self.let_go()
+        try:
+            self._guard.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(OSError):
+                os.killpg(self._guard.pid, signal.SIGKILL)
+            self._guard.wait()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _command(self) -> list[str]:
+        errand = self.errand
+        if isinstance(self.agent, Agent):
+            visit = Visit(
+                agent=self.agent,
+                url=errand.url,
+                username=errand.user,
+                format_id=errand.format_id,
+                team=errand.team,
+                role=errand.role,
+                opponent=errand.opponent,
+                battles=errand.battles,
+            )
+            file = self.work / "visit.pickle"
+            file.write_bytes(cloudpickle.dumps(visit))
+            return [sys.executable, "-P", "-c", CLIENT, json.dumps(sys.path), str(file)]
+        files = sorted((errand.team_folder / errand.format_id).glob("*"))
+        address = urlsplit(errand.url)
+        return self.agent.filled_in(
+            {
+                "username": errand.user,
+                "server": errand.url,
+                "host": address.netloc,
+                "port": str(address.port or (443 if address.scheme == "wss" else 80)),
+                "format": errand.format_id,
+                "opponent": errand.opponent,
+                "battles": str(errand.battles),
+                "role": self.agent.roles[errand.role],
+                "team_dir": str(errand.team_folder),
+                "team_file": str(files[0]) if files else "",
+                "backend": errand.backend,
+                "work_dir": str(self.work),
+            }
+        )
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ}
+        if isinstance(self.agent, Program):
+            # It has its own Python, if it is Python at all.
+            for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+                environment.pop(name, None)
+            environment |= {"PYTHONUNBUFFERED": "1", **self.agent.environment}
+        else:
+            # Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
+            environment["PYTHONHASHSEED"] = "0"
+        if self.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpu
+        return environment
+
+
+def roles_of(agent: Agent | Program) -> Mapping[Role, str]:
+    """The roles that an agent can take."""
+    return agent.roles if isinstance(agent, Program) else {role: role for role in ROLES}

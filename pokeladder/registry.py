@@ -1,0 +1,269 @@
+"""Agents that a user has registered in ``agents.toml``, and checkpoints that lie in metamon's folder.
+
+::
+
+    [metamon]                                # for all agents of metamon
+    python = "/home/you/metamon/.venv/bin/python"
+    checkpoints = "/home/you/metamon_checkpoints"
+
+    [agents.mine]
+    kind = "command"
+    command = "my-bot --name {username} --url {server} --versus {opponent} --games {battles}"
+    roles = ["acceptor"]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from pokeladder.agents import Agent, Listing, checked_name
+from pokeladder.checkpoints import Checkpoint, metamon_program, scan
+from pokeladder.errors import AgentError
+from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, parse_command, parse_roles
+
+KINDS = ("player", "command", "metamon")
+COMMON = {
+    "kind": str,
+    "start_timeout": int | float,
+    "battle_timeout": int | float,
+}
+OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "gpu": bool}
+KEYS: dict[str, dict[str, Any]] = {
+    "player": {**COMMON, "target": str, "parameters": dict},
+    "command": {**COMMON, **OF_PROCESSES, "command": str},
+    "metamon": {
+        **COMMON,
+        **OF_PROCESSES,
+        "model": str,
+        "checkpoint": str,
+        "epoch": int,
+        "temperature": int | float,
+        "python": str,
+        "checkpoints": str,
+        "cache": str,
+    },
+}
+METAMON_KEYS = {**OF_PROCESSES, "python": str, "checkpoints": str, "cache": str}
+NEEDED = {"player": "target", "command": "command"}
+# Loading a large network, or compiling it, takes minutes.
+METAMON_START_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The file and what it says; read anew each time that it is asked.
+
+    Attributes:
+        path: the file, which need not exist.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, store: Path) -> Registry:
+        """That of ``$POKELADDER_AGENTS``, else of the store's folder."""
+        configured = os.environ.get("POKELADDER_AGENTS")
+        return cls(Path(configured) if configured else store / "agents.toml")
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The registered agents as they stand there.
+
+        Raises:
+            AgentError: the file cannot be read, or says what makes no agent.
+        """
+        tables: dict[str, dict[str, Any]] = self._read().get("agents", {})
+        for name, table in tables.items():
+            _check(checked_name(name), table)
+        return tables
+
+    def find(self, base: str, name: str, parameters: dict[str, Any]) -> Agent | Program | None:
+        """The registered agent or discovered checkpoint ``base``, called ``name``.
+
+        Args:
+            parameters: take the place of what is registered: arguments of a player's class, temperature of metamon's.
+
+        Raises:
+            AgentError: it cannot be made of what is registered.
+        """
+        table = self.tables().get(base)
+        if table is None:
+            if not any(base == checkpoint.name for checkpoint in self.checkpoints()):
+                return None
+            table = {"kind": "metamon", "checkpoint": base}
+        return _build(base, name, table, parameters, self.metamon())
+
+    def names(self) -> list[str]:
+        """Of all registered agents and discovered checkpoints."""
+        registered = list(self.tables())
+        return registered + [one.name for one in self.checkpoints() if one.name not in registered]
+
+    def metamon(self) -> dict[str, Any]:
+        """What goes for all agents of metamon.
+
+        Raises:
+            AgentError: the file cannot be read, or says something else there.
+        """
+        table: dict[str, Any] = self._read().get("metamon", {})
+        _check_keys("[metamon]", table, METAMON_KEYS)
+        return table
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Those in the folder that ``[metamon]`` names."""
+        folder = self.metamon().get("checkpoints")
+        return scan(Path(folder).expanduser()) if folder else []
+
+    def add(self, name: str, table: Mapping[str, Any]) -> None:
+        """Registers an agent, in place of an earlier one of that name; comments in the file stay.
+
+        Raises:
+            AgentError: it cannot play so, or the file cannot be written.
+        """
+        _check(checked_name(name), table)
+        _build(name, name, table, {}, self.metamon())
+        document = self._document()
+        agents = document.setdefault("agents", tomlkit.table(is_super_table=True))
+        made = tomlkit.table()
+        made.update(table)
+        agents[name] = made
+        self._write(document)
+
+    def set_metamon(self, settings: Mapping[str, Any]) -> None:
+        """Sets what goes for all agents of metamon.
+
+        Raises:
+            AgentError: the file cannot be written.
+        """
+        _check_keys("[metamon]", settings, METAMON_KEYS)
+        document = self._document()
+        document.setdefault("metamon", tomlkit.table()).update(settings)
+        self._write(document)
+
+    def remove(self, name: str) -> None:
+        """Takes an agent out of the file; its battles stay in the store.
+
+        Raises:
+            AgentError: it is not there, or the file cannot be written.
+        """
+        document = self._document()
+        if name not in document.get("agents", {}):
+            raise AgentError(f"no agent {name} is registered in {self.path}")
+        del document["agents"][name]
+        self._write(document)
+
+    def listings(self) -> list[Listing]:
+        """All of them for people to read, with what is missing."""
+        metamon = self.metamon()
+        listings = []
+        for name, table in self.tables().items():
+            try:
+                agent = _build(name, name, table, {}, metamon)
+            except AgentError as error:
+                listings.append(Listing(name, table["kind"], _target(table), str(error)))
+            else:
+                listings.append(Listing(name, table["kind"], _target(table), _missing(agent)))
+        for checkpoint in self.checkpoints():
+            if checkpoint.name not in self.tables():
+                listings.append(Listing(checkpoint.name, "checkpoint", str(checkpoint.path), checkpoint.describe()))
+        return listings
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise AgentError(f"cannot read the registry of agents {self.path}: {error}") from error
+
+    def _document(self) -> tomlkit.TOMLDocument:
+        try:
+            return tomlkit.parse(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return tomlkit.document()
+        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+            raise AgentError(f"cannot read the registry of agents {self.path}: {error}") from error
+
+    def _write(self, document: tomlkit.TOMLDocument) -> None:
+        staged = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            staged.write_text(tomlkit.dumps(document), encoding="utf-8")
+            staged.replace(self.path)
+        except OSError as error:
+            raise AgentError(f"cannot write the registry of agents {self.path}: {error}") from error
+
+
+def _check(name: str, table: Any) -> None:
+    kind = table.get("kind") if isinstance(table, Mapping) else None
+    if kind not in KINDS:
+        raise AgentError(f"agent {name} is registered with the kind {kind!r}: use one of {', '.join(KINDS)}")
+    _check_keys(f"agent {name}", table, KEYS[kind])
+    needed = NEEDED.get(kind)
+    if needed is not None and needed not in table:
+        raise AgentError(f"agent {name} is registered without {needed}")
+    if kind == "metamon" and ("model" in table) == ("checkpoint" in table):
+        raise AgentError(f"agent {name} needs either a model (one of metamon's own) or a checkpoint (run@epoch)")
+
+
+def _check_keys(where: str, table: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        if key not in keys:
+            raise AgentError(f"{where} is registered with {key}, which nothing reads: there are {', '.join(keys)}")
+        if not isinstance(value, keys[key]) or (isinstance(value, bool) and keys[key] is not bool):
+            raise AgentError(f"{where} is registered with {key} = {value!r}, which is of the wrong type")
+
+
+def _build(
+    base: str, name: str, table: Mapping[str, Any], parameters: dict[str, Any], metamon: Mapping[str, Any]
+) -> Agent | Program:
+    kind = table["kind"]
+    start = METAMON_START_SECONDS if kind == "metamon" else START_SECONDS
+    limits = Limits(table.get("start_timeout", start), table.get("battle_timeout", BATTLE_SECONDS))
+    if kind == "player":
+        return Agent(name, table["target"], {**table.get("parameters", {}), **parameters}, limits)
+    if kind == "metamon":
+        return metamon_program(base, name, {**metamon, **table}, parameters, limits)
+    if parameters:
+        raise AgentError(f"agent {base} is a command and takes no parameters: register another one for {name}")
+    return Program(
+        name=name,
+        kind="command",
+        command=parse_command(base, table["command"]),
+        roles=parse_roles(base, table.get("roles", ["ladder"])),
+        environment={key: str(value) for key, value in table.get("environment", {}).items()},
+        folder=table.get("folder"),
+        gpu=table.get("gpu", False),
+        limits=limits,
+        plays={"command": table["command"]},
+        base=base,
+    )
+
+
+def _target(table: Mapping[str, Any]) -> str:
+    return str(table.get("target") or table.get("command") or table.get("checkpoint") or table.get("model"))
+
+
+def _missing(agent: Agent | Program) -> str:
+    """What keeps an agent from playing, as far as can be seen without starting it."""
+    if isinstance(agent, Agent):
+        try:
+            agent.load()
+        except AgentError as error:
+            return str(error)
+        return ""
+    folder = Path(agent.folder).expanduser() if agent.folder else None
+    if folder is not None and not folder.is_dir():
+        return f"there is no folder {folder}"
+    program = agent.command[0]
+    # A path is relative to the folder that the program runs in.
+    found = (folder or Path()) / program if "/" in program else shutil.which(program)
+    if found is None or not Path(found).exists():
+        return f"there is no program {program}"
+    return f"{', '.join(agent.roles)}; on a server"

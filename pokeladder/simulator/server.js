@@ -1,0 +1,322 @@
+'use strict';
+/*
+ * Showdown's own server, with a line to the process that started it.
+ *
+ * The server's config.js is what `configure` makes of its settings. Its main process then tells what happens and takes
+ * orders on an inherited socket, a JSON array a line:
+ *
+ *   out  ["ready", port] or ["failed", code]
+ *        ["beat"]                          once a second
+ *        ["online", user id], ["offline", user id], ["refused", user id, reason]
+ *        ["begin", room, game]             a battle that was arranged has begun
+ *        ["end", room, record]             and is over: see `recordOf`; a void one has the end_reason "void"
+ *   in   ["arrange", user id, user id, game...]
+ *        ["void", room]                    break a battle off
+ *        ["dismiss", user id...]           forget what was arranged for these and log them out
+ *
+ * A game is {number, p1, p2 (user ids), seed, teams: [packed, packed] | team_seeds: [seed, seed]}. Two users meet only
+ * if that was arranged, on the ladder or by a challenge, and then play these games in this order: whatever team they
+ * bring, and whoever challenged, sides, teams and seed are the game's. Without `arranged` anybody may play anybody.
+ *
+ * The process ends when the socket does, so it cannot outlive the one that started it.
+ */
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+
+// Longer than clients need to hear how a battle ended; shorter than Showdown keeps rooms.
+const ROOM_SECONDS = 20;
+
+function configure(settings) {
+	return {
+		port: settings.port,
+		bindaddress: '127.0.0.1',
+		// Started by `start`, which can tell then that the port is taken.
+		lazysockets: true,
+		startuphook: () => start(settings),
+		repl: false,
+		reportbattles: false,
+		watchconfig: false,
+		logchallenges: settings.log_battles,
+		subprocesses: {
+			network: 0, simulator: settings.processes, validator: 1, verifier: 0, localartemis: 0, remoteartemis: 0,
+			friends: 0, chatdb: 0, modlog: 0, pm: 0, battlesearch: 0, datasearch: 0,
+		},
+	};
+}
+
+function start(settings) {
+	const channel = new net.Socket({ fd: settings.channel });
+	const send = (...message) => channel.write(`${JSON.stringify(message)}\n`);
+	channel.on('error', () => {});
+	channel.on('close', () => {
+		if (settings.temporary) fs.rmSync(settings.root, { recursive: true, force: true });
+		process.exit(0);
+	});
+	const venue = settings.arranged ? new Venue(settings, send) : null;
+	receive(channel, venue);
+	listen(send);
+	setInterval(() => {
+		send('beat');
+		venue?.watch();
+	}, 1000);
+	// Its reaction to a crashed battle is to start no more of them.
+	Rooms.global.startLockdown = () => {};
+}
+
+function listen(send) {
+	const { onSpawn } = Sockets;
+	Sockets.onSpawn = function (worker) {
+		const { server } = worker.stream;
+		server.on('listening', () => send('ready', server.address().port));
+		server.on('error', (error) => send('failed', error.code));
+		return onSpawn.call(this, worker);
+	};
+	Sockets.start({ network: 0 });
+}
+
+function receive(channel, venue) {
+	let pending = '';
+	channel.setEncoding('utf8');
+	channel.on('data', (chunk) => {
+		const lines = (pending + chunk).split('\n');
+		pending = lines.pop();
+		for (const line of lines) {
+			const [order, ...args] = JSON.parse(line);
+			venue[order](...args);
+		}
+	});
+}
+
+class Venue {
+	constructor(settings, send) {
+		this.settings = settings;
+		this.send = send;
+		this.partners = new Map();
+		this.games = new Map();
+		this.battles = new Map();
+		const { RoomBattle } = require(path.join(settings.root, 'dist', 'server', 'room-battle'));
+		this.watchUsers(Users.User.prototype);
+		this.pair(Ladders.Ladder.prototype);
+		this.seat();
+		this.referee(RoomBattle.prototype);
+	}
+
+	arrange(first, second, ...games) {
+		this.partners.set(first, second);
+		this.partners.set(second, first);
+		this.games.set(first, games);
+		this.games.set(second, games);
+	}
+
+	void(roomid) {
+		this.breakOff(roomid, 'void');
+	}
+
+	dismiss(...userids) {
+		for (const userid of userids) {
+			this.partners.delete(userid);
+			this.games.delete(userid);
+			Users.getExact(userid)?.disconnectAll();
+		}
+	}
+
+	watchUsers(User) {
+		const venue = this;
+		const { rename, onDisconnect } = User;
+		User.rename = async function (name, token, newlyRegistered, connection) {
+			const userid = toID(name);
+			let reason = '';
+			const { send } = this;
+			this.send = function (message) {
+				if (message.startsWith('|nametaken|')) reason = message.split('|').slice(3).join('|');
+				return send.call(this, message);
+			};
+			let renamed;
+			try {
+				renamed = await rename.call(this, name, token, newlyRegistered, connection);
+			} finally {
+				delete this.send;
+			}
+			// An earlier user of that name takes the connection over.
+			const user = connection?.user || this;
+			if (user.connected && user.id === userid) venue.send('online', userid);
+			else venue.send('refused', userid, reason);
+			return renamed;
+		};
+		User.onDisconnect = function (connection) {
+			onDisconnect.call(this, connection);
+			if (!this.connected) venue.send('offline', this.id);
+		};
+	}
+
+	pair(Ladder) {
+		const venue = this;
+		const { makeChallenge } = Ladder;
+		Ladder.matchmakingOK = (matches) => {
+			const [first, second] = matches.map(([, user]) => user.id);
+			return venue.partners.get(first) === second;
+		};
+		Ladder.makeChallenge = function (connection, targetUser) {
+			if (venue.partners.get(connection.user.id) !== targetUser.id) {
+				connection.popup(`A battle with ${targetUser.name} is not what was arranged.`);
+				return false;
+			}
+			return makeChallenge.call(this, connection, targetUser);
+		};
+	}
+
+	/* Gives each battle the game that is next for its two users. */
+	seat() {
+		const venue = this;
+		const { createBattle } = Rooms;
+		Rooms.createBattle = function (options) {
+			const users = options.players.map((player) => player.user);
+			const games = venue.games.get(users[0]?.id);
+			const game = games?.[0];
+			if (!game || venue.partners.get(users[0].id) !== users[1]?.id) {
+				for (const user of users) user.popup('There is no such battle to play.');
+				return null;
+			}
+			if (users[0].id !== game.p1) options.players.reverse();
+			options.seed = game.seed;
+			options.game = game;
+			game.teams?.forEach((team, i) => { options.players[i].team = team; });
+			games.shift();
+			const room = createBattle.call(this, options);
+			if (!room) {
+				games.unshift(game);
+				return room;
+			}
+			venue.send('begin', room.roomid, game.number);
+			return room;
+		};
+	}
+
+	referee(RoomBattle) {
+		const venue = this;
+		const { addPlayer, receive, end, setEnded } = RoomBattle;
+		RoomBattle.addPlayer = function (user, options) {
+			const { game } = this.options;
+			if (!game) return addPlayer.call(this, user, options);
+			if (!venue.battles.has(this.roomid)) venue.battles.set(this.roomid, new Sheet(this));
+			const seed = game.team_seeds?.[this.players.length];
+			if (!seed) return addPlayer.call(this, user, options);
+			const { stream } = this;
+			const { write } = stream;
+			stream.write = (text) => write.call(stream, text.replace(/^(>player p\d )(\{.*)\}$/, `$1$2,"seed":"${seed}"}`));
+			try {
+				return addPlayer.call(this, user, options);
+			} finally {
+				delete stream.write;
+			}
+		};
+		RoomBattle.receive = function (lines) {
+			receive.call(this, lines);
+			if (lines[0] === 'sideupdate') venue.battles.get(this.roomid)?.note(lines[1], lines[2], venue.settings.max_invalid);
+		};
+		RoomBattle.end = function (winner) {
+			const sheet = venue.battles.get(this.roomid);
+			if (sheet) sheet.data = this.logData;
+			end.call(this, winner);
+		};
+		RoomBattle.setEnded = function () {
+			setEnded.call(this);
+			const sheet = venue.battles.get(this.roomid);
+			if (!sheet) return;
+			venue.battles.delete(this.roomid);
+			const { roomid } = this;
+			// The last lines of the log come after this.
+			setImmediate(() => venue.send('end', roomid, recordOf(sheet)));
+			setTimeout(() => Rooms.get(roomid)?.destroy(), ROOM_SECONDS * 1000);
+		};
+	}
+
+	breakOff(roomid, reason) {
+		const sheet = this.battles.get(roomid);
+		if (!sheet) return;
+		sheet.reason = reason;
+		sheet.battle.tie();
+	}
+
+	/*
+	 * Whoever keeps the other waiting for too long loses. Clients may begin a battle and come to it when they are done
+	 * with the one before.
+	 */
+	watch() {
+		const now = Date.now();
+		const busy = new Set();
+		for (const [roomid, sheet] of this.battles) {
+			const waits = sheet.battle.players.some((player) => busy.has(player.id));
+			for (const player of sheet.battle.players) busy.add(player.id);
+			if (waits) {
+				sheet.asked = { p1: now, p2: now };
+				continue;
+			}
+			const late = sheet.battle.players.filter((player) => {
+				const waiting = player.request.isWait === false && player.request.request;
+				return waiting && now - sheet.asked[player.slot] > this.settings.turn_timeout * 1000;
+			});
+			if (late.length > 1) {
+				this.breakOff(roomid, 'void');
+			} else if (late.length) {
+				const [player] = late;
+				sheet.reason = player.active ? 'timeout' : 'disconnect';
+				sheet.battle.forfeitPlayer(player, ' lost due to inactivity.');
+			}
+		}
+	}
+}
+
+/* What there is to know of a battle besides what Showdown keeps. */
+class Sheet {
+	constructor(battle) {
+		this.battle = battle;
+		// Rooms forget their players when they close.
+		this.room = battle.room;
+		this.started = Date.now();
+		this.reason = null;
+		this.data = null;
+		this.asked = { p1: this.started, p2: this.started };
+		this.decisions = { p1: 0, p2: 0 };
+		this.invalid = { p1: [], p2: [] };
+	}
+
+	note(slot, line, maxInvalid) {
+		if (line.startsWith('|request|')) {
+			const request = JSON.parse(line.slice('|request|'.length));
+			this.asked[slot] = Date.now();
+			if (!request.wait && !request.teamPreview && !request.update) this.decisions[slot]++;
+		} else if (line.startsWith('|error|[Invalid choice]') && !line.includes("Can't do anything")) {
+			const step = this.decisions[slot] - 1;
+			if (step >= 0 && this.invalid[slot].at(-1) !== step) this.invalid[slot].push(step);
+			if (this.invalid[slot].length >= maxInvalid && !this.reason) {
+				this.reason = 'invalid';
+				this.battle.forfeitPlayer(this.battle[slot], ' forfeited: too many invalid choices.');
+			}
+		}
+	}
+}
+
+function recordOf(sheet) {
+	const { data, battle } = sheet;
+	const log = sheet.room.getLog(0);
+	const times = { started: sheet.started, finished: Date.now() };
+	if (!data || sheet.reason === 'void') return { end_reason: 'void', log, ...times };
+
+	return {
+		winner: data.winner ? (toID(data.winner) === toID(data.p1) ? 'p1' : 'p2') : null,
+		users: [toID(data.p1), toID(data.p2)],
+		turns: data.turns,
+		end_reason: sheet.reason || battle.endType,
+		left: data.score,
+		teams: [data.p1team, data.p2team].map((team) => Teams.pack(team)),
+		invalid: [sheet.invalid.p1, sheet.invalid.p2],
+		input_log: data.inputLog.join('\n'),
+		log,
+		arranged: true,
+		...times,
+	};
+}
+
+module.exports = { configure };

@@ -1,0 +1,213 @@
+"""Showdown's websocket server from the same package as the simulator, on loopback, with a line to this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pokeladder.errors import SimulatorError
+from pokeladder.simulator.setup import Simulator
+
+HOOK = Path(__file__).parent / "server.js"
+LOOPBACK = "127.0.0.1"
+# What the server needs to find beside the folders that it writes to.
+LINKED = ("dist", "data", "server", "translations", "node_modules")
+WRITTEN = ("config/chat-plugins", "config/ladders", "logs/repl", "databases")
+START_SECONDS = 120.0
+# It says something once a second.
+SILENT_SECONDS = 30.0
+READ_BYTES = 1 << 20
+
+
+class ServerProcess:
+    """A running server; a context manager that leaves neither process nor folder behind.
+
+    Args:
+        port: 0 for a free one.
+        processes: how many processes simulate battles.
+        log: what it prints goes here.
+        arranged: only battles that were arranged are played (see ``server.js``).
+        turn_timeout: seconds after which a player who is waited for loses an arranged battle.
+        max_invalid: invalid decisions after which a player loses an arranged battle.
+        folder: keep the server's own files here, and its log of every battle; None for a folder that goes with it.
+
+    Raises:
+        SimulatorError: the port is taken, or the server does not start.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        *,
+        port: int = 0,
+        processes: int = 1,
+        log: Path,
+        arranged: bool,
+        turn_timeout: float = 60.0,
+        max_invalid: int = 100,
+        folder: Path | None = None,
+    ) -> None:
+        self.log = log
+        self.port = port
+        self._heard = time.monotonic()
+        self._pending = b""
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="pokeladder-server-"))
+        self._temporary = folder is None
+        try:
+            _furnish(self.folder, simulator)
+        except OSError as error:
+            raise SimulatorError(f"cannot make the server's folder {self.folder}: {error}") from error
+        ours, theirs = socket.socketpair()
+        settings = {
+            "root": str(self.folder),
+            "channel": theirs.fileno(),
+            "port": port,
+            "processes": processes,
+            "arranged": arranged,
+            "turn_timeout": turn_timeout,
+            "max_invalid": max_invalid,
+            "log_battles": folder is not None,
+            "temporary": folder is None,
+        }
+        config = f"module.exports = require({json.dumps(str(HOOK))}).configure({json.dumps(settings)});\n"
+        (self.folder / "config" / "config.js").write_text(config)
+        # The package is linked and not copied; modules must take it to lie where the links are.
+        links = ["--preserve-symlinks", "--preserve-symlinks-main"]
+        main = str(self.folder / "dist" / "server" / "index.js")
+        with theirs, log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(simulator.node.executable), *links, main, "--no-security"],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing the socket.
+                start_new_session=True,
+            )
+        self._socket = ours
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"ws://{LOOPBACK}:{self.port}/showdown/websocket"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Readable when there is something to :meth:`receive`."""
+        return self._socket.fileno()
+
+    def silent(self) -> bool:
+        """Whether it has said nothing for so long that it will not come back."""
+        return time.monotonic() - self._heard > SILENT_SECONDS
+
+    def send(self, *order: Any) -> None:
+        """Gives an order (see ``server.js``); one that the server can no longer take is lost with it."""
+        try:
+            self._socket.sendall(orjson.dumps(order) + b"\n")
+        except OSError:
+            return
+
+    def receive(self) -> list[list[Any]]:
+        """What it has said since last time; blocks until there is something.
+
+        Raises:
+            EOFError: it is gone.
+        """
+        try:
+            chunk = self._socket.recv(READ_BYTES)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            raise EOFError
+        self._heard = time.monotonic()
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        return [orjson.loads(line) for line in lines]
+
+    def kill(self) -> None:
+        """Ends it at once, as one that no longer listens must be."""
+        self._process.kill()
+
+    def stop(self) -> int | None:
+        """Ends it and waits for it; its exit status, None if it was running."""
+        status = self._process.poll()
+        self._socket.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return status
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            readable, _, _ = select.select([self._socket], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable:
+                raise SimulatorError(f"the server did not start within {START_SECONDS:.0f} s{self._said()}")
+            try:
+                messages = self.receive()
+            except EOFError:
+                raise SimulatorError(f"the server did not start{self._said()}") from None
+            for kind, *rest in messages:
+                if kind == "ready":
+                    (self.port,) = rest
+                    return
+                if kind == "failed":
+                    raise self._failed(rest[0])
+
+    def _failed(self, code: str) -> SimulatorError:
+        if code == "EADDRINUSE":
+            return SimulatorError(
+                f"port {self.port} is in use: end the program that listens on it (another Showdown server?), "
+                "or name another with --port"
+            )
+        return SimulatorError(f"the server cannot listen on port {self.port}: {code}; name another with --port")
+
+    def _said(self) -> str:
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return f": {lines[-1]}" if lines else f"; its log is {self.log}"
+
+
+def _furnish(folder: Path, simulator: Simulator) -> None:
+    """Makes a folder in which the server runs: links to the package, and places of its own to write to."""
+    package = simulator.folder / "node_modules" / "pokemon-showdown"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in LINKED:
+        target = simulator.folder / name if name == "node_modules" else package / name
+        link = folder / name
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(target, target_is_directory=True)
+    for name in WRITTEN:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in os.listdir(package / "config"):
+        source, copy = package / "config" / name, folder / "config" / name
+        if source.is_file() and not copy.exists():
+            shutil.copyfile(source, copy)
