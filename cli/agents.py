@@ -1,21 +1,157 @@
-"""``agents``."""
+"""``agents``, and what registers them."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
 from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
 
 import click
 
 from pokeladder.agents import Listing, list_agents
+from pokeladder.cli.options import opened
 from pokeladder.cli.output import console, table
+from pokeladder.ladder import default_folder
+from pokeladder.programs import PLACEHOLDERS, ROLES
+from pokeladder.registry import Registry
+
+EXAMPLES = """Examples:
+
+\b
+  pokeladder agents
+  pokeladder agents add deep --player my_bots:Search --parameter depth=5
+  pokeladder agents add mine --command "my-bot --name {username} --url {server} --games {battles}" --role ladder
+  pokeladder agents metamon --python ~/metamon/.venv/bin/python --checkpoints ~/metamon_checkpoints
+"""
 
 
-@click.command(epilog="Example: pokeladder tournament random my_bots:Search,name=deep,depth=3")
-def agents() -> None:
-    """List the agents that can play.
+@click.group(invoke_without_command=True, epilog=EXAMPLES)
+@click.pass_context
+def agents(context: click.Context) -> None:
+    """List the agents that can play, and register more.
 
     Besides these, any poke-env Player class can: name it package.module:Class. Parameters follow after commas, as in
     my_bots:Search,depth=3,name=deep; those but name are passed to the class.
+
+    Registered agents stand in agents.toml in the store, or in the file that $POKELADDER_AGENTS names.
     """
-    rows = [astuple(listing) for listing in list_agents()]
+    if context.invoked_subcommand is None:
+        _print(context)
+
+
+@agents.command("list", epilog="Example: pokeladder agents list")
+@click.pass_context
+def list_(context: click.Context) -> None:
+    """List the agents that can play, and what is missing of those that cannot."""
+    _print(context)
+
+
+@agents.command(
+    epilog="Placeholders of --command: "
+    + "; ".join(f"{{{name}}} {meaning}" for name, meaning in PLACEHOLDERS.items())
+    + '. Example: pokeladder agents add mine --command "my-bot {username} {server}" --role ladder'
+)
+@click.argument("name")
+@click.option("--player", "target", metavar="MODULE:CLASS", help="A poke-env Player class.")
+@click.option("--parameter", "parameters", metavar="KEY=VALUE", multiple=True, help="For the class; repeat it.")
+@click.option("--command", help="A program that logs in to a Showdown server and plays there.")
+@click.option("--model", metavar="NAME", help="One of metamon's pretrained models.")
+@click.option("--checkpoint", metavar="RUN@EPOCH", help="A checkpoint in metamon's folder, or its path.")
+@click.option("--epoch", type=int, help="Of --model, if not its default one.")
+@click.option("--temperature", type=float, help="At which metamon draws its actions.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    metavar="ROLE[=WORD]",
+    help=f"How it can come to a battle ({', '.join(ROLES)}), and {{role}} then; repeat it.  [default: ladder]",
+)
+@click.option("--env", "environment", metavar="KEY=VALUE", multiple=True, help="A variable to set; repeat it.")
+@click.option("--folder", metavar="DIR", help="Where the program runs.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The only port that the program can reach.")
+@click.option("--gpu", is_flag=True, default=None, help="It wants one.")
+@click.option("--start-timeout", type=float, help="Seconds it may take to log in, and between two battles.")
+@click.option("--battle-timeout", type=float, help="Seconds a battle may last.")
+@click.option("--python", metavar="PATH", help="metamon's interpreter, if not the one for all.")
+@click.pass_context
+def add(
+    context: click.Context,
+    name: str,
+    parameters: Sequence[str],
+    roles: Sequence[str],
+    environment: Sequence[str],
+    **settings: Any,
+) -> None:
+    """Register an agent under NAME, in place of an earlier one of that name."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    kinds = {"target": "player", "command": "command", "model": "metamon", "checkpoint": "metamon"}
+    kind = [kinds[key] for key in kinds if key in given]
+    if len(kind) != 1:
+        raise click.UsageError("give one of --player, --command, --model and --checkpoint")
+    table_: dict[str, Any] = {"kind": kind[0], **given}
+    if parameters:
+        table_["parameters"] = {key: _literal(value) for key, value in _pairs("--parameter", parameters)}
+    if environment:
+        table_["environment"] = dict(_pairs("--env", environment))
+    if roles:
+        words = {role: word or role for role, _, word in (text.partition("=") for text in roles)}
+        table_["roles"] = words if any(role != word for role, word in words.items()) else list(words)
+    registry = _registry(context)
+    registry.add(name, table_)
+    click.echo(f"Registered {name} in {registry.path}.", err=True)
+
+
+@agents.command(epilog="Example: pokeladder agents remove deep")
+@click.argument("name")
+@click.pass_context
+def remove(context: click.Context, name: str) -> None:
+    """Take NAME out of the registry; its battles stay in the store."""
+    registry = _registry(context)
+    registry.remove(name)
+    click.echo(f"Removed {name} from {registry.path}.", err=True)
+
+
+@agents.command(
+    epilog="Example: pokeladder agents metamon --python ~/metamon/.venv/bin/python --checkpoints ~/metamon_checkpoints"
+)
+@click.option("--python", metavar="PATH", help="The interpreter that has metamon.")
+@click.option("--checkpoints", metavar="DIR", help="A folder of runs; each run@epoch in it is an agent.")
+@click.option("--cache", metavar="DIR", help="METAMON_CACHE_DIR, if not set already.")
+@click.pass_context
+def metamon(context: click.Context, **settings: str | None) -> None:
+    """Say where metamon and its checkpoints are."""
+    given = {key: str(Path(value).expanduser().absolute()) for key, value in settings.items() if value is not None}
+    if not given:
+        raise click.UsageError("give --python, --checkpoints or --cache")
+    registry = _registry(context)
+    registry.set_metamon(given)
+    click.echo(f"{registry.path} says so now; {len(registry.checkpoints())} checkpoints found.", err=True)
+
+
+def _registry(context: click.Context) -> Registry:
+    """That of the store, which is made for it."""
+    return opened(context.find_root(), create=True).registry
+
+
+def _print(context: click.Context) -> None:
+    # Listing makes no store.
+    registry = Registry.of(Path(context.find_root().obj or default_folder()))
+    rows = [astuple(listing) for listing in [*list_agents(), *registry.listings()]]
     console().print(table([field.name for field in fields(Listing)], rows))
+
+
+def _pairs(option: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [text.partition("=") for text in texts]
+    for key, equals, _ in pairs:
+        if not equals or not key:
+            raise click.UsageError(f"{option} takes KEY=VALUE, not {key}")
+    return [(key, value) for key, _, value in pairs]
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -27,6 +27,7 @@ COMMANDS = {
     "export-filtered": "export",
     "sql": "sql",
     "replay": "replay",
+    "server": "server",
     "doctor": "doctor",
 }
 

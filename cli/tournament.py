@@ -14,6 +14,10 @@ from pokeladder.errors import SimulatorError
 from pokeladder.teams import DEFAULT_TEAM_SET
 
 
+def _listed(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+
+
 @click.command(
     epilog="Example: pokeladder tournament random max-power heuristics --battles-per-matchup 50 --seed 7",
 )
@@ -28,9 +32,13 @@ from pokeladder.teams import DEFAULT_TEAM_SET
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides teams and battle seeds.")
 @click.option(
-    "--parallel", type=click.IntRange(min=1), help="Battles at once, over all workers.  [default: 8 a worker]"
+    "--parallel",
+    type=click.IntRange(min=1),
+    help="Battles at once, over all workers; on a server, pairs of agents' processes.  [default: 8 a worker; a core]",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that play.  [default: one a core]")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that play; on a server, simulate.  [default: one a core]"
+)
 @click.option(
     "--turn-timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -58,6 +66,28 @@ from pokeladder.teams import DEFAULT_TEAM_SET
     show_default=True,
     help="Keep what each side knew and did at each decision, for training.",
 )
+@click.option(
+    "--venue",
+    type=click.Choice(["embedded", "server"]),
+    default="embedded",
+    show_default=True,
+    help="server: each agent in a process of its own, on a Showdown server.",
+)
+@click.option("--server-url", metavar="URL", help="Play on this server, which is running already.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]")
+@click.option(
+    "--server-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the server's own files there, with its log of every battle.",
+)
+@click.option(
+    "--battle-backend",
+    type=click.Choice(["poke-env", "metamon", "pokeagent"]),
+    default="poke-env",
+    show_default=True,
+    help="What metamon's agents read battles with.",
+)
+@click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the agents' processes over these.")
 @click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run.")
 @click.option(
     "--output-dir",
@@ -76,7 +106,8 @@ def tournament(
 
     \b
     An agent that raises, answers nonsense, insists on an illegal choice or takes too long gets a
-    random legal choice instead, which counts as invalid.
+    random legal choice instead, which counts as invalid. On a server one that takes too long
+    loses the battle at once.
     """
     ladder = opened(context, create=True)
     with Display(ladder) as display:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pokeladder.errors import AgentError
-from pokeladder.programs import Limits, Program, parse_roles
+from pokeladder.programs import Limits, Program
 
 WEIGHTS = re.compile(r"policy_epoch_(\d+)\.pt")
 # Where amago keeps a run's weights.

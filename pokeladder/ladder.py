@@ -262,7 +262,7 @@ class Ladder:
         trajectories: bool = True,
         venue: Literal["embedded", "server"] = "embedded",
         server_url: str | None = None,
-        server_port: int = 0,
+        port: int | None = None,
         server_dir: str | os.PathLike[str] | None = None,
         battle_backend: str = "poke-env",
         gpus: Sequence[str] = (),
@@ -286,7 +286,7 @@ class Ladder:
             trajectories: also keep what each side knew and did at each decision, for training.
             venue: ``server`` has each agent play in a process of its own, on a Showdown server that is started for it.
             server_url: use this server instead, which is running already.
-            server_port: of the server that is started; 0 for a free one.
+            port: of the server that is started; None for a free one, or the one that an agent insists on.
             server_dir: keep that server's files, with its log of every battle, in this folder.
             battle_backend: what metamon's agents read battles with: poke-env or metamon.
             gpus: what CUDA calls those to spread the agents' processes over.
@@ -329,9 +329,7 @@ class Ladder:
             self._history,
             workers=workers,
             parallel=parallel,
-            server=ServerOptions(
-                server_url, server_port, Path(server_dir).absolute() if server_dir else None, tuple(gpus)
-            ),
+            server=ServerOptions(server_url, port, Path(server_dir).absolute() if server_dir else None, tuple(gpus)),
             trajectories=trajectories,
             watch=watch,
             notify=notify,

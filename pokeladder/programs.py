@@ -54,6 +54,7 @@ class Program:
         roles: those it can take, and what its command line calls them.
         environment: variables to set.
         folder: where it runs; None for where pokeladder does.
+        port: the only one that it can reach; None if it goes to ``{server}``.
         gpu: it wants one.
         writes: it leaves trajectories and battle logs in ``{work_dir}``, as metamon does.
         plays: what makes it another agent if it changes; the rest is how it is run.
@@ -66,6 +67,7 @@ class Program:
     roles: Mapping[Role, str]
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: str | None = None
+    port: int | None = None
     gpu: bool = False
     writes: bool = False
     limits: Limits = field(default_factory=Limits)

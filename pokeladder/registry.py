@@ -36,7 +36,7 @@ COMMON = {
     "start_timeout": int | float,
     "battle_timeout": int | float,
 }
-OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "gpu": bool}
+OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int, "gpu": bool}
 KEYS: dict[str, dict[str, Any]] = {
     "player": {**COMMON, "target": str, "parameters": dict},
     "command": {**COMMON, **OF_PROCESSES, "command": str},
@@ -170,10 +170,8 @@ class Registry:
                 listings.append(Listing(name, table["kind"], _target(table), str(error)))
             else:
                 listings.append(Listing(name, table["kind"], _target(table), _missing(agent)))
-        for checkpoint in self.checkpoints():
-            if checkpoint.name not in self.tables():
-                listings.append(Listing(checkpoint.name, "checkpoint", str(checkpoint.path), checkpoint.describe()))
-        return listings
+        discovered = [one for one in self.checkpoints() if one.name not in self.tables()]
+        return listings + [Listing(one.name, "checkpoint", str(one.path), one.describe()) for one in discovered]
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -239,6 +237,7 @@ def _build(
         roles=parse_roles(base, table.get("roles", ["ladder"])),
         environment={key: str(value) for key, value in table.get("environment", {}).items()},
         folder=table.get("folder"),
+        port=table.get("port"),
         gpu=table.get("gpu", False),
         limits=limits,
         plays={"command": table["command"]},

@@ -85,13 +85,13 @@ class ServerOptions:
 
     Attributes:
         url: a server that is running already; None to start one.
-        port: for the one that is started; 0 for a free one.
+        port: for the one that is started; None for a free one, or the one that an agent insists on.
         folder: keeps its files, a log of every battle among them; None if they are not wanted.
         gpus: to spread the agents' processes over.
     """
 
     url: str | None = None
-    port: int = 0
+    port: int | None = None
     folder: Path | None = None
     gpus: tuple[str, ...] = ()
 
@@ -283,7 +283,7 @@ def _hall(
 ) -> Hall:
     venue = Venue(
         url=server.url,
-        port=server.port,
+        port=_port(tournament, server.port),
         processes=workers or default_workers(),
         folder=server.folder,
         parallel=parallel or default_workers(),
@@ -292,6 +292,22 @@ def _hall(
         team_files=tuple(team_files(tournament.team_set, rules.format_id)) if rules.teams else (),
     )
     return Hall(simulator, tournament.agents, rules, venue, log_folder)
+
+
+def _port(tournament: Tournament, port: int | None) -> int:
+    """That of the server to start; 0 for a free one.
+
+    Raises:
+        UsageError: an agent cannot reach it.
+    """
+    insisting = {agent.name: agent.port for agent in tournament.agents if isinstance(agent, Program) and agent.port}
+    wanted = {**insisting, "--port": port} if port else insisting
+    if len(set(wanted.values())) > 1:
+        told = ", ".join(f"{who} {number}" for who, number in wanted.items())
+        raise UsageError(
+            f"there is one server, and its port cannot be all that are asked for ({told}): leave --port out"
+        )
+    return next(iter(wanted.values()), 0) or 0
 
 
 def _record(

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from poke_env.player import Player, RandomPlayer
@@ -25,6 +26,20 @@ class FirstLegal(Player):
         assert len(battle.teampreview_opponent_team) == 6
         assert len(battle.teampreview_team) == 6
         return "/team 213456"
+
+
+class Strongest(Player):
+    """The move with the highest base power, else the first switch: always the same in the same place."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        if battle.available_moves:
+            return self.create_order(max(battle.available_moves, key=lambda move: (move.base_power, move.id)))
+        return (
+            self.create_order(battle.available_switches[0]) if battle.available_switches else self.choose_default_move()
+        )
+
+    def teampreview(self, battle: Any) -> str:
+        return "/team 123456"
 
 
 class AsyncRandom(RandomPlayer):
@@ -78,6 +93,11 @@ class ExitsLater(Player):
 class Nonsense(Player):
     def choose_move(self, battle: Any) -> BattleOrder:
         return 42  # type: ignore[return-value]
+
+
+class ForfeitsAtOnce(Player):
+    def choose_move(self, battle: Any) -> BattleOrder:
+        return ForfeitBattleOrder()
 
 
 class Illegal(Player):
@@ -197,3 +217,28 @@ NOT_AN_AGENT = 42
 
 def not_a_player(**kwargs: Any) -> object:
     return object()
+
+
+class KilledOnce(RandomPlayer):
+    """Is killed in its first battle, unless the file ``flag`` says that it has been."""
+
+    def __init__(self, flag: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flag = Path(flag)
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        if battle.turn >= 3 and not self.flag.exists():
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.choose_random_move(battle)
+
+
+class Leaves(RandomPlayer):
+    """Leaves each battle in its third turn, for good."""
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        if battle.turn >= 3:
+            await self.ps_client.send_message(f"/leave {battle.battle_tag}")
+            await self.ps_client.send_message("/noreply /part")
+            await asyncio.sleep(3600)
+        return self.choose_random_move(battle)

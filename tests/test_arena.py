@@ -139,6 +139,12 @@ def test_agents_may_forfeit(ladder: pokeladder.Ladder) -> None:
     assert loser_of(ladder) == {"Forfeits"}
 
 
+def test_a_forfeit_before_anything_was_decided_leaves_no_trajectory(ladder: pokeladder.Ladder) -> None:
+    play(ladder, bots.ForfeitsAtOnce, "random")
+    assert rows(ladder, "DISTINCT end_reason, p1_steps + p2_steps") == [("forfeit", 1)]
+    assert ladder.sql("SELECT DISTINCT agent, steps FROM trajectories").fetchall() == [("ForfeitsAtOnce", 1)]
+
+
 @pytest.mark.parametrize("agent", [bots.Sleeps, bots.Spins, bots.AsyncSleeps, bots.AsyncBlocks])
 def test_agents_that_hang_lose_and_hurt_nobody(ladder: pokeladder.Ladder, agent: type) -> None:
     said: list[str] = []

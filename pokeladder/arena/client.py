@@ -1,6 +1,8 @@
 """A poke-env player in a process of its own that plays on a Showdown server.
 
-``python -m pokeladder.arena.client FILE``: FILE holds a pickled :class:`Visit`. The exit status is 0 after the last battle.
+``python -m pokeladder.arena.client FILE``: FILE holds a pickled
+:class:`~pokeladder.arena.messages.Visit`. The exit status is 0 after
+the last battle.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +22,15 @@ from poke_env.player.battle_order import BattleOrder
 from poke_env.ps_client import ServerConfiguration
 from poke_env.teambuilder import ConstantTeambuilder
 
-from pokeladder.agents import Agent
+from pokeladder.arena.messages import Visit
 from pokeladder.arena.players import build_player
 from pokeladder.errors import PokeladderError
 
 # Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
 BATTLES_KEPT = 8
+# After so long without an answer a challenge is taken back and made again.
+CHALLENGE_SECONDS = 10.0
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What a player is to do on a server.
-
-    Attributes:
-        team: packed; None where Showdown makes the teams.
-        role: challenger, acceptor or ladder.
-        opponent: its user name.
-    """
-
-    agent: Agent
-    url: str
-    username: str
-    format_id: str
-    team: str | None
-    role: str
-    opponent: str
-    battles: int
 
 
 def main() -> int:
@@ -66,7 +49,7 @@ def main() -> int:
 
 
 async def _play(player: Player, visit: Visit) -> int:
-    listening = asyncio.ensure_future(player.ps_client.listen())
+    listening = asyncio.ensure_future(player.ps_client.listen())  # type: ignore[no-untyped-call]
     playing = asyncio.ensure_future(_battles(player, visit))
     await asyncio.wait({listening, playing}, return_when=asyncio.FIRST_COMPLETED)
     if not playing.done():
@@ -83,11 +66,24 @@ async def _battles(player: Player, visit: Visit) -> None:
     """One battle after the other: the next begins when this one is over."""
     for _ in range(visit.battles):
         if visit.role == "challenger":
-            await player._send_challenges(visit.opponent, 1)
+            await _challenge(player, visit)
         elif visit.role == "acceptor":
             await player._accept_challenges(visit.opponent, 1, None)
         else:
             await player._ladder(1)
+
+
+async def _challenge(player: Player, visit: Visit) -> None:
+    """Plays a battle with the opponent, who may not be there yet, or not heed a challenge while it is busy."""
+    await player.ps_client.logged_in.wait()
+    while True:
+        await player.ps_client.challenge(visit.opponent, visit.format_id, visit.team)
+        try:
+            await asyncio.wait_for(player._battle_semaphore.acquire(), CHALLENGE_SECONDS)
+            break
+        except TimeoutError:
+            await player.ps_client.send_message(f"/cancelchallenge {visit.opponent}")
+    await player._battle_count_queue.join()
 
 
 def _mind(player: Player) -> None:
@@ -99,7 +95,8 @@ def _mind(player: Player) -> None:
     async def choose_move(battle: Any) -> BattleOrder:
         try:
             chosen = choose(battle)
-            return await chosen if inspect.isawaitable(chosen) else chosen
+            order: BattleOrder = await chosen if inspect.isawaitable(chosen) else chosen
+            return order
         except Exception:
             log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
             return player.choose_random_move(battle)
@@ -113,9 +110,14 @@ def _mind(player: Player) -> None:
         if len(over) > BATTLES_KEPT:
             player._battles.pop(over.popleft(), None)
 
-    player.choose_move = choose_move  # type: ignore[method-assign,assignment]
+    player.choose_move = choose_move  # type: ignore[method-assign]
     player._battle_finished_callback = battle_finished  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Plays what ``sys.argv`` says and ends the process."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,8 +1,8 @@
 """Runs a program and ends it, with all that it has started, when the process that wanted it is gone.
 
-``python guard.py LIFELINE PROGRAM ARGUMENT...``: the program runs until it ends by itself, and this process then ends as it
-did, or until the other end of the inherited pipe LIFELINE closes. Nothing but Python is needed here, so that it starts
-at once.
+``python guard.py LIFELINE PROGRAM ARGUMENT...``: the program runs until it ends by itself, and this process then
+ends as it did, or until the other end of the inherited pipe LIFELINE closes. Nothing but Python is needed here, so that
+it starts at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        program = subprocess.Popen(command, start_new_session=True, preexec_fn=_die_with_guard)  # noqa: PLW1509
+        program = subprocess.Popen(command, start_new_session=True, preexec_fn=_die_with_guard)
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
         return 127
@@ -41,7 +41,8 @@ def main() -> int:
     if status is None or status >= 0:
         return status or 0
     # Ends as the program did.
-    signal.signal(-status, signal.SIG_DFL)
+    with suppress(OSError):  # SIGKILL needs none of it
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
     return 128 - status
 

@@ -12,19 +12,21 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import cloudpickle
 
 from pokeladder.agents import Agent
-from pokeladder.arena.client import Visit
+from pokeladder.arena.messages import Visit
 from pokeladder.programs import ROLES, Limits, Program, Role
 
 GUARD = Path(__file__).with_name("guard.py")
 # The client finds the same modules as this process, whatever folder it runs in.
-CLIENT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.client import main; sys.exit(main())"
+CLIENT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena import client; client.run()"
+)
 # Longer than the guard gives a program to end by itself.
 END_SECONDS = 10.0
 TAIL_LINES = 4

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pokeladder.agents import Agent
 from pokeladder.errors import PokeladderError
-from pokeladder.records import Game
+from pokeladder.records import Game, Recorded
 from pokeladder.simulator.setup import Simulator
 
 
@@ -82,3 +83,47 @@ class Notice:
 
     text: str
     topic: str | None = None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a player is to do on a server.
+
+    Attributes:
+        team: packed; None where Showdown makes the teams.
+        role: challenger, acceptor or ladder.
+        opponent: its user name.
+    """
+
+    agent: Agent
+    url: str
+    username: str
+    format_id: str
+    team: str | None
+    role: str
+    opponent: str
+    battles: int
+
+
+@dataclass(frozen=True)
+class Story:
+    """A battle to write down.
+
+    Attributes:
+        number: what to call it in the answer.
+        invalid_steps: of each side, the steps at which it had no legal choice to offer at first.
+    """
+
+    number: int
+    format_id: str
+    gen: int
+    input_log: str
+    invalid_steps: tuple[Sequence[int], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What has come of a story: both trajectories, None where it could not be told."""
+
+    number: int
+    trajectories: tuple[Recorded | None, Recorded | None]

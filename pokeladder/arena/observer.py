@@ -1,8 +1,8 @@
 """Watching battles on a server that was running already: a user of it that looks on and plays nothing.
 
-:class:`Observer` is used as :class:`~pokeladder.simulator.server.ServerProcess` is, and tells the same (see ``server.js``);
-but it can only ask the server and not direct it. Who begins a battle with whom is up to the agents, and sides, teams and
-seeds are the server's.
+:class:`Observer` is used as :class:`~pokeladder.simulator.server.ServerProcess` is, and tells the same (see
+``server.js``); but it can only ask the server and not direct it. Who begins a battle with whom is up to the agents, and
+sides, teams and seeds are the server's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -85,7 +86,8 @@ class Observer:
 
     def silent(self) -> bool:
         """Whether the server has not answered for so long that it will not come back."""
-        return time.monotonic() - self._heard > SILENT_SECONDS
+        unread, _, _ = select.select([self._socket], [], [], 0)
+        return not unread and time.monotonic() - self._heard > SILENT_SECONDS
 
     def send(self, *order: Any) -> None:
         """Gives an order; one that can no longer be taken is lost."""
@@ -280,8 +282,9 @@ async def _observe(tell: socket.socket, url: str, format_id: str, user: str) -> 
             watch.send("ready", 0)
             await asyncio.gather(_take_orders(reader, watch), _poll(watch), _listen(websocket, watch))
     except (OSError, WebSocketException, ValueError) as error:
+        reason = "nobody answers there" if isinstance(error, ConnectionRefusedError) else str(error)
         with suppress(OSError):
-            tell.sendall(orjson.dumps(["failed", str(error) or type(error).__name__]) + b"\n")
+            tell.sendall(orjson.dumps(["failed", reason or type(error).__name__]) + b"\n")
 
 
 async def _log_in(websocket: ClientConnection, user: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import lz4.frame
 
 from pokeladder import metamon_files
-from pokeladder.metamon_files import BrokenFileError
+from pokeladder.metamon_files import BrokenFileError, TrajectoryName
 from pokeladder.records import SIDES, Recorded
 
 # How long after the end of a battle its trajectory may come.
@@ -25,18 +25,21 @@ class _Expected:
     Attributes:
         result: WIN or LOSS, as the server says; metamon writes LOSS for ties.
         invalid_steps: the user's, as the server says.
+        found: the trajectory.
+        remark: what the user should know of it.
         final: there is nothing more to come.
     """
 
     result: str
     invalid_steps: tuple[int, ...] | None
     since: float
-    path: Path | None = None
+    found: Recorded | None = None
+    remark: str | None = None
     final: bool = False
 
 
 class Outbox:
-    """The folder that one process writes to; it plays one battle after the other.
+    """The folder that one process writes to; it plays one battle after the other. Files go once they are read.
 
     Args:
         user: its user name, by which its files are known.
@@ -46,12 +49,11 @@ class Outbox:
         self._folder = folder
         self._user = user
         self._expected: dict[int, _Expected] = {}
-        self._seen: set[Path] = set()
 
     def expect(self, number: int, record: Mapping[str, Any]) -> None:
         """Battle ``number`` has ended; what the server says of it is ``record``."""
         # It writes when a battle ends, before it begins the next one: what is there now is of earlier ones.
-        self._gather()
+        self.gather()
         for earlier in self._expected.values():
             earlier.final = True
         which = record["users"].index(self._user)
@@ -65,31 +67,45 @@ class Outbox:
         Args:
             gone: the process has ended.
         """
-        self._gather()
+        self.gather()
         expected = self._expected[number]
         late = time.monotonic() > expected.since + PATIENCE_SECONDS
-        return expected.path is not None or expected.final or gone or late
+        return expected.final or gone or late
 
     def take(self, number: int) -> tuple[Recorded | None, str | None]:
-        """The battle's trajectory, and what the user should know of it; the file goes."""
+        """The battle's trajectory, and what the user should know of it."""
         expected = self._expected.pop(number)
-        if expected.path is None:
+        if not expected.final or (expected.found is None and expected.remark is None):
             return None, "it wrote no trajectory of a battle: what the server recorded takes its place"
+        return expected.found, expected.remark
+
+    def gather(self) -> None:
+        """Takes in the files that have come, and clears them away."""
+        paths = [path for suffix in metamon_files.SUFFIXES for path in self._folder.rglob(f"*{suffix}")]
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime):
+            try:
+                name = metamon_files.parse_name(metamon_files.stem(path))
+            except BrokenFileError:
+                continue
+            waiting = [one for one in self._expected.values() if not one.final]
+            if name.player == self._user and waiting:
+                self._take_in(waiting[0], path, name)
+                path.unlink()
+
+    def _take_in(self, expected: _Expected, path: Path, name: TrajectoryName) -> None:
+        expected.final = True
         try:
-            document = metamon_files.read_document(expected.path)
+            document = metamon_files.read_document(path)
         except BrokenFileError as error:
-            return None, f"a trajectory that it wrote cannot be read: {error}"
-        finally:
-            expected.path.unlink(missing_ok=True)
-        name = metamon_files.stem(expected.path)
-        said = {metamon_files.parse_name(name).result, *self._logged(metamon_files.parse_name(name).record)}
-        remark = None
+            expected.remark = f"a trajectory that it wrote cannot be read: {error}"
+            return
+        said = {name.result, *self._logged(metamon_files.record_id(name.record))}
         if said != {expected.result}:
-            remark = f"it says {' and '.join(sorted(said))} of a battle that the server calls its {expected.result}"
+            told = " and ".join(sorted(said))
+            expected.remark = f"it says {told} of a battle that is a {expected.result} of its, says the server"
         frame = lz4.frame.compress(document)
-        return Recorded(
-            frame, len(document), frame, expected.invalid_steps, source=str(expected.path), name=name
-        ), remark
+        stem = metamon_files.stem(path)
+        expected.found = Recorded(frame, len(document), frame, expected.invalid_steps, source=str(path), name=stem)
 
     def _logged(self, record: str) -> set[str]:
         """What the lines of battle logs say of a battle."""
@@ -99,17 +115,5 @@ class Outbox:
                 rows = [row for row in metamon_files.read_battle_log(path) if not isinstance(row, str)]
             except BrokenFileError:
                 continue
-            results |= {row.result for row in rows if row.record == metamon_files.record_id(record)}
+            results |= {row.result for row in rows if row.record == record}
         return results
-
-    def _gather(self) -> None:
-        paths = [path for suffix in metamon_files.SUFFIXES for path in self._folder.rglob(f"*{suffix}")]
-        for path in sorted(set(paths) - self._seen, key=lambda path: path.stat().st_mtime):
-            self._seen.add(path)
-            try:
-                player = metamon_files.parse_name(metamon_files.stem(path)).player
-            except BrokenFileError:
-                continue
-            waiting = [one for one in self._expected.values() if one.path is None and not one.final]
-            if player == self._user and waiting:
-                waiting[0].path = path

@@ -21,8 +21,9 @@ import cloudpickle
 
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.pulse import Pulse
+from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, SimulatorError
-from pokeladder.records import Result, Side, other
+from pokeladder.records import Result, other
 
 ATTEMPTS = 5
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
@@ -187,12 +188,12 @@ class Pool:
             agent = play.game.p1 if culprit.side == "p1" else play.game.p2
             did = "did not answer and could not be interrupted" if worker.stuck else "took its process down"
             yield Notice(f"agent {agent} {did} (exit status {status}{_last_words(worker.log)}): it loses that battle")
-            yield _unplayed(play, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
+            yield unplayed(play, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
         else:
             self._deaths_in_a_row += 1
             yield Notice(f"a worker process died (exit status {status}{_last_words(worker.log)})")
         for play, started_at in worker.playing.values():
-            yield _unplayed(play, None, "crash", started_at)
+            yield unplayed(play, None, "crash", started_at)
             self._again(play, blame=culprit is None)
         if self._deaths_in_a_row >= HOPELESS:
             raise SimulatorError(
@@ -227,24 +228,6 @@ class Pool:
             worker.end()
             raise SimulatorError(f"a worker process did not start{_last_words(path)}; the log is {path}") from error
         return worker
-
-
-def _unplayed(play: Play, winner: Side | None, reason: str, started_at: datetime) -> Result:
-    return Result(
-        index=play.game.index,
-        attempt=play.attempt,
-        winner=winner,
-        outcome="win" if winner else "void",
-        end_reason=reason,
-        turns=0,
-        steps=(0, 0),
-        invalid=(0, 0),
-        left=None,
-        teams=None,
-        input_log=None,
-        started_at=started_at,
-        finished_at=datetime.now(UTC),
-    )
 
 
 def _last_words(log: Path) -> str:

@@ -127,7 +127,9 @@ class Seat:
         self.deciding = False
 
     def recorded(self) -> Recorded | None:
-        """This side's trajectory of the whole battle; None if it is not recorded."""
+        """This side's trajectory of the whole battle; None if it is not recorded, or decided nothing."""
+        if self.trajectory is None or self.trajectory.steps == 0:
+            return None
         documents = self._record(TrajectoryBuilder.finish)
         if documents is None or self.trajectory is None:
             return None

@@ -103,6 +103,11 @@ class TrajectoryBuilder:
         if effect not in EFFECTS:
             self._unnamed[self._battle.get_pokemon(who)] = effect
 
+    @property
+    def steps(self) -> int:
+        """Decisions that have ended."""
+        return len(self._actions)
+
     def ask(self, request: dict[str, Any]) -> None:
         """A decision begins: keeps the state that this request and the lines before it make."""
         entries = self._entries = request["side"]["pokemon"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import shutil
 import socket
@@ -123,7 +122,8 @@ class ServerProcess:
 
     def silent(self) -> bool:
         """Whether it has said nothing for so long that it will not come back."""
-        return time.monotonic() - self._heard > SILENT_SECONDS
+        unread, _, _ = select.select([self._socket], [], [], 0)
+        return not unread and time.monotonic() - self._heard > SILENT_SECONDS
 
     def send(self, *order: Any) -> None:
         """Gives an order (see ``server.js``); one that the server can no longer take is lost with it."""
@@ -207,7 +207,6 @@ def _furnish(folder: Path, simulator: Simulator) -> None:
         link.symlink_to(target, target_is_directory=True)
     for name in WRITTEN:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name in os.listdir(package / "config"):
-        source, copy = package / "config" / name, folder / "config" / name
-        if source.is_file() and not copy.exists():
-            shutil.copyfile(source, copy)
+    for source in (package / "config").iterdir():
+        if source.is_file() and not (folder / "config" / source.name).exists():
+            shutil.copyfile(source, folder / "config" / source.name)

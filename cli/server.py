@@ -1,0 +1,48 @@
+"""``server``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from pokeladder.arena.pool import default_workers
+from pokeladder.errors import SimulatorError
+from pokeladder.simulator.server import ServerProcess
+from pokeladder.simulator.setup import ensure_simulator
+
+
+@click.command(epilog="Example: pokeladder server --port 8000")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for a free one.")
+@click.option("--processes", type=click.IntRange(min=1), help="How many simulate battles.  [default: one a core]")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the server's own files there, with its log of every battle.",
+)
+def server(port: int, processes: int | None, folder: Path | None) -> None:
+    """Run a Showdown server to practise on, until Ctrl-C.
+
+    It listens on this machine only and lets anybody log in under any name, without a password. `pokeladder tournament
+    --server-url` plays on it.
+    """
+    simulator = ensure_simulator(lambda line: click.echo(line, err=True))
+    with tempfile.NamedTemporaryFile(prefix="pokeladder-server-", suffix=".log") as log:
+        kept = None if folder is None else folder.absolute()
+        path = Path(log.name) if kept is None else kept / "server.log"
+        if kept is not None:
+            kept.mkdir(parents=True, exist_ok=True)
+        with ServerProcess(
+            simulator, port=port, processes=processes or default_workers(), log=path, arranged=False, folder=kept
+        ) as running:
+            click.echo(running.url)
+            click.echo("Ctrl-C ends it.", err=True)
+            try:
+                while True:
+                    running.receive()
+            except EOFError:
+                said = path.read_text(errors="replace").strip().splitlines()
+                reason = f": {said[-1]}" if said else ""
+                raise SimulatorError(f"the server has ended (exit status {running.stop()}){reason}") from None

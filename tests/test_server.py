@@ -1,0 +1,469 @@
+"""The server venue, on real servers with real processes: what is played and stored, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import connect
+
+import bots
+import pokeladder
+from conftest import TESTS
+from pokeladder import Agent
+from pokeladder.arena import hall
+from pokeladder.arena.desk import Scribe
+from pokeladder.arena.messages import Story
+from pokeladder.errors import AgentError, SimulatorError, StoreError, UsageError
+from pokeladder.programs import Limits
+from pokeladder.simulator.server import ServerProcess
+from pokeladder.simulator.setup import Simulator
+
+Rows = list[tuple[Any, ...]]
+PLAIN_BOT = f"{shlex.quote(sys.executable)} {shlex.quote(str(TESTS / 'plain_bot.py'))}"
+PLAIN_BOT += " {username} {server} {format} {battles} {role} {opponent}"
+
+
+def rows(ladder: pokeladder.Ladder, query: str) -> Rows:
+    return ladder.sql(query).fetchall()
+
+
+def processes_with(text: str) -> list[str]:
+    """Command lines of running processes that name ``text``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and int(path.parent.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[ServerProcess]:
+    """The servers that tournaments start."""
+    servers: list[ServerProcess] = []
+
+    class Noted(ServerProcess):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            servers.append(self)
+
+    monkeypatch.setattr(hall, "ServerProcess", Noted)
+    return servers
+
+
+def server_logs(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the server itself has written of each battle, by room."""
+    logs = (json.loads(path.read_text()) for path in (folder / "logs").rglob("*.log.json"))
+    return {log["roomid"]: log for log in logs}
+
+
+def agents_by_user(ladder: pokeladder.Ladder, run: str) -> dict[str, str]:
+    """Which agent each process played for, as its log says."""
+    logs = (ladder.store.folder / "logs" / run).glob("pl*.log")
+    return {path.stem: re.match(r"agent (.+) in the role", path.read_text())[1] for path in logs}  # type: ignore[index]
+
+
+@pytest.mark.timeout(400)
+def test_a_tournament_of_players_and_a_program(
+    ladder: pokeladder.Ladder, tmp_path: Path, started: list[ServerProcess]
+) -> None:
+    """Every battle once, names and winners as the server's own logs have them, nobody met anybody else, nothing left."""
+    ladder.registry.add(
+        "plain ~ bot", {"kind": "command", "command": f"{PLAIN_BOT} {{team_file}}", "roles": {"ladder": "search"}}
+    )
+    heard: list[str] = []
+    reached = ladder.tournament(
+        ["heuristics", "random", "plain ~ bot"],
+        battles_per_matchup=20,
+        venue="server",
+        parallel=3,
+        server_dir=tmp_path / "server",
+        notify=heard.append,
+    )
+    assert (reached.stored, reached.void, heard) == (60, 0, [])
+
+    played = rows(
+        ladder,
+        "SELECT room, p1, p2, p1_user, p2_user, winner, turns, end_reason, p1_packed, p2_packed, seed, log"
+        " FROM battles JOIN server_battles USING (battle_id) JOIN input_logs USING (battle_id)",
+    )
+    logs = server_logs(tmp_path / "server")
+    assert len(played) == len(logs) == 60
+    agents = agents_by_user(ladder, reached.run_id)
+    for room, p1, p2, p1_user, p2_user, winner, turns, end_reason, p1_packed, p2_packed, seed, log in played:
+        said = logs[room]
+        assert (said["p1"], said["p2"], said["turns"], said["seed"]) == (p1_user, p2_user, turns, said["seed"])
+        assert said["winner"] == {"p1": p1_user, "p2": p2_user, None: ""}[winner]
+        assert (agents[p1_user], agents[p2_user]) == (p1, p2)
+        assert end_reason in ("normal", "turn_limit", "endless_clause")
+        start, *players = said["inputLog"][:3]
+        assert json.loads(start.removeprefix(">start "))["seed"] == seed
+        for line, packed in zip(players, (p1_packed, p2_packed), strict=True):
+            assert json.loads(line[len(">player p1 ") :])["team"].split("|")[0] == packed.split("|")[0]
+        assert f"|win|{said['winner']}" in log.split("\n") or winner is None
+
+    assert Counter((min(p1, p2), max(p1, p2)) for _, p1, p2, *_ in played) == {
+        ("heuristics", "plain ~ bot"): 20,
+        ("heuristics", "random"): 20,
+        ("plain ~ bot", "random"): 20,
+    }
+    assert rows(
+        ladder, "SELECT count(*), count(DISTINCT battle_id), bool_and(NOT used_struggle IS NULL) FROM trajectories"
+    ) == [(120, 60, True)]
+    # Each result is what a fresh simulator makes of the input log.
+    for (battle_id,) in rows(ladder, "SELECT battle_id FROM battles ORDER BY battle_id LIMIT 5"):
+        assert ladder.replay(battle_id).agrees
+    assert not processes_with(str(ladder.store.folder))
+    assert not processes_with(str(tmp_path / "server"))
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", started[0].port)) != 0
+
+
+def test_deterministic_agents_play_the_same_battles_on_both_venues(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    """Sides, teams and seeds are those of the schedule, and trajectories are the same byte for byte."""
+    elsewhere = pokeladder.open(tmp_path / "elsewhere")
+    agents = [Agent("first", bots.Strongest), Agent("second", bots.Strongest)]
+    question = (
+        "SELECT game, p1, p2, p1_team, p2_team, seed, pair_id[-6:], winner, turns, end_reason, p1_steps, p2_steps, p1_left,"
+        " p2_left, list(t.digest ORDER BY side) FROM battles JOIN trajectory_files AS t USING (battle_id, batch)"
+        " GROUP BY ALL ORDER BY format, game"
+    )
+    for battle_format, battles in (("gen1ou", 8), ("gen9randombattle", 4)):
+        ladder.tournament(agents, battles_per_matchup=battles, battle_format=battle_format, venue="server")
+        elsewhere.tournament(agents, battles_per_matchup=battles, battle_format=battle_format)
+    there, here = rows(ladder, question), rows(elsewhere, question)
+    assert len(here) == 12
+    assert there == here
+
+
+def test_trajectories_made_of_input_logs_are_those_recorded(
+    ladder: pokeladder.Ladder, simulator: Simulator, tmp_path: Path
+) -> None:
+    ladder.tournament(["random", "heuristics", Agent("nonsense", bots.Illegal)], battles_per_matchup=2, max_invalid=3)
+    battles = rows(
+        ladder,
+        "SELECT game, input_log, list(invalid_steps ORDER BY side), list(document ORDER BY side) FROM battles"
+        " JOIN input_logs USING (battle_id) JOIN trajectory_files USING (battle_id) JOIN document_files USING (trajectory_id)"
+        " GROUP BY ALL",
+    )
+    assert len(battles) == 6
+    scribe = Scribe(simulator, tmp_path / "scribe.log")
+    try:
+        for number, log, invalid, documents in battles:
+            scribe.write(Story(number, "gen1ou", 1, log, invalid))
+            p1, p2 = scribe.read().trajectories
+            assert [pokeladder.metamon_files.lz4.frame.decompress(side.frame) for side in (p1, p2)] == documents
+            assert [list(side.invalid_steps) for side in (p1, p2)] == invalid
+    finally:
+        scribe.end()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder, capsys: pytest.CaptureFixture[str]) -> None:
+    for venue in ("embedded", "server"):
+        ladder.tournament(["heuristics", "max-power"], battles_per_matchup=200, venue=venue, seed=venue == "server")
+    found = {}
+    for venue in ("embedded", "server"):
+        (shown,) = ladder.matchups(where=f"venue = '{venue}'").filter("agent = 'heuristics'").fetchall()
+        found[venue] = dict(zip(ladder.matchups().columns, shown, strict=True))
+    with capsys.disabled():
+        for venue, row in found.items():
+            print(
+                f"\n{venue}: {row['games']} games, {row['win_rate']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+                end="",
+            )
+    embedded, server = found["embedded"], found["server"]
+    assert embedded["games"] == server["games"] == 200
+    assert embedded["low"] < server["win_rate"] < embedded["high"]
+    assert server["low"] < embedded["win_rate"] < server["high"]
+
+
+@pytest.mark.parametrize(("roles", "words"), [(["acceptor"], {}), ({"challenger": "challenge"}, {})])
+def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any, words: Any) -> None:
+    ladder.registry.add("bot", {"kind": "command", "command": PLAIN_BOT, "roles": roles})
+    reached = ladder.tournament(
+        ["bot", "random"], battles_per_matchup=4, battle_format="gen4randombattle", venue="server"
+    )
+    assert (reached.stored, reached.void) == (4, 0)
+
+
+def test_two_that_cannot_meet(ladder: pokeladder.Ladder) -> None:
+    for name, roles in (("a", ["acceptor"]), ("b", ["ladder"])):
+        ladder.registry.add(name, {"kind": "command", "command": PLAIN_BOT, "roles": roles})
+    with pytest.raises(AgentError, match="a can be acceptor and b can be ladder, so that they cannot meet"):
+        ladder.tournament(["a", "b"], battles_per_matchup=2, venue="server")
+
+
+def test_programs_need_a_server(ladder: pokeladder.Ladder) -> None:
+    ladder.registry.add("a", {"kind": "command", "command": PLAIN_BOT})
+    with pytest.raises(
+        UsageError, match="agent a is a program of its own, which plays on a server: add --venue server"
+    ):
+        ladder.tournament(["a", "random"], battles_per_matchup=2)
+
+
+def test_a_battle_killed_in_the_middle_is_played_again(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    heard: list[str] = []
+    killed = Agent("killed", bots.KilledOnce, {"flag": str(tmp_path / "flag")})
+    reached = ladder.tournament(
+        [killed, "random"], battles_per_matchup=4, venue="server", parallel=1, notify=heard.append
+    )
+    assert (reached.stored, reached.void) == (4, 1)
+    (told,) = heard
+    assert "agent killed ended with exit status -9 before 4 of its battles were over" in told
+    assert rows(ladder, "SELECT game, attempt, outcome, end_reason FROM battles WHERE game = 0 ORDER BY attempt") == [
+        (0, 0, "void", "crash"),
+        (0, 1, "win", "normal"),
+    ]
+
+
+def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokeladder.Ladder) -> None:
+    command = "bash -c 'echo {username} dozes off; sleep 1000'"
+    ladder.registry.add("sleeper", {"kind": "command", "command": command, "roles": ["acceptor"], "start_timeout": 0.5})
+    heard: list[str] = []
+    reached = ladder.tournament(
+        ["sleeper", "random", "max-power"], battles_per_matchup=2, venue="server", parallel=2, notify=heard.append
+    )
+    assert (reached.stored, reached.void) == (2, 4)
+    assert len(heard) == 3
+    assert all("agent sleeper did not log in within 0.5 s: pl" in line and "dozes off" in line for line in heard)
+    assert "3rd time in a row, so that its other battles stay void" in heard[-1]
+    assert rows(ladder, "SELECT DISTINCT end_reason, 'sleeper' IN (p1, p2) FROM battles WHERE outcome = 'void'") == [
+        ("agent_dead", True)
+    ]
+    assert not processes_with("sleep 1000")
+
+
+def test_an_agent_that_stops_answering_loses_and_is_replaced(ladder: pokeladder.Ladder) -> None:
+    heard: list[str] = []
+    stuck = Agent("stuck", bots.Sleeps, limits=Limits(start_timeout=10))
+    reached = ladder.tournament(
+        [stuck, "random"], battles_per_matchup=2, venue="server", parallel=1, turn_timeout=2, notify=heard.append
+    )
+    assert (reached.stored, reached.void) == (2, 0)
+    assert "agent stuck began no battle within" in heard[0]
+    assert rows(ladder, "SELECT DISTINCT end_reason, if(winner = 'p1', p1, p2) FROM battles") == [("timeout", "random")]
+
+
+def test_one_that_leaves_in_the_middle_loses_for_it(ladder: pokeladder.Ladder) -> None:
+    reached = ladder.tournament(
+        [Agent("away", bots.Leaves), "random", Agent("gives up", bots.Forfeits)],
+        battles_per_matchup=2,
+        venue="server",
+        turn_timeout=2,
+    )
+    assert reached.stored == 6
+    assert rows(ladder, "SELECT DISTINCT end_reason, if(winner = 'p1', p2, p1) AS loser FROM battles ORDER BY ALL") == [
+        ("disconnect", "away"),
+        ("forfeit", "gives up"),
+    ]
+
+
+def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:
+    heard: list[str] = []
+
+    def kill(progress: pokeladder.Progress) -> None:
+        if progress.stored >= 2 and len(started) == 1:
+            os.kill(started[0].pid, signal.SIGKILL)
+
+    reached = ladder.tournament(
+        ["random", "max-power"], battles_per_matchup=30, venue="server", parallel=2, watch=kill, notify=heard.append
+    )
+    assert len(started) == 2
+    assert reached.stored == 30
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(30, 30)]
+    (told,) = heard
+    assert told == "warning: the server died (exit status -9): its battles are void and are played again"
+
+
+def test_a_server_that_stops_answering(
+    ladder: pokeladder.Ladder, started: list[ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pokeladder.simulator.server.SILENT_SECONDS", 8)
+    heard: list[str] = []
+
+    def stop(progress: pokeladder.Progress) -> None:
+        if progress.stored >= 1 and len(started) == 1:
+            os.kill(started[0].pid, signal.SIGSTOP)
+
+    reached = ladder.tournament(
+        ["random", "max-power"], battles_per_matchup=8, venue="server", parallel=1, watch=stop, notify=heard.append
+    )
+    assert reached.stored == 8
+    assert heard == ["warning: the server stopped answering: its battles are void and are played again"]
+
+
+def test_a_simulator_of_the_server_that_dies(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:
+    """The server itself goes on; the battles that were in it are void."""
+    killed: list[int] = []
+    heard: list[str] = []
+
+    def kill(progress: pokeladder.Progress) -> None:
+        if progress.stored >= 1 and not killed:
+            for path in Path("/proc").glob("[0-9]*/stat"):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[1]) == started[0].pid and "room-battle" in (path.parent / "cmdline").read_text():
+                    killed.append(int(path.parent.name))
+            os.kill(killed[0], signal.SIGKILL)
+
+    reached = ladder.tournament(
+        ["random", "max-power"],
+        battles_per_matchup=8,
+        venue="server",
+        parallel=1,
+        workers=1,
+        watch=kill,
+        notify=heard.append,
+    )
+    assert (reached.stored, len(started)) == (8, 1)
+    assert [line for line in heard if "broke battle" not in line] == []
+
+
+def test_a_port_that_is_taken(ladder: pokeladder.Ladder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SimulatorError, match=f"port {port} is in use: .* or name another with --port"):
+            ladder.tournament(["random", "max-power"], battles_per_matchup=2, venue="server", port=port)
+    assert rows(ladder, "SELECT count(*) FROM battles") == [(0,)]
+
+
+def test_a_user_name_that_is_refused(
+    ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, started: list[ServerProcess]
+) -> None:
+    """Somebody has the name already; the agent gets another one."""
+    monkeypatch.setattr(hall.secrets, "token_hex", lambda _: "abc123")
+    heard: list[str] = []
+    squatters = []
+    start = hall.ServerProcess
+
+    def start_and_squat(*args: Any, **kwargs: Any) -> ServerProcess:
+        server = start(*args, **kwargs)
+        squatter = connect(server.url)
+        squatters.append(squatter)
+        log_in(squatter, "plabc123n1")
+        return server
+
+    monkeypatch.setattr(hall, "ServerProcess", start_and_squat)
+    reached = ladder.tournament(["random", "max-power"], battles_per_matchup=2, venue="server", notify=heard.append)
+    for squatter in squatters:
+        squatter.close()
+    assert (reached.stored, reached.void) == (2, 0)
+    assert "was refused the user name plabc123n1 by the server: Someone is already using the name" in heard[0]
+
+
+def log_in(websocket: Any, user: str) -> None:
+    for message in websocket:
+        if message.startswith("|challstr|"):
+            websocket.send(f"|/trn {user},0,")
+        elif message.startswith(f"|updateuser| {user}"):
+            return
+
+
+@pytest.fixture
+def practice(simulator: Simulator, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that somebody else has started."""
+    with ServerProcess(
+        simulator, log=tmp_path / "practice.log", arranged=False, folder=tmp_path / "practice"
+    ) as server:
+        yield server
+
+
+def test_a_server_that_runs_already(
+    ladder: pokeladder.Ladder, practice: ServerProcess, tmp_path: Path, simulator: Simulator
+) -> None:
+    ladder.registry.add(
+        "laddering", {"kind": "command", "command": f"{PLAIN_BOT} {{team_file}}", "roles": {"ladder": "search"}}
+    )
+    heard: list[str] = []
+    reached = ladder.tournament(
+        ["random", "laddering", "heuristics"],
+        battles_per_matchup=4,
+        server_url=practice.url,
+        parallel=3,
+        notify=heard.append,
+    )
+    assert (reached.stored, reached.void, heard) == (12, 0, [])
+    logs = server_logs(tmp_path / "practice")
+    agents = agents_by_user(ladder, reached.run_id)
+    played = rows(
+        ladder,
+        "SELECT room, p1, p2, p1_user, p2_user, winner, turns, seed, pair_id, log"
+        " FROM battles JOIN server_battles USING (battle_id)",
+    )
+    assert len(played) == len(logs) == 12
+    for room, p1, p2, p1_user, p2_user, winner, turns, seed, pair_id, log in played:
+        said = logs[room]
+        assert (said["p1"], said["p2"], said["turns"]) == (p1_user, p2_user, turns)
+        assert said["winner"] == {"p1": p1_user, "p2": p2_user, None: ""}[winner]
+        assert (agents[p1_user], agents[p2_user]) == (p1, p2)
+        assert (seed, pair_id) == (None, None)
+        assert "|start" in log
+    with pytest.raises(StoreError, match="has no input log"):
+        ladder.replay(rows(ladder, "SELECT min(battle_id) FROM battles")[0][0])
+
+
+def test_a_server_that_cannot_be_reached(ladder: pokeladder.Ladder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with pytest.raises(
+        SimulatorError, match=f"the server ws://127.0.0.1:{port}/x cannot be used: nobody answers there; start one"
+    ):
+        ladder.tournament(["random", "max-power"], battles_per_matchup=2, server_url=f"ws://127.0.0.1:{port}/x")
+
+
+def test_killed_and_resumed(
+    cli: Callable[..., subprocess.CompletedProcess[str]], command_line: list[str], tmp_path: Path
+) -> None:
+    """After ``kill -9`` no process is left, and the rest of the run plays each battle once."""
+    arguments = ["tournament", "random", "max-power", "heuristics", "--battles-per-matchup", "20", "--venue", "server"]
+    ladder = pokeladder.open(tmp_path / "ladder")
+    with subprocess.Popen(
+        [*command_line, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        wait_until(lambda: rows(ladder, "SELECT count(*) FROM battles")[0][0] >= 2)
+        # Those of this run alone: what they write to lies in its store.
+        assert processes_with(str(tmp_path))
+        servers = [line.split()[-2] for line in processes_with("server/index.js") if ppid_of(line) == run.pid]
+        run.kill()
+    wait_until(lambda: not processes_with(str(tmp_path)), 20)
+    wait_until(lambda: not any(processes_with(server) for server in servers), 20)
+    before = rows(ladder, "SELECT game FROM battles")
+    assert 2 <= len(before) < 60
+    resumed = cli("tournament", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT run_id) FROM battles") == [(60, 60, 1)]
+    assert not processes_with(str(tmp_path))
+
+
+def ppid_of(command: str) -> int:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().replace(b"\0", b" ").decode(errors="replace") == command:
+                return int((path.parent / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    return 0
