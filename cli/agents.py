@@ -17,6 +17,8 @@ from pokeladder.ladder import default_folder
 from pokeladder.programs import PLACEHOLDERS, ROLES
 from pokeladder.registry import Registry
 
+# Options of `agents metamon` that are paths.
+PATHS = ("python", "checkpoints", "cache")
 EXAMPLES = """Examples:
 
 \b
@@ -119,12 +121,20 @@ def remove(context: click.Context, name: str) -> None:
 @click.option("--python", metavar="PATH", help="The interpreter that has metamon.")
 @click.option("--checkpoints", metavar="DIR", help="A folder of runs; each run@epoch in it is an agent.")
 @click.option("--cache", metavar="DIR", help="METAMON_CACHE_DIR, if not set already.")
+@click.option("--steps-per-epoch", type=int, help="Training steps, where runs do not say or say something else.")
+@click.option("--steps-before", type=int, help="Training steps that went before all runs.")
 @click.pass_context
-def metamon(context: click.Context, **settings: str | None) -> None:
-    """Say where metamon and its checkpoints are."""
-    given = {key: str(Path(value).expanduser().absolute()) for key, value in settings.items() if value is not None}
+def metamon(context: click.Context, **settings: Any) -> None:
+    """Say where metamon and its checkpoints are.
+
+    More can be said in the file itself, for all agents or for one: base (the registered model that runs were finetuned
+    from) or model_config, train_config, observation_space, action_space, reward and tokenizer, where they are not the
+    trainer's defaults.
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    given |= {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if key in given}
     if not given:
-        raise click.UsageError("give --python, --checkpoints or --cache")
+        raise click.UsageError("give --python or --checkpoints")
     registry = _registry(context)
     registry.set_metamon(given)
     click.echo(f"{registry.path} says so now; {len(registry.checkpoints())} checkpoints found.", err=True)

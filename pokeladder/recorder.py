@@ -170,6 +170,6 @@ def _facts(battle: Battle, side: Side, recorded: Recorded, document: bytes) -> d
         "invalid_steps": None if recorded.invalid_steps is None else list(recorded.invalid_steps),
         "played_at": battle.finished_at,
         "source": recorded.source,
-        "name": recorded.name,
+        "name": None,
         "digest": hashlib.sha256(document).hexdigest(),
     }

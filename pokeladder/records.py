@@ -46,8 +46,7 @@ class Recorded:
         size: bytes of the document.
         outline: the document without what summaries need not know, as another frame.
         invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
-        source: ``recorded``, or the file in which the agent left it, which is gone.
-        name: what that file was called, without the suffix; None if there was none.
+        source: ``recorded``, or ``recorded by the agent`` itself.
     """
 
     frame: bytes
@@ -55,7 +54,6 @@ class Recorded:
     outline: bytes
     invalid_steps: tuple[int, ...] | None
     source: str = "recorded"
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ class Trajectory:
         document_file: name of the file of documents that holds this one.
         rating: the agent's on Showdown's ladder when it played; None if unrated.
         invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
-        source: ``recorded``, or the file that it came from.
+        source: ``recorded``, ``recorded by the agent``, or the file that it came from.
         name: what its file was called, without the suffix; None if recorded.
         digest: SHA-256 of the document.
 

@@ -26,7 +26,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from pokeladder.agents import Agent, Listing, checked_name
-from pokeladder.checkpoints import Checkpoint, metamon_program, scan
+from pokeladder.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
 from pokeladder.errors import AgentError
 from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, parse_command, parse_roles
 
@@ -37,22 +37,27 @@ COMMON = {
     "battle_timeout": int | float,
 }
 OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int, "gpu": bool}
+# What may be said for all agents of metamon.
+METAMON_KEYS: dict[str, Any] = {
+    **OF_PROCESSES,
+    "python": str,
+    "checkpoints": str,
+    "cache": str,
+    **dict.fromkeys(ARCHITECTURE, str),
+}
+METAMON_KEYS |= {"steps_per_epoch": int, "steps_before": int}
 KEYS: dict[str, dict[str, Any]] = {
     "player": {**COMMON, "target": str, "parameters": dict},
     "command": {**COMMON, **OF_PROCESSES, "command": str},
     "metamon": {
         **COMMON,
-        **OF_PROCESSES,
         "model": str,
         "checkpoint": str,
         "epoch": int,
         "temperature": int | float,
-        "python": str,
-        "checkpoints": str,
-        "cache": str,
+        **METAMON_KEYS,
     },
 }
-METAMON_KEYS = {**OF_PROCESSES, "python": str, "checkpoints": str, "cache": str}
 NEEDED = {"player": "target", "command": "command"}
 # Loading a large network, or compiling it, takes minutes.
 METAMON_START_SECONDS = 600.0
@@ -118,8 +123,11 @@ class Registry:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Those in the folder that ``[metamon]`` names."""
-        folder = self.metamon().get("checkpoints")
-        return scan(Path(folder).expanduser()) if folder else []
+        metamon = self.metamon()
+        if "checkpoints" not in metamon:
+            return []
+        folder = Path(metamon["checkpoints"]).expanduser()
+        return scan(folder, metamon.get("steps_per_epoch"), metamon.get("steps_before", 0))
 
     def add(self, name: str, table: Mapping[str, Any]) -> None:
         """Registers an agent, in place of an earlier one of that name; comments in the file stay.

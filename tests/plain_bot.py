@@ -26,7 +26,7 @@ async def play(user: str, server: str, battle_format: str, battles: str, role: s
         await player.send_challenges(opponent, int(battles))
     else:
         await player.accept_challenges(opponent, int(battles))
-    print(f"{user} won {player.n_won_battles} of {player.n_finished_battles}")
+    print(f"{user} won {player.n_won_battles} of {player.n_finished_battles}")  # noqa: T201
 
 
 asyncio.run(play(*sys.argv[1:]))

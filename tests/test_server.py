@@ -90,7 +90,7 @@ def agents_by_user(ladder: pokeladder.Ladder, run: str) -> dict[str, str]:
 def test_a_tournament_of_players_and_a_program(
     ladder: pokeladder.Ladder, tmp_path: Path, started: list[ServerProcess]
 ) -> None:
-    """Every battle once, names and winners as the server's own logs have them, nobody met anybody else, nothing left."""
+    """Every battle once, names and winners as the server's logs have them, nobody met anybody else, nothing left."""
     ladder.registry.add(
         "plain ~ bot", {"kind": "command", "command": f"{PLAIN_BOT} {{team_file}}", "roles": {"ladder": "search"}}
     )
@@ -147,9 +147,10 @@ def test_deterministic_agents_play_the_same_battles_on_both_venues(ladder: pokel
     elsewhere = pokeladder.open(tmp_path / "elsewhere")
     agents = [Agent("first", bots.Strongest), Agent("second", bots.Strongest)]
     question = (
-        "SELECT game, p1, p2, p1_team, p2_team, seed, pair_id[-6:], winner, turns, end_reason, p1_steps, p2_steps, p1_left,"
-        " p2_left, list(t.digest ORDER BY side) FROM battles JOIN trajectory_files AS t USING (battle_id, batch)"
-        " GROUP BY ALL ORDER BY format, game"
+        "SELECT game, p1, p2, p1_team, p2_team, seed, pair_id[-6:], winner, turns, end_reason, p1_steps, p2_steps,"
+        " p1_left, p2_left, list(t.digest ORDER BY side)"
+        " FROM battles JOIN trajectory_files AS t USING (battle_id, batch)"
+        " GROUP BY ALL ORDER BY battles.format, game"
     )
     for battle_format, battles in (("gen1ou", 8), ("gen9randombattle", 4)):
         ladder.tournament(agents, battles_per_matchup=battles, battle_format=battle_format, venue="server")
@@ -166,7 +167,8 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
     battles = rows(
         ladder,
         "SELECT game, input_log, list(invalid_steps ORDER BY side), list(document ORDER BY side) FROM battles"
-        " JOIN input_logs USING (battle_id) JOIN trajectory_files USING (battle_id) JOIN document_files USING (trajectory_id)"
+        " JOIN input_logs USING (battle_id) JOIN trajectory_files USING (battle_id)"
+        " JOIN document_files USING (trajectory_id)"
         " GROUP BY ALL",
     )
     assert len(battles) == 6
@@ -183,19 +185,15 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
     for venue in ("embedded", "server"):
         ladder.tournament(["heuristics", "max-power"], battles_per_matchup=200, venue=venue, seed=venue == "server")
     found = {}
     for venue in ("embedded", "server"):
         (shown,) = ladder.matchups(where=f"venue = '{venue}'").filter("agent = 'heuristics'").fetchall()
         found[venue] = dict(zip(ladder.matchups().columns, shown, strict=True))
-    with capsys.disabled():
-        for venue, row in found.items():
-            print(
-                f"\n{venue}: {row['games']} games, {row['win_rate']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
-                end="",
-            )
+    for venue, row in found.items():
+        print(f"{venue}: {row['games']} games, {row['win_rate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")  # noqa: T201
     embedded, server = found["embedded"], found["server"]
     assert embedded["games"] == server["games"] == 200
     assert embedded["low"] < server["win_rate"] < embedded["high"]
@@ -271,7 +269,7 @@ def test_an_agent_that_stops_answering_loses_and_is_replaced(ladder: pokeladder.
 
 def test_one_that_leaves_in_the_middle_loses_for_it(ladder: pokeladder.Ladder) -> None:
     reached = ladder.tournament(
-        [Agent("away", bots.Leaves), "random", Agent("gives up", bots.Forfeits)],
+        [Agent("away", bots.Leaves, limits=Limits(start_timeout=5)), "random", Agent("gives up", bots.Forfeits)],
         battles_per_matchup=2,
         venue="server",
         turn_timeout=2,

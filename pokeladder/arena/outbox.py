@@ -104,8 +104,7 @@ class Outbox:
             told = " and ".join(sorted(said))
             expected.remark = f"it says {told} of a battle that is a {expected.result} of its, says the server"
         frame = lz4.frame.compress(document)
-        stem = metamon_files.stem(path)
-        expected.found = Recorded(frame, len(document), frame, expected.invalid_steps, source=str(path), name=stem)
+        expected.found = Recorded(frame, len(document), frame, expected.invalid_steps, "recorded by the agent")
 
     def _logged(self, record: str) -> set[str]:
         """What the lines of battle logs say of a battle."""

@@ -94,12 +94,12 @@ class Session:
         return now > self.over_since + LEAVING_SECONDS or all(guest.status() is not None for guest in self.guests)
 
     def _idle(self, now: float) -> dict[str, str]:
-        limit = max(agent.limits.start_timeout for agent in self.agents)
+        who = [agent for agent in self.agents if self.suspect in (None, agent.name)]
+        limit = max(agent.limits.start_timeout for agent in who)
         here = len(self.guests) == len(self.users) and all(guest.online for guest in self.guests)
         if not here or self.begun or now < self.quiet_since + limit:
             return {}
-        agents = [self.suspect] if self.suspect else [agent.name for agent in self.agents]
-        return dict.fromkeys(agents, f"began no battle within {limit:g} s")
+        return dict.fromkeys((agent.name for agent in who), f"began no battle within {limit:g} s")
 
 
 def chunks(games: Iterable[Play], parallel: int) -> Iterator[deque[Play]]:
