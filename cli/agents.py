@@ -19,17 +19,12 @@ from pokeladder.registry import Registry
 
 # Options of `agents metamon` that are paths.
 PATHS = ("python", "checkpoints", "cache")
-EXAMPLES = """Examples:
-
-\b
-  pokeladder agents
-  pokeladder agents add deep --player my_bots:Search --parameter depth=5
-  pokeladder agents add mine --command "my-bot --name {username} --url {server} --games {battles}" --role ladder
-  pokeladder agents metamon --python ~/metamon/.venv/bin/python --checkpoints ~/metamon_checkpoints
-"""
 
 
-@click.group(invoke_without_command=True, epilog=EXAMPLES)
+@click.group(
+    invoke_without_command=True,
+    epilog="Example: pokeladder agents add deep --player my_bots:Search --parameter depth=5",
+)
 @click.pass_context
 def agents(context: click.Context) -> None:
     """List the agents that can play, and register more.

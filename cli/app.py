@@ -17,7 +17,8 @@ INTERRUPTED = 130
 # Where each command lives, so that one command does not wait for the imports of all others.
 COMMANDS = {
     "agents": "agents",
-    "tournament": "tournament",
+    "tournament": "play",
+    "selfplay": "play",
     "ingest": "ingest",
     "ratings": "ratings",
     "elo": "ratings",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pokeladder.ladder import Ladder, Slice, open_ladder
+from pokeladder.teams import DEFAULT_TEAM_SET
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -26,6 +28,15 @@ def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--agent", "agents", metavar="NAME", multiple=True, help="Only battles among these; repeat it."),
         click.option("--where", metavar="SQL", help="Only battles that meet this condition over their columns."),
     ]
+    return _with(command, options)
+
+
+def play_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say how battles are played, named as in :class:`pokeladder.ladder.PlaySettings`."""
+    return _with(command, PLAY_OPTIONS)
+
+
+def _with(command: Callable[..., Any], options: Sequence[Decorator]) -> Callable[..., Any]:
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
@@ -38,3 +49,74 @@ def format_option(*choices: str) -> Decorator:
     return click.option(
         "--format", "output", type=click.Choice(choices), default=choices[0], show_default=True, help="How to print it."
     )
+
+
+def _listed(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+
+
+PLAY_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--battle-format", default="gen1ou", show_default=True, help="Any singles format of Showdown."),
+    click.option(
+        "--team-set",
+        default=DEFAULT_TEAM_SET,
+        show_default=True,
+        help="A built-in set, one under $METAMON_CACHE_DIR/teams, or a path.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Decides teams and battle seeds."),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        help="Processes that play; on a server, simulate.  [default: one a core]",
+    ),
+    click.option(
+        "--turn-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        show_default=True,
+        help="Seconds an agent may take for a decision.",
+    ),
+    click.option(
+        "--max-invalid",
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="Invalid decisions in a battle after which an agent forfeits it.",
+    ),
+    click.option(
+        "--max-timeouts",
+        type=click.IntRange(min=1),
+        default=3,
+        show_default=True,
+        help="Time-outs in a battle after which an agent forfeits it.",
+    ),
+    click.option(
+        "--trajectories/--no-trajectories",
+        default=True,
+        show_default=True,
+        help="Keep what each side knew and did at each decision, for training.",
+    ),
+    click.option(
+        "--venue",
+        type=click.Choice(["embedded", "server"]),
+        default="embedded",
+        show_default=True,
+        help="server: each agent in a process of its own, on a Showdown server.",
+    ),
+    click.option("--server-url", metavar="URL", help="Play on this server, which is running already."),
+    click.option("--port", type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]"),
+    click.option(
+        "--server-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Keep the server's own files there, with its log of every battle.",
+    ),
+    click.option(
+        "--battle-backend",
+        type=click.Choice(["poke-env", "metamon", "pokeagent"]),
+        default="poke-env",
+        show_default=True,
+        help="What metamon's agents read battles with.",
+    ),
+    click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the agents' processes over these."),
+    click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
+)

@@ -15,7 +15,8 @@ from typing import Literal
 
 from pokeladder.agents import list_agents
 from pokeladder.arena.pool import default_workers
-from pokeladder.errors import PokeladderError
+from pokeladder.errors import AgentError, PokeladderError
+from pokeladder.registry import Registry
 from pokeladder.simulator.node import find_node
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, cache_folder, pinned_version, setup_problem, simulator_folder
@@ -24,7 +25,7 @@ from pokeladder.teams import metamon_folder
 
 Status = Literal["ok", "note", "problem"]
 PACKAGES = ("pokeladder", "poke-env", "duckdb", "pyarrow")
-# The only port that old metamon and poke-env clients can reach.
+# The only port that some clients can reach.
 SERVER_PORT = 8000
 SIMULATOR_MEGABYTES = 400
 STORE_MEGABYTES = 100
@@ -54,7 +55,7 @@ def examine(store: Path) -> Iterator[Finding]:
     yield _machine()
     yield _port()
     yield _metamon()
-    yield _agents()
+    yield _agents(store)
 
 
 def _python() -> Finding:
@@ -127,7 +128,7 @@ def _port() -> Finding:
             probe.bind(("127.0.0.1", SERVER_PORT))
         except OSError:
             detail = f"port {SERVER_PORT} is in use"
-            return Finding("port", "note", detail, "nothing for embedded battles; old metamon clients can use no other")
+            return Finding("port", "note", detail, "nothing, unless an agent can reach no other")
     return Finding("port", "ok", f"{SERVER_PORT} is free")
 
 
@@ -141,6 +142,9 @@ def _metamon() -> Finding:
     return Finding("metamon", "ok", f"team sets {', '.join(sets) or 'none'} in {teams}")
 
 
-def _agents() -> Finding:
-    names = [listing.name for listing in list_agents()]
+def _agents(store: Path) -> Finding:
+    try:
+        names = [listing.name for listing in list_agents()] + Registry.of(store).names()
+    except AgentError as error:
+        return Finding("agents", "problem", str(error), "mend that file")
     return Finding("agents", "ok", ", ".join(names))

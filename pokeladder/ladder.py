@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -14,10 +14,11 @@ import duckdb
 
 from pokeladder import result_files, views
 from pokeladder import tournament as tournaments
-from pokeladder.agents import as_agents
+from pokeladder.agents import Agent, as_agents
 from pokeladder.errors import StoreError, UsageError
 from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
 from pokeladder.ingest import Ingested, IngestProgress, ingest
+from pokeladder.programs import Program
 from pokeladder.records import Run
 from pokeladder.registry import Registry
 from pokeladder.replays import Replay, replay
@@ -59,6 +60,48 @@ class Slice(TypedDict, total=False):
     battle_format: str | None
     run: str | None
     agents: Sequence[str] | None
+
+
+class PlaySettings(TypedDict, total=False):
+    """How battles are played.
+
+    Keys:
+        battle_format: any singles format of Showdown; gen1ou if not given.
+        team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
+        seed: decides teams and battle seeds.
+        workers: processes that play them; on a server, that simulate them.
+        turn_timeout: seconds for one decision.
+        max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
+        trajectories: also keep what each side knew and did at each decision, for training.
+        venue: ``server`` has each agent play in a process of its own, on a Showdown server that is started for it.
+        server_url: use this server instead, which is running already.
+        port: of the server that is started; None for a free one, or the one that an agent insists on.
+        server_dir: keep that server's files, with its log of every battle, in this folder.
+        battle_backend: what metamon's agents read battles with: poke-env or metamon.
+        gpus: what CUDA calls those to spread the agents' processes over.
+        resume: play what is missing of the latest run with these settings, all of it if there is none; without agents,
+            of the latest unfinished run whatever its settings.
+        watch: told the :class:`~pokeladder.Progress` while battles are played.
+        notify: told what the user should know on the way, a line each.
+    """
+
+    battle_format: str
+    team_set: str
+    seed: int
+    workers: int | None
+    turn_timeout: float
+    max_invalid: int
+    max_timeouts: int
+    trajectories: bool
+    venue: Literal["embedded", "server"]
+    server_url: str | None
+    port: int | None
+    server_dir: str | os.PathLike[str] | None
+    battle_backend: str
+    gpus: Sequence[str]
+    resume: bool
+    watch: Watch
+    notify: Notify
 
 
 class Ladder:
@@ -251,10 +294,64 @@ class Ladder:
         agents: Iterable[Any] = (),
         *,
         battles_per_matchup: int = 200,
+        parallel: int | None = None,
+        **settings: Unpack[PlaySettings],
+    ) -> Progress:
+        """Plays a round-robin: every agent meets every other in mirrored pairs of battles.
+
+        Args:
+            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects. Names are
+                those of :attr:`registry`, too.
+            battles_per_matchup: battles of each two agents.
+            parallel: battles at once; on a server, pairs of agents' processes.
+            settings: see :class:`PlaySettings`.
+
+        Raises:
+            AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
+            InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
+        """
+        named = as_agents(agents, self.registry)
+        return self._play("tournament", named, battles_per_matchup, parallel, **settings)
+
+    def selfplay(
+        self,
+        agent: Any = None,
+        opponent: Any = None,
+        *,
+        num_battles: int = 10_000,
+        parallel_instances: int | None = None,
+        **settings: Unpack[PlaySettings],
+    ) -> Progress:
+        """Plays an agent against itself, or against another one in mirrored pairs, for the trajectories.
+
+        Battles of an agent against itself count in no rating.
+
+        Args:
+            agent, opponent: as for :meth:`tournament`; without an opponent the agent plays against itself.
+            num_battles: how many.
+            parallel_instances: battles at once; on a server, pairs of agents' processes.
+            settings: see :class:`PlaySettings`.
+
+        Raises:
+            AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
+            InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
+        """
+        given = [one for one in (agent, opponent) if one is not None]
+        named = as_agents(given, self.registry)
+        if not named and not settings.get("resume"):
+            raise UsageError("self-play needs an agent: see `pokeladder agents`")
+        return self._play("selfplay", named, num_battles, parallel_instances, **settings)
+
+    def _play(
+        self,
+        kind: Literal["tournament", "selfplay"],
+        agents: Sequence[Agent | Program],
+        battles: int,
+        parallel: int | None,
+        *,
         battle_format: str = "gen1ou",
         team_set: str = DEFAULT_TEAM_SET,
         seed: int = 0,
-        parallel: int | None = None,
         workers: int | None = None,
         turn_timeout: float = 60.0,
         max_invalid: int = 100,
@@ -270,57 +367,27 @@ class Ladder:
         watch: Watch = lambda _: None,
         notify: Notify = lambda _: None,
     ) -> Progress:
-        """Plays a round-robin: every agent meets every other in mirrored pairs of battles.
-
-        Args:
-            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects. Names are
-                those of :attr:`registry`, too.
-            battles_per_matchup: battles of each two agents.
-            battle_format: any singles format of Showdown.
-            team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
-            seed: decides teams and battle seeds.
-            parallel: battles at once; on a server, pairs of agents' processes.
-            workers: processes that play them; on a server, that simulate them.
-            turn_timeout: seconds for one decision.
-            max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
-            trajectories: also keep what each side knew and did at each decision, for training.
-            venue: ``server`` has each agent play in a process of its own, on a Showdown server that is started for it.
-            server_url: use this server instead, which is running already.
-            port: of the server that is started; None for a free one, or the one that an agent insists on.
-            server_dir: keep that server's files, with its log of every battle, in this folder.
-            battle_backend: what metamon's agents read battles with: poke-env or metamon.
-            gpus: what CUDA calls those to spread the agents' processes over.
-            resume: play what is missing of the latest run with these settings, all of it if there is none; without
-                agents, of the latest unfinished run whatever its settings.
-            watch: told the :class:`~pokeladder.Progress` while battles are played.
-            notify: told what the user should know on the way, a line each.
-
-        Raises:
-            AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
-            InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
-        """
-        if server_url is not None:
-            venue = "server"
-        named = as_agents(agents, self.registry)
-        find_run = self._latest_like if resume else lambda _: None
-        if resume and not named:
-            unfinished = next((run for run, finished in self._runs() if not finished), None)
+        runs = partial(self._runs, kind)
+        find_run: Callable[[str], Run | None] = partial(_latest_like, runs) if resume else lambda _: None
+        if resume and not agents:
+            unfinished = next((run for run, finished in runs() if not finished), None)
             if unfinished is None:
-                raise UsageError(f"{self.store.folder} has no unfinished tournament: name agents to play one")
+                raise UsageError(f"{self.store.folder} has no unfinished {kind}: name agents to play one")
             wanted = tournaments.tournament_of(unfinished, self.registry)
-            find_run = self._unchanged
+            find_run = partial(_unchanged, runs)
         else:
             wanted = Tournament(
-                agents=tuple(named),
-                battles_per_matchup=battles_per_matchup,
+                agents=tuple(agents),
+                battles_per_matchup=battles,
                 battle_format=battle_format,
                 team_set=team_set,
                 seed=seed,
                 turn_timeout=turn_timeout,
                 max_invalid=max_invalid,
                 max_timeouts=max_timeouts,
-                venue=venue,
+                venue="server" if server_url is not None else venue,
                 battle_backend=battle_backend,
+                kind=kind,
             )
         return tournaments.play(
             self.store,
@@ -462,22 +529,10 @@ class Ladder:
     def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         return views.connect(self.store.files, **slice_)
 
-    def _runs(self) -> list[tuple[Run, bool]]:
-        """Tournaments, the latest first, and whether they are finished."""
-        found = views.query(self._connection, "tournament_runs").fetchall()
+    def _runs(self, kind: str) -> list[tuple[Run, bool]]:
+        """Those of a kind, the latest first, and whether they are finished."""
+        found = views.query(self._connection, "played_runs", {"kind": kind}).fetchall()
         return [(Run(*columns), finished) for *columns, finished in found]
-
-    def _latest_like(self, settings: str) -> Run | None:
-        return next((run for run, _ in self._runs() if run.settings == settings), None)
-
-    def _unchanged(self, settings: str) -> Run:
-        run = self._latest_like(settings)
-        if run is None:
-            raise UsageError(
-                "the team set of the latest unfinished tournament is not what it was when that began: "
-                "restore its teams, or name the agents to begin anew"
-            )
-        return run
 
     def _history(self, run: Run) -> History:
         found = views.query(self._connection, "games_so_far", {"run": run.run_id}).fetchall()
@@ -485,3 +540,20 @@ class Ladder:
             played=frozenset(game for game, played, _ in found if played),
             voided={game: voided for game, _, voided in found},
         )
+
+
+Runs = Callable[[], Sequence[tuple[Run, bool]]]
+
+
+def _latest_like(runs: Runs, settings: str) -> Run | None:
+    return next((run for run, _ in runs() if run.settings == settings), None)
+
+
+def _unchanged(runs: Runs, settings: str) -> Run:
+    run = _latest_like(runs, settings)
+    if run is None:
+        raise UsageError(
+            "the team set of the latest unfinished run is not what it was when that began: "
+            "restore its teams, or name the agents to begin anew"
+        )
+    return run

@@ -262,7 +262,8 @@ def teach_fight(metamon: Metamon) -> None:
             fighting.discard(room[1:])
             if '"id":"fight"' in rest:
                 fighting.add(room[1:])
-                message = message.replace('"id":"fight"', '"id":"struggle"')
+                for fight, struggle in (('"id":"fight"', '"id":"struggle"'), ('"Fight"', '"Struggle"')):
+                    message = message.replace(fight, struggle)
         await handle(client, message)
 
     async def send_message(client: Any, message: str, room: str = "", message_2: str | None = None) -> None:
@@ -274,7 +275,7 @@ def teach_fight(metamon: Metamon) -> None:
 
 
 def heed_refusals(options: argparse.Namespace) -> None:
-    """Ends the process where metamon would wait for ever: its name or team is refused. Challenges those who come late."""
+    """Ends the process where metamon would wait for ever, its name or team refused; challenges those who come late."""
     client_class = poke_env("ps_client.ps_client").PSClient
     handle = client_class._handle_message
     asking: set[Any] = set()

@@ -99,12 +99,8 @@ class Registry:
         Raises:
             AgentError: it cannot be made of what is registered.
         """
-        table = self.tables().get(base)
-        if table is None:
-            if not any(base == checkpoint.name for checkpoint in self.checkpoints()):
-                return None
-            table = {"kind": "metamon", "checkpoint": base}
-        return _build(base, name, table, parameters, self.metamon())
+        tables = {found.name: _table_of(found) for found in self.checkpoints() if found.name == base} | self.tables()
+        return _build(base, name, tables[base], parameters, self.metamon()) if base in tables else None
 
     def names(self) -> list[str]:
         """Of all registered agents and discovered checkpoints."""
@@ -169,17 +165,15 @@ class Registry:
 
     def listings(self) -> list[Listing]:
         """All of them for people to read, with what is missing."""
-        metamon = self.metamon()
-        listings = []
-        for name, table in self.tables().items():
-            try:
-                agent = _build(name, name, table, {}, metamon)
-            except AgentError as error:
-                listings.append(Listing(name, table["kind"], _target(table), str(error)))
-            else:
-                listings.append(Listing(name, table["kind"], _target(table), _missing(agent)))
-        discovered = [one for one in self.checkpoints() if one.name not in self.tables()]
-        return listings + [Listing(one.name, "checkpoint", str(one.path), one.describe()) for one in discovered]
+        metamon, tables = self.metamon(), self.tables()
+        listings = [
+            Listing(name, table["kind"], _target(table), _note(name, table, metamon)) for name, table in tables.items()
+        ]
+        for found in self.checkpoints():
+            if found.name not in tables:
+                note = f"{found.describe()}; {_note(found.name, _table_of(found), metamon)}"
+                listings.append(Listing(found.name, "checkpoint", found.path.name, note))
+        return listings
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -257,20 +251,26 @@ def _target(table: Mapping[str, Any]) -> str:
     return str(table.get("target") or table.get("command") or table.get("checkpoint") or table.get("model"))
 
 
-def _missing(agent: Agent | Program) -> str:
-    """What keeps an agent from playing, as far as can be seen without starting it."""
-    if isinstance(agent, Agent):
-        try:
+def _table_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What would be registered for a checkpoint that is not."""
+    return {"kind": "metamon", "checkpoint": checkpoint.name}
+
+
+def _note(name: str, table: Mapping[str, Any], metamon: Mapping[str, Any]) -> str:
+    """How an agent plays, or what keeps it from that, as far as can be seen without starting it."""
+    try:
+        agent = _build(name, name, table, {}, metamon)
+        if isinstance(agent, Agent):
             agent.load()
-        except AgentError as error:
-            return str(error)
-        return ""
-    folder = Path(agent.folder).expanduser() if agent.folder else None
-    if folder is not None and not folder.is_dir():
+            return ""
+    except AgentError as error:
+        return str(error)
+    folder = Path(agent.folder).expanduser() if agent.folder else Path()
+    if not folder.is_dir():
         return f"there is no folder {folder}"
     program = agent.command[0]
     # A path is relative to the folder that the program runs in.
-    found = (folder or Path()) / program if "/" in program else shutil.which(program)
+    found = folder / program if "/" in program else shutil.which(program)
     if found is None or not Path(found).exists():
         return f"there is no program {program}"
-    return f"{', '.join(agent.roles)}; on a server"
+    return f"on a server, as {' or '.join(agent.roles)}"

@@ -39,6 +39,26 @@ def round_robin(agents: Sequence[str], battles_per_matchup: int, teams: Sequence
     return games
 
 
+def selfplay(agents: Sequence[str], num_battles: int, teams: Sequence[str], seed: int) -> list[Game]:
+    """Battles of one agent against itself, or of two in mirrored pairs.
+
+    Args:
+        agents: one name, or two different ones.
+        teams: team names to draw from; empty in formats with random teams.
+    """
+    if len(agents) == 2:
+        return round_robin(agents, num_battles, teams, seed)
+    (agent,) = agents
+    games = []
+    for index in range(num_battles):
+        matchup = f"{agent}\n{agent}\n{index}"
+        p1_team = teams[_draw(seed, matchup, "p1 team") % len(teams)] if teams else None
+        p2_team = teams[_draw(seed, matchup, "p2 team") % len(teams)] if teams else None
+        battle_seed = showdown_seed(_draw(seed, matchup, "battle"))
+        games.append(Game(index, None, agent, agent, p1_team, p2_team, battle_seed))
+    return games
+
+
 def showdown_seed(number: int) -> str:
     """A seed of Showdown's ``gen5`` generator, which is 30 times as fast as its default one, from the low 64 bits."""
     return f"gen5,{number % 2**64:016x}"

@@ -22,7 +22,7 @@ from pokeladder.errors import AgentError, FormatError, InterruptedRunError, Usag
 from pokeladder.programs import Program
 from pokeladder.recorder import Recorder
 from pokeladder.records import Result, Run
-from pokeladder.schedule import round_robin
+from pokeladder.schedule import round_robin, selfplay
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import Store, new_run_id
@@ -33,7 +33,7 @@ SLOTS_A_WORKER = 8
 
 @dataclass(frozen=True)
 class Tournament:
-    """What is to be played; see :meth:`pokeladder.Ladder.tournament` for each."""
+    """What is to be played; see :meth:`pokeladder.Ladder.tournament` for each. Self-play is one of one matchup."""
 
     agents: tuple[Agent | Program, ...]
     battles_per_matchup: int
@@ -45,12 +45,13 @@ class Tournament:
     max_timeouts: int
     venue: Literal["embedded", "server"] = "embedded"
     battle_backend: str = "poke-env"
+    kind: Literal["tournament", "selfplay"] = "tournament"
 
     def __post_init__(self) -> None:
-        if len(self.agents) < 2:
+        if self.kind == "tournament" and len(self.agents) < 2:
             raise UsageError("a tournament needs at least two agents: see `pokeladder agents`")
         if self.battles_per_matchup < 1:
-            raise UsageError("battles per matchup must be at least 1")
+            raise UsageError("the number of battles must be at least 1")
         if self.turn_timeout <= 0 or self.max_invalid < 1 or self.max_timeouts < 1:
             raise UsageError("the turn timeout and the numbers of invalid choices and time-outs must be above 0")
         programs = [agent.name for agent in self.agents if isinstance(agent, Program)]
@@ -62,7 +63,10 @@ class Tournament:
     def settings(self, teams: Sequence[Team]) -> str:
         """All of it as JSON, with digests of the teams: equal settings make equal schedules."""
         digests = {team.name: hashlib.sha256(team.packed.encode()).hexdigest()[:16] for team in teams}
-        on_server = {} if self.venue == "embedded" else {"venue": self.venue, "battle_backend": self.battle_backend}
+        # What is not there has its default value: older runs know nothing of it.
+        further: dict[str, str] = {} if self.kind == "tournament" else {"kind": self.kind}
+        if self.venue != "embedded":
+            further |= {"venue": self.venue, "battle_backend": self.battle_backend}
         return json.dumps(
             {
                 "agents": sorted((agent.identity() for agent in self.agents), key=lambda agent: agent["name"]),
@@ -74,7 +78,7 @@ class Tournament:
                 "max_invalid": self.max_invalid,
                 "max_timeouts": self.max_timeouts,
                 "teams": digests,
-                **on_server,
+                **further,
             }
         )
 
@@ -178,14 +182,15 @@ def play(
         battle_format = singles_format(inquiry, tournament.battle_format)
         teams = [] if battle_format["random_teams"] else load_teams(tournament.team_set, battle_format["id"], inquiry)
     settings = tournament.settings(teams)
-    games = round_robin(
+    schedule = round_robin if tournament.kind == "tournament" else selfplay
+    games = schedule(
         [agent.name for agent in tournament.agents],
         tournament.battles_per_matchup,
         [team.name for team in teams],
         tournament.seed,
     )
     earlier = find_run(settings)
-    run = earlier or _new_run(battle_format["id"], tournament.venue, settings, len(games), simulator)
+    run = earlier or _new_run(battle_format["id"], tournament, settings, len(games), simulator)
     rules = Rules(
         format_id=battle_format["id"],
         gen=battle_format["gen"],
@@ -235,7 +240,7 @@ def play(
             reached = progress()
             raise InterruptedRunError(
                 f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
-                "play the rest with `pokeladder tournament --resume`"
+                f"play the rest with `pokeladder {tournament.kind} --resume`"
             ) from None
         finally:
             recorder.flush()
@@ -327,13 +332,13 @@ def _record(
             watch()
 
 
-def _new_run(format_id: str, venue: str, settings: str, scheduled: int, simulator: Simulator) -> Run:
+def _new_run(format_id: str, tournament: Tournament, settings: str, scheduled: int, simulator: Simulator) -> Run:
     started_at = datetime.now(UTC)
     return Run(
         run_id=new_run_id(started_at),
-        kind="tournament",
+        kind=tournament.kind,
         format=format_id,
-        venue=venue,
+        venue=tournament.venue,
         settings=settings,
         scheduled=scheduled,
         started_at=started_at,

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import pokeladder
 from pokeladder.cli.app import pokeladder as command_line
-from pokeladder.records import Battle, Point, Run, Trajectory
+from pokeladder.records import Battle, Point, Run, ServerBattle, Trajectory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +26,11 @@ def reference() -> str:
     runner = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"})
     context = click.Context(command_line)
     parts = ["# Commands\n\nWhat `--help` says. `pokeladder COMMAND --help` shows one.\n"]
-    for name in ["", *command_line.list_commands(context)]:
+    names = [""]
+    for name in command_line.list_commands(context):
+        command = command_line.get_command(context, name)
+        names += [name, *(f"{name} {below}" for below in getattr(command, "commands", ()))]
+    for name in names:
         shown = runner.invoke(command_line, [*name.split(), "--help"], prog_name="pokeladder", terminal_width=100)
         parts.append(f"## pokeladder {name}".rstrip() + f"\n\n```\n{shown.output.strip()}\n```\n")
     return "\n".join(parts)
@@ -47,7 +51,7 @@ def test_the_readme_names_every_view(ladder: pokeladder.Ladder) -> None:
 
 def test_the_store_document_names_every_column() -> None:
     text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
-    for record in (Battle, Run, Trajectory, Point):
+    for record in (Battle, Run, Trajectory, Point, ServerBattle):
         for column in fields(record):
             assert f"`{column.name}`" in text, column.name
 

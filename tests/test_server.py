@@ -26,7 +26,7 @@ from pokeladder import Agent
 from pokeladder.arena import hall
 from pokeladder.arena.desk import Scribe
 from pokeladder.arena.messages import Story
-from pokeladder.errors import AgentError, SimulatorError, StoreError, UsageError
+from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, StoreError, UsageError
 from pokeladder.programs import Limits
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
@@ -465,3 +465,35 @@ def ppid_of(command: str) -> int:
         except OSError:
             continue
     return 0
+
+
+@pytest.mark.parametrize("venue", ["embedded", "server"])
+def test_self_play(ladder: pokeladder.Ladder, venue: Any) -> None:
+    """Both sides are the agent's, both are recorded, and nothing of it is rated."""
+    reached = ladder.selfplay(Agent("strong", bots.Strongest), num_battles=6, parallel_instances=2, venue=venue)
+    assert reached.stored == 6
+    assert rows(ladder, "SELECT DISTINCT kind, venue, p1, p2, pair_id FROM battles") == [
+        ("selfplay", venue, "strong", "strong", None)
+    ]
+    assert rows(ladder, "SELECT count(DISTINCT seed), count(DISTINCT (p1_team, p2_team)) > 1 FROM battles") == [
+        (6, True)
+    ]
+    assert rows(ladder, "SELECT side, count(*) FROM trajectories GROUP BY ALL ORDER BY ALL") == [("p1", 6), ("p2", 6)]
+    assert rows(ladder, "SELECT count(*) FROM rated_battles") == [(0,)]
+
+
+def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
+    def stop(progress: pokeladder.Progress) -> None:
+        if progress.stored >= 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError, match="play the rest with `pokeladder selfplay --resume`"):
+        ladder.selfplay("heuristics", "max-power", num_battles=400, watch=stop)
+    with pytest.raises(UsageError, match="has no unfinished tournament"):
+        ladder.tournament(resume=True)
+    ladder.selfplay(resume=True)
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT pair_id) FROM battles") == [
+        (400, 400, 200)
+    ]
+    with pytest.raises(UsageError, match="self-play needs an agent"):
+        ladder.selfplay()

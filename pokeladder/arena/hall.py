@@ -185,10 +185,10 @@ class Hall:
     def _order(self, session: Session, play: Play) -> dict[str, Any]:
         """A game as the server is told of it (see ``server.js``)."""
         game = play.game
-        users = {"p1": session.user_of(game.p1), "p2": session.user_of(game.p2)}
+        p1, p2 = session.users_of(game)
         teams = self._rules.packed_teams(game)
         given = {"teams": teams} if teams else {"team_seeds": [team_seed(game, side) for side in SIDES]}
-        return {"number": game.index, "seed": game.seed, **users, **given}
+        return {"number": game.index, "seed": game.seed, "p1": p1, "p2": p2, **given}
 
     def _seat(self, session: Session, user: str) -> None:
         """Starts the process of one of a session's agents."""

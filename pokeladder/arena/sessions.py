@@ -13,6 +13,7 @@ from pokeladder.arena.guests import Guest
 from pokeladder.arena.messages import Play
 from pokeladder.arena.outbox import Outbox
 from pokeladder.programs import Program, Role
+from pokeladder.records import Game
 
 # The server's word that the last battle is over may come after the end of a process that knows already.
 PARTING_SECONDS = 2.0
@@ -57,8 +58,9 @@ class Session:
     def agent_of(self, user: str) -> str:
         return self.agents[self.users.index(user)].name
 
-    def user_of(self, agent: str) -> str:
-        return self.users[0] if self.agents[0].name == agent else self.users[1]
+    def users_of(self, game: Game) -> tuple[str, str]:
+        """Those of p1 and p2; an agent that plays against itself has two, and they keep their sides."""
+        return self.users if game.p1 == self.agents[0].name else (self.users[1], self.users[0])
 
     def guest_of(self, agent: str) -> Guest | None:
         return next((guest for guest in self.guests if guest.agent.name == agent), None)

@@ -1,7 +1,7 @@
--- The runs of kind tournament, the latest first: the columns of pokeladder.records.Run, and whether each is finished.
+-- The runs of kind $kind, the latest first: the columns of pokeladder.records.Run, and whether each is finished.
 SELECT
     run_id, kind, format, venue, settings, scheduled, started_at, pokeladder_version, showdown_version,
     finished
 FROM runs
-WHERE kind = 'tournament'
+WHERE kind = $kind
 ORDER BY started_at DESC

@@ -1,0 +1,311 @@
+"""Agents that are registered or discovered: the file, the commands, checkpoints; programs that are started and ended."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_server import processes_with, rows, wait_until
+
+import pokeladder
+from conftest import TESTS
+from pokeladder import Agent
+from pokeladder.arena.guests import GUARD
+from pokeladder.checkpoints import scan
+from pokeladder.errors import AgentError
+from pokeladder.programs import ROLES, Program, meet, parse_command
+from pokeladder.registry import Registry
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "agents.toml")
+
+
+def test_commands(cli: Cli, tmp_path: Path) -> None:
+    added = cli("agents", "add", "deep", "--player", "bots:Parametrised", "--parameter", "depth=3")
+    assert added.stderr == f"Registered deep in {tmp_path}/ladder/agents.toml.\n"
+    command = "my-bot {username} {role} {{literally}}"
+    cli("agents", "add", "mine", "--command", command, "--role", "ladder=search", "--env", "A=b=c", "--gpu")
+    assert tomllib.loads((tmp_path / "ladder" / "agents.toml").read_text())["agents"] == {
+        "deep": {"kind": "player", "target": "bots:Parametrised", "parameters": {"depth": 3}},
+        "mine": {
+            "kind": "command",
+            "command": command,
+            "gpu": True,
+            "environment": {"A": "b=c"},
+            "roles": {"ladder": "search"},
+        },
+    }
+    listed = cli("agents").stdout
+    assert cli("agents", "list").stdout == listed
+    assert "deep        player    bots:Parametrised" in listed
+    assert "there is no program my-bot" in listed
+    assert cli("agents", "remove", "mine").returncode == 0
+    assert "mine" not in cli("agents").stdout
+    again = cli("agents", "remove", "mine")
+    assert (again.returncode, again.stderr) == (
+        1,
+        f"Error: no agent mine is registered in {tmp_path}/ladder/agents.toml\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x"], "give one of --player, --command, --model and --checkpoint"),
+        (["x", "--player", "a:B", "--command", "c"], "give one of"),
+        (
+            ["x", "--command", "bot {username} {sever}"],
+            "has the unknown placeholder {sever}: there are {username}, {ser",
+        ),
+        (["x", "--command", "bot"], "has no {username}: it must log in"),
+        (["x", "--command", "bot {username"], "cannot read the command of agent x"),
+        (["x", "--command", "bot {username}", "--role", "judge"], "agent x has the unknown role judge"),
+        (["x", "--command", "bot {username}", "--env", "novalue"], "--env takes KEY=VALUE"),
+        (
+            ["x", "--checkpoint", "run@2"],
+            "agent x needs metamon: say which interpreter has it with `pokeladder agents meta",
+        ),
+    ],
+)
+def test_what_cannot_be_registered(cli: Cli, tmp_path: Path, arguments: list[str], message: str) -> None:
+    refused = cli("agents", "add", *arguments)
+    assert refused.returncode in (1, 2)
+    assert message in " ".join(refused.stderr.split())
+    assert not (tmp_path / "ladder" / "agents.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[agents.x]\nkind = 'robot'",
+            "agent x is registered with the kind 'robot': use one of player, command, metamon",
+        ),
+        ("[agents]\nx = 3", "agent x is registered with the kind None"),
+        ("[agents.x]\nkind = 'player'", "agent x is registered without target"),
+        ("[agents.x]\nkind = 'player'\ntarget = 3", "registered with target = 3, which is of the wrong type"),
+        (
+            "[agents.x]\nkind = 'command'\ncommand = 'a {username}'\ndepth = 3",
+            "registered with depth, which nothing reads",
+        ),
+        ("[agents.x]\nkind = 'metamon'", "agent x needs either a model"),
+        ("[metamon]\nsnake = 'x'", "[metamon] is registered with snake"),
+        ("[agents.x", "cannot read the registry of agents"),
+    ],
+)
+def test_a_registry_that_says_nonsense(registry: Registry, text: str, message: str) -> None:
+    registry.path.write_text(text)
+    with pytest.raises(AgentError) as raised:
+        registry.listings()
+    assert message in str(raised.value)
+
+
+def test_comments_stay(registry: Registry) -> None:
+    registry.path.write_text("# ours\n[agents.a] # the first\nkind = 'player' # a class\ntarget = 'bots:FirstLegal'\n")
+    registry.add("b", {"kind": "player", "target": "bots:FirstLegal"})
+    registry.remove("b")
+    assert registry.path.read_text().startswith("# ours\n[agents.a] # the first\nkind = 'player' # a class\n")
+
+
+def test_the_file_may_be_elsewhere(cli: Cli, tmp_path: Path) -> None:
+    cli("agents", "add", "a", "--player", "bots:FirstLegal", env={"POKELADDER_AGENTS": str(tmp_path / "mine.toml")})
+    assert list(Registry(tmp_path / "mine.toml").tables()) == ["a"]
+
+
+def test_registered_players_play_on_either_venue(ladder: pokeladder.Ladder) -> None:
+    ladder.registry.add("strong", {"kind": "player", "target": "bots:Stubborn", "parameters": {"strength": 3}})
+    assert ladder.registry.find("strong", "s2", {"strength": 2}) == Agent("s2", "bots:Stubborn", {"strength": 2})
+    assert ladder.tournament(["strong", "random"], battles_per_matchup=2).stored == 2
+    assert ladder.tournament(["strong", "random"], battles_per_matchup=2, venue="server").stored == 2
+
+
+names = st.text("abc{} \"'\\$é", min_size=1, max_size=8)
+
+
+@given(user=names, opponent=names)
+def test_placeholders_are_filled_in_and_never_read_again(user: str, opponent: str) -> None:
+    parts = parse_command("x", "bot --name={username} '{opponent} and {{username}}'")
+    program = Program("x", "command", parts, {"ladder": "ladder"})
+    assert program.filled_in({"username": user, "opponent": opponent}) == [
+        "bot",
+        f"--name={user}",
+        f"{opponent} and {{username}}",
+    ]
+
+
+@given(st.sets(st.sampled_from(ROLES), min_size=1), st.sets(st.sampled_from(ROLES), min_size=1))
+def test_two_meet_if_and_only_if_their_roles_allow_it(first: set[Any], second: set[Any]) -> None:
+    met = meet(dict.fromkeys(first, ""), dict.fromkeys(second, ""))
+    can = {("challenger", "acceptor"), ("acceptor", "challenger"), ("ladder", "ladder")}
+    possible = {(a, b) for a in first for b in second} & can
+    assert (met in possible) if possible else met is None
+
+
+def checkpoint(folder: Path, run: str, epoch: int, last_step: int | None = None) -> None:
+    """Lays a checkpoint out as amago does, with the scheduler's state as PyTorch saves it."""
+    weights = folder / run / "ckpts" / "policy_weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    (weights / f"policy_epoch_{epoch}.pt").touch()
+    if last_step is not None:
+        state = folder / run / "ckpts" / "training_states" / f"{run}_epoch_{epoch}" / "scheduler.bin"
+        state.parent.mkdir(parents=True)
+        with zipfile.ZipFile(state, "w") as archive:
+            archive.writestr("scheduler/data.pkl", pickle.dumps({"last_epoch": last_step, "_last_lr": [1e-4]}, 2))
+
+
+def test_checkpoints_and_their_training_steps(tmp_path: Path) -> None:
+    for epoch in (10, 0, 2):
+        checkpoint(tmp_path, "Gen1_Binary", epoch, 25_000 * (epoch + 1) if epoch == 2 else None)
+    checkpoint(tmp_path, "unknown", 4)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "Gen1_Binary" / "ckpts" / "policy_weights" / "notes.txt").touch()
+    assert [(found.name, found.steps) for found in scan(tmp_path)] == [
+        ("Gen1_Binary@0", 25_000),
+        ("Gen1_Binary@2", 75_000),
+        ("Gen1_Binary@10", 275_000),
+        ("unknown@4", None),
+    ]
+    # As the old pipeline counted them: 75k, 125k, ... 325k.
+    old = [found.steps for found in scan(tmp_path, steps_per_epoch=25_000, steps_before=50_000)]
+    assert old == [75_000, 125_000, 325_000, 175_000]
+
+
+def test_a_checkpoint_that_would_run_code_is_not_obeyed(tmp_path: Path) -> None:
+    checkpoint(tmp_path, "evil", 0, 1)
+    (state,) = tmp_path.rglob("scheduler.bin")
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "obeyed"),)
+
+    with zipfile.ZipFile(state, "w") as archive:
+        archive.writestr("scheduler/data.pkl", pickle.dumps({"last_epoch": Evil()}, 2))
+    assert [found.steps for found in scan(tmp_path)] == [None]
+    assert not (tmp_path / "obeyed").exists()
+
+
+@pytest.fixture
+def stand_in(ladder: pokeladder.Ladder, tmp_path: Path) -> Registry:
+    """A registry with two checkpoints, played by a program that behaves as metamon does."""
+    python = tmp_path / "python"
+    command = shlex.join(["exec", "env", f"PYTHONPATH={TESTS}", sys.executable, str(TESTS / "stand_in.py")])
+    python.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    python.chmod(0o755)
+    for epoch in (0, 2):
+        checkpoint(tmp_path / "checkpoints", "run", epoch, 10 * (epoch + 1))
+    ladder.registry.set_metamon({"python": str(python), "checkpoints": str(tmp_path / "checkpoints")})
+    return ladder.registry
+
+
+def test_discovered_checkpoints_are_listed(stand_in: Registry) -> None:
+    assert [(one.name, one.kind, one.note) for one in stand_in.listings()] == [
+        ("run@0", "checkpoint", "epoch 0, 10 training steps; on a server, as ladder"),
+        ("run@2", "checkpoint", "epoch 2, 30 training steps; on a server, as ladder"),
+    ]
+    with pytest.raises(AgentError, match="agent run@0 of metamon has no parameter depth: there is temperature"):
+        stand_in.find("run@0", "x", {"depth": 3})
+
+
+def test_trajectories_that_metamon_writes_are_taken_in(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
+    """Two checkpoints, both points of view of each battle, and nothing left behind of the files."""
+    heard: list[str] = []
+    reached = ladder.tournament(["run@0", "run@2"], battles_per_matchup=6, venue="server", notify=heard.append)
+    assert (reached.stored, reached.void, heard) == (6, 0, [])
+    assert rows(
+        ladder,
+        "SELECT count(*), count(DISTINCT battle_id), list(DISTINCT source),"
+        " bool_and((result = 'WIN') = (winner IS NOT DISTINCT FROM side))"
+        " FROM trajectories JOIN battles USING (battle_id)",
+    ) == [(12, 6, ["recorded by the agent"], True)]
+    assert not list(ladder.store.folder.rglob("*.lz4"))
+    assert not list(ladder.store.folder.rglob("battle_log*"))
+
+
+def test_what_metamon_says_does_not_count(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
+    """At a temperature of 2 the stand-in lies about who won."""
+    heard: list[str] = []
+    reached = ladder.tournament(
+        ["run@0,temperature=2,name=liar", "random"], battles_per_matchup=4, venue="server", notify=heard.append
+    )
+    assert reached.stored == 4
+    assert any("agent liar: it says" in line and "says the server" in line for line in heard)
+    assert rows(
+        ladder,
+        "SELECT DISTINCT agent, source, (result = 'WIN') = (winner IS NOT DISTINCT FROM side)"
+        " FROM trajectories JOIN battles USING (battle_id) ORDER BY agent",
+    ) == [("liar", "recorded by the agent", True), ("random", "recorded", True)]
+
+
+def test_a_run_goes_on_only_with_the_agents_that_it_had(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
+    stand_in.add("mine", {"kind": "command", "command": "false {username}", "start_timeout": 5})
+    reached = ladder.tournament(["mine", "random"], battles_per_matchup=2, venue="server")
+    assert (reached.stored, reached.void) == (0, 2)
+    stand_in.add("mine", {"kind": "command", "command": "true {username}", "start_timeout": 6})
+    with pytest.raises(AgentError, match="agent mine is registered as something else now"):
+        ladder.tournament(resume=True)
+    stand_in.remove("mine")
+    with pytest.raises(AgentError, match="agent mine is not registered any more"):
+        ladder.tournament(resume=True)
+    # How it is run may change: that is what one mends.
+    stand_in.add("mine", {"kind": "command", "command": "false {username}", "environment": {"A": "b"}})
+    assert ladder.tournament(resume=True).run_id == reached.run_id
+
+
+DAUGHTERS = "sleep {0} & setsid sleep {0} & (setsid sh -c 'trap \"\" TERM; sleep {0}; sleep {0}' &) ; "
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group is ended")
+def test_the_guard_leaves_nothing_behind() -> None:
+    """Neither daughters in sessions of their own, nor such as do not heed SIGTERM, nor grandchildren."""
+    duration = f"98765{os.getpid()}"
+    for ending in ("lifeline", "exit", "kill"):
+        ours, theirs = os.pipe()
+        script = DAUGHTERS.format(duration) + (f"sleep {duration}" if ending != "exit" else "sleep 0.3; exit 7")
+        guard = subprocess.Popen([sys.executable, "-I", str(GUARD), str(ours), "bash", "-c", script], pass_fds=[ours])
+        os.close(ours)
+        wait_until(lambda: len(processes_with(f"sleep {duration}")) >= 3)
+        if ending == "lifeline":
+            os.close(theirs)
+        elif ending == "kill":
+            (program,) = Path(f"/proc/{guard.pid}/task/{guard.pid}/children").read_text().split()[:1]
+            os.kill(int(program), signal.SIGKILL)
+        status = guard.wait(30)
+        if ending != "lifeline":
+            os.close(theirs)
+        assert status == {"lifeline": 0, "exit": 7, "kill": -signal.SIGKILL}[ending]
+        assert not processes_with(f"sleep {duration}")
+
+
+METAMON = os.environ.get("METAMON_PYTHON"), os.environ.get("METAMON_CHECKPOINTS")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(None in METAMON, reason="METAMON_PYTHON and METAMON_CHECKPOINTS do not say where metamon is")
+def test_real_metamon(ladder: pokeladder.Ladder) -> None:
+    python, checkpoints = METAMON
+    ladder.registry.set_metamon({"python": python, "checkpoints": checkpoints})
+    agents = [found.name for found in ladder.registry.checkpoints()][:2]
+    reached = ladder.tournament(agents, battles_per_matchup=4, venue="server")
+    assert (reached.stored, reached.void) == (4, 0)
+    assert rows(
+        ladder,
+        "SELECT count(*), count(DISTINCT battle_id), list(DISTINCT source), list(DISTINCT agent ORDER BY agent),"
+        " bool_and(steps = if(side = 'p1', p1_steps, p2_steps)) FROM trajectories JOIN battles USING (battle_id)",
+    ) == [(8, 4, ["recorded by the agent"], sorted(agents), True)]
