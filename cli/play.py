@@ -80,7 +80,7 @@ def selfplay(context: click.Context, /, agent: str | None, opponent: str | None,
         context,
         ladder,
         reached,
-        f"""sql "SELECT agent, count(*), avg(steps) FROM trajectories WHERE run_id = '{reached.run_id}' GROUP BY agent\"""",
+        'sql "SELECT agent, count(*), avg(steps) FROM trajectories GROUP BY agent"',
         f"export-filtered --output-dir v0 --run {reached.run_id} --balance-outcomes",
     )
 

@@ -1,4 +1,4 @@
-"""Agents that are registered or discovered: the file, the commands, checkpoints; programs that are started and ended."""
+"""Agents that are registered or discovered: the file, the commands, checkpoints; starting and ending programs."""
 
 from __future__ import annotations
 
