@@ -75,6 +75,7 @@ def list_(context: click.Context) -> None:
 @click.pass_context
 def add(
     context: click.Context,
+    /,
     name: str,
     parameters: Sequence[str],
     roles: Sequence[str],
@@ -119,7 +120,7 @@ def remove(context: click.Context, name: str) -> None:
 @click.option("--steps-per-epoch", type=int, help="Training steps, where runs do not say or say something else.")
 @click.option("--steps-before", type=int, help="Training steps that went before all runs.")
 @click.pass_context
-def metamon(context: click.Context, **settings: Any) -> None:
+def metamon(context: click.Context, /, **settings: Any) -> None:
     """Say where metamon and its checkpoints are.
 
     More can be said in the file itself, for all agents or for one: base (the registered model that runs were finetuned

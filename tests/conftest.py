@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pokeladder
+from pokeladder.arena import sessions
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 
@@ -36,8 +37,15 @@ def inquiry(simulator: Simulator) -> Iterator[Inquiry]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POKELADDER_STORE", "METAMON_CACHE_DIR"):
+    for name in ("POKELADDER_STORE", "POKELADDER_AGENTS", "METAMON_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_long_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are to end by themselves get less time for it."""
+    monkeypatch.setattr(sessions, "PARTING_SECONDS", 0.5)
+    monkeypatch.setattr(sessions, "LEAVING_SECONDS", 2.0)
 
 
 @pytest.fixture

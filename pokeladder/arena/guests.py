@@ -79,7 +79,8 @@ class Guest:
         command = self._command()
         lifeline, self._lifeline = os.pipe()
         with self.log.open("ab") as output:
-            output.write(f"agent {agent.name} in the role {errand.role}: {shlex.join(command)[:2000]}\n".encode())
+            shown = agent.identity()["target"] if isinstance(agent, Agent) else shlex.join(command)
+            output.write(f"agent {agent.name} in the role {errand.role}: {shown}\n".encode())
             output.flush()
             try:
                 self._guard = subprocess.Popen(
@@ -173,9 +174,10 @@ class Guest:
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ}
         if isinstance(self.agent, Program):
-            # It has its own Python, if it is Python at all.
-            for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
-                environment.pop(name, None)
+            if self.agent.kind == "metamon":
+                # Its interpreter is not this one.
+                for name in ("PYTHONPATH", "PYTHONHOME"):
+                    environment.pop(name, None)
             environment |= {"PYTHONUNBUFFERED": "1", **self.agent.environment}
         else:
             # Sets of strings come out in one order, so that agents which iterate over them repeat themselves.

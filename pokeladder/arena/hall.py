@@ -135,7 +135,9 @@ class Hall:
                 self._open_sessions()
                 self._look_after_sessions()
                 if self._server.silent():
-                    self._replace_server("stopped answering")
+                    self._server.kill()
+                    self._server.stop()
+                    self._replace_server("the server stopped answering")
                 yield None
             sources: list[Any] = [self._server, *self._desk.connections]
             ready = wait(sources, timeout=max(0.0, next_tick - time.monotonic()))
@@ -291,10 +293,7 @@ class Hall:
             folder=self._venue.folder,
         )
 
-    def _replace_server(self, what: str) -> None:
-        self._server.kill()
-        status = self._server.stop()
-        told = f"the server {what}" if status is None else f"the server {what} (exit status {status})"
+    def _replace_server(self, told: str) -> None:
         self._out.append(Notice(f"{told}: its battles are void and are played again"))
         for session in list(self._sessions):
             self._abandon(session)
@@ -307,7 +306,7 @@ class Hall:
         try:
             messages = self._server.receive()
         except EOFError:
-            self._replace_server("died")
+            self._replace_server(f"the server died (exit status {self._server.stop()})")
             return
         for kind, *rest in messages:
             if kind == "online":

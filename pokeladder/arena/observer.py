@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -28,6 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from pokeladder.errors import SimulatorError
+from pokeladder.simulator.channel import Channel
 
 # The observer finds the same modules as this process, whatever folder it runs in.
 OBSERVER = (
@@ -36,13 +36,11 @@ OBSERVER = (
 POLL_SECONDS = 0.1
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
-SILENT_SECONDS = 30.0
-READ_BYTES = 1 << 20
 # An order may name a hundred thousand games.
 ORDER_BYTES = 1 << 28
 
 
-class Observer:
+class Observer(Channel):
     """A process that watches; a server that it cannot reach, or no longer, is gone as far as it can tell.
 
     Args:
@@ -55,8 +53,6 @@ class Observer:
     def __init__(self, url: str, format_id: str, user: str, log: Path) -> None:
         self.url = url
         self.log = log
-        self._pending = b""
-        self._heard = time.monotonic()
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as output:
             arguments = [json.dumps(sys.path), str(theirs.fileno()), url, format_id, user]
@@ -69,60 +65,33 @@ class Observer:
                 # A Ctrl-C in the terminal is for pokeladder.
                 start_new_session=True,
             )
-        self._socket = ours
-        self._socket.settimeout(START_SECONDS)
+        super().__init__(ours)
         try:
-            (kind, *rest), *_ = self.receive()
-        except EOFError:
-            kind, rest = "failed", ["it does not answer"]
-        self._socket.settimeout(None)
-        if kind != "ready":
+            self._wait_until_ready()
+        except BaseException:
             self.stop()
-            raise SimulatorError(f"the server {url} cannot be used: {rest[0]}; start one with `pokeladder server`")
-
-    def fileno(self) -> int:
-        """Readable when there is something to :meth:`receive`."""
-        return self._socket.fileno()
-
-    def silent(self) -> bool:
-        """Whether the server has not answered for so long that it will not come back."""
-        unread, _, _ = select.select([self._socket], [], [], 0)
-        return not unread and time.monotonic() - self._heard > SILENT_SECONDS
-
-    def send(self, *order: Any) -> None:
-        """Gives an order; one that can no longer be taken is lost."""
-        with suppress(OSError):
-            self._socket.sendall(orjson.dumps(order) + b"\n")
-
-    def receive(self) -> list[list[Any]]:
-        """What it has said since last time; blocks until there is something.
-
-        Raises:
-            EOFError: it is gone, or the server is.
-        """
-        lines: list[bytes] = []
-        while not lines:
-            try:
-                chunk = self._socket.recv(READ_BYTES)
-            except OSError:
-                chunk = b""
-            if not chunk:
-                raise EOFError
-            *lines, self._pending = (self._pending + chunk).split(b"\n")
-        self._heard = time.monotonic()
-        return [orjson.loads(line) for line in lines]
+            raise
 
     def kill(self) -> None:
         """Ends it at once."""
         self._process.kill()
 
-    def stop(self) -> int | None:
-        """Ends it and waits for it; its exit status, None if it was running."""
-        status = self._process.poll()
-        self._socket.close()
+    def stop(self) -> int:
+        """Ends it and waits for that; its exit status."""
+        self.close()
         self._process.kill()
-        self._process.wait()
-        return status
+        return self._process.wait()
+
+    def _wait_until_ready(self) -> None:
+        kind, reason = "failed", "it does not answer"
+        with suppress(EOFError):
+            while self.waiting(START_SECONDS):
+                messages = self.receive()
+                if messages:
+                    kind, reason = messages[0]
+                    break
+        if kind != "ready":
+            raise SimulatorError(f"the server {self.url} cannot be used: {reason}; start one with `pokeladder server`")
 
 
 class _Watch:

@@ -9,6 +9,8 @@ import logging
 import sys
 from multiprocessing.connection import Connection
 
+from poke_env.player import Player
+
 from pokeladder.agents import BUILT_IN, Agent
 from pokeladder.arena.messages import Story, Written
 from pokeladder.arena.players import build_player
@@ -17,19 +19,23 @@ from pokeladder.records import SIDES
 from pokeladder.simulator.process import Inquiry
 
 NAMES = ("player 1", "player 2")
+# It is asked nothing.
+LOOKER_ON = Agent("random", BUILT_IN["random"])
 
 
 class _Teller:
     def __init__(self, inquiry: Inquiry) -> None:
         self._inquiry = inquiry
-        self._agent = Agent("random", BUILT_IN["random"])
+        self._players: dict[str, list[Player]] = {}
 
     def write(self, story: Story) -> Written:
         told = self._inquiry.retell(story.input_log, *NAMES)
+        if story.format_id not in self._players:
+            self._players[story.format_id] = [build_player(LOOKER_ON, story.format_id, name) for name in NAMES]
         tag = f"battle-{story.format_id}-{story.number}"
         seats = [
-            Seat(side, name, build_player(self._agent, story.format_id, name), tag, story.gen, [], 0, record=True)
-            for side, name in zip(SIDES, NAMES, strict=True)
+            Seat(side, player.username, player, tag, story.gen, [], 0, record=True)
+            for side, player in zip(SIDES, self._players[story.format_id], strict=True)
         ]
         for *lines, chosen, p1_request, p2_request, loser in told:
             for seat, said, request, choice, invalid in zip(
@@ -42,6 +48,7 @@ class _Teller:
                     seat.count_invalid()
         for seat in seats:
             seat.finish()
+            seat.leave()
         p1, p2 = seats
         return Written(story.number, (p1.recorded(), p2.recorded()))
 

@@ -19,6 +19,8 @@ from pokeladder.records import Game
 PARTING_SECONDS = 2.0
 # How long a process has to end by itself when its battles are over.
 LEAVING_SECONDS = 10.0
+# Agents' processes are renewed after so many battles: what they leak is lost with them.
+GAMES_A_SESSION = 500
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def chunks(games: Iterable[Play], parallel: int) -> Iterator[deque[Play]]:
         matchups.setdefault((first, second), []).append(play)
     parts = -(-parallel // max(1, len(matchups)))
     for plays in matchups.values():
-        size = -(-len(plays) // parts)
+        size = min(-(-len(plays) // parts), GAMES_A_SESSION)
         size += size % 2
         for begin in range(0, len(plays), size):
             yield deque(plays[begin : begin + size])

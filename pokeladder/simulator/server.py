@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import select
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from pokeladder.errors import SimulatorError
+from pokeladder.simulator.channel import Channel
 from pokeladder.simulator.setup import Simulator
 
 HOOK = Path(__file__).parent / "server.js"
@@ -23,12 +20,11 @@ LOOPBACK = "127.0.0.1"
 LINKED = ("dist", "data", "server", "translations", "node_modules")
 WRITTEN = ("config/chat-plugins", "config/ladders", "logs/repl", "databases")
 START_SECONDS = 120.0
-# It says something once a second.
-SILENT_SECONDS = 30.0
-READ_BYTES = 1 << 20
+# How long it has to end by itself.
+END_SECONDS = 5.0
 
 
-class ServerProcess:
+class ServerProcess(Channel):
     """A running server; a context manager that leaves neither process nor folder behind.
 
     Args:
@@ -58,8 +54,6 @@ class ServerProcess:
     ) -> None:
         self.log = log
         self.port = port
-        self._heard = time.monotonic()
-        self._pending = b""
         self.folder = folder or Path(tempfile.mkdtemp(prefix="pokeladder-server-"))
         self._temporary = folder is None
         try:
@@ -94,7 +88,7 @@ class ServerProcess:
                 # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing the socket.
                 start_new_session=True,
             )
-        self._socket = ours
+        super().__init__(ours)
         try:
             self._wait_until_ready()
         except BaseException:
@@ -116,60 +110,26 @@ class ServerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def fileno(self) -> int:
-        """Readable when there is something to :meth:`receive`."""
-        return self._socket.fileno()
-
-    def silent(self) -> bool:
-        """Whether it has said nothing for so long that it will not come back."""
-        unread, _, _ = select.select([self._socket], [], [], 0)
-        return not unread and time.monotonic() - self._heard > SILENT_SECONDS
-
-    def send(self, *order: Any) -> None:
-        """Gives an order (see ``server.js``); one that the server can no longer take is lost with it."""
-        try:
-            self._socket.sendall(orjson.dumps(order) + b"\n")
-        except OSError:
-            return
-
-    def receive(self) -> list[list[Any]]:
-        """What it has said since last time; blocks until there is something.
-
-        Raises:
-            EOFError: it is gone.
-        """
-        try:
-            chunk = self._socket.recv(READ_BYTES)
-        except OSError:
-            chunk = b""
-        if not chunk:
-            raise EOFError
-        self._heard = time.monotonic()
-        *lines, self._pending = (self._pending + chunk).split(b"\n")
-        return [orjson.loads(line) for line in lines]
-
     def kill(self) -> None:
         """Ends it at once, as one that no longer listens must be."""
         self._process.kill()
 
-    def stop(self) -> int | None:
-        """Ends it and waits for it; its exit status, None if it was running."""
-        status = self._process.poll()
-        self._socket.close()
+    def stop(self) -> int:
+        """Ends it, unless it has ended, and waits for that; its exit status."""
+        self.close()
         try:
-            self._process.wait(5)
+            self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
-        return status
+        return self._process.returncode
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
-            readable, _, _ = select.select([self._socket], [], [], max(0.0, deadline - time.monotonic()))
-            if not readable:
+            if not self.waiting(deadline - time.monotonic()):
                 raise SimulatorError(f"the server did not start within {START_SECONDS:.0f} s{self._said()}")
             try:
                 messages = self.receive()
