@@ -132,7 +132,7 @@ def test_registered_players_play_on_either_venue(ladder: pokeladder.Ladder) -> N
     ladder.registry.add("strong", {"kind": "player", "target": "bots:Stubborn", "parameters": {"strength": 3}})
     assert ladder.registry.find("strong", "s2", {"strength": 2}) == Agent("s2", "bots:Stubborn", {"strength": 2})
     assert ladder.tournament(["strong", "random"], battles_per_matchup=2).stored == 2
-    assert ladder.tournament(["strong", "random"], battles_per_matchup=2, venue="server").stored == 2
+    assert ladder.tournament(["strong", "random"], battles_per_matchup=2, venue="server", workers=1).stored == 2
 
 
 names = st.text("abc{} \"'\\$é", min_size=1, max_size=8)
@@ -225,7 +225,9 @@ def test_discovered_checkpoints_are_listed(stand_in: Registry) -> None:
 def test_trajectories_that_metamon_writes_are_taken_in(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
     """Two checkpoints, both points of view of each battle, and nothing left behind of the files."""
     heard: list[str] = []
-    reached = ladder.tournament(["run@0", "run@2"], battles_per_matchup=6, venue="server", notify=heard.append)
+    reached = ladder.tournament(
+        ["run@0", "run@2"], battles_per_matchup=6, venue="server", workers=1, notify=heard.append
+    )
     assert (reached.stored, reached.void, heard) == (6, 0, [])
     assert rows(
         ladder,
@@ -241,7 +243,11 @@ def test_what_metamon_says_does_not_count(ladder: pokeladder.Ladder, stand_in: R
     """At a temperature of 2 the stand-in lies about who won."""
     heard: list[str] = []
     reached = ladder.tournament(
-        ["run@0,temperature=2,name=liar", "random"], battles_per_matchup=4, venue="server", notify=heard.append
+        ["run@0,temperature=2,name=liar", "random"],
+        battles_per_matchup=4,
+        venue="server",
+        workers=1,
+        notify=heard.append,
     )
     assert reached.stored == 4
     assert any("agent liar: it says" in line and "says the server" in line for line in heard)
@@ -254,7 +260,7 @@ def test_what_metamon_says_does_not_count(ladder: pokeladder.Ladder, stand_in: R
 
 def test_a_run_goes_on_only_with_the_agents_that_it_had(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
     stand_in.add("mine", {"kind": "command", "command": "false {username}", "start_timeout": 5})
-    reached = ladder.tournament(["mine", "random"], battles_per_matchup=2, venue="server")
+    reached = ladder.tournament(["mine", "random"], battles_per_matchup=2, venue="server", workers=1)
     assert (reached.stored, reached.void) == (0, 2)
     stand_in.add("mine", {"kind": "command", "command": "true {username}", "start_timeout": 6})
     with pytest.raises(AgentError, match="agent mine is registered as something else now"):
@@ -302,7 +308,7 @@ def test_real_metamon(ladder: pokeladder.Ladder) -> None:
     python, checkpoints = METAMON
     ladder.registry.set_metamon({"python": python, "checkpoints": checkpoints})
     agents = [found.name for found in ladder.registry.checkpoints()][:2]
-    reached = ladder.tournament(agents, battles_per_matchup=4, venue="server")
+    reached = ladder.tournament(agents, battles_per_matchup=4, venue="server", workers=1)
     assert (reached.stored, reached.void) == (4, 0)
     assert rows(
         ladder,

@@ -38,8 +38,9 @@ function configure(settings) {
 		reportbattles: false,
 		watchconfig: false,
 		logchallenges: settings.log_battles,
+		// Each process loads all of Showdown's data: only simulating is worth one.
 		subprocesses: {
-			network: 0, simulator: settings.processes, validator: 1, verifier: 0, localartemis: 0, remoteartemis: 0,
+			network: 0, simulator: settings.processes, validator: 0, verifier: 0, localartemis: 0, remoteartemis: 0,
 			friends: 0, chatdb: 0, modlog: 0, pm: 0, battlesearch: 0, datasearch: 0,
 		},
 	};
