@@ -262,6 +262,22 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
     assert not processes_with("sleep 1000")
 
 
+@pytest.mark.parametrize("role", ["acceptor", "ladder"])
+def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
+    ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr(hall, "TRIES", 1)
+    command = shlex.join([sys.executable, str(TESTS / "idle_bot.py")]) + " {username} {server}"
+    ladder.registry.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 7})
+    heard: list[str] = []
+    reached = ladder.tournament(
+        ["idle", "random"], battles_per_matchup=2, venue="server", workers=1, notify=heard.append
+    )
+    assert (reached.stored, reached.void) == (0, 2)
+    (told,) = heard
+    assert "agent idle began no battle within 7 s" in told
+
+
 def test_an_agent_that_stops_answering_loses_and_is_replaced(ladder: pokeladder.Ladder) -> None:
     heard: list[str] = []
     stuck = Agent("stuck", bots.Sleeps, limits=Limits(start_timeout=6))
@@ -511,7 +527,7 @@ def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(InterruptedRunError, match="play the rest with `pokeladder selfplay --resume`"):
-        ladder.selfplay("heuristics", "max-power", num_battles=400, watch=stop)
+        ladder.selfplay("heuristics", "max-power", num_battles=150, watch=stop)
     with pytest.raises(UsageError, match="has no unfinished tournament"):
         ladder.tournament(resume=True)
     ladder.selfplay(resume=True)

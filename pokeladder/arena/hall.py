@@ -176,7 +176,7 @@ class Hall:
         first, second = (self._agents[name] for name in sorted((chunk[0].game.p1, chunk[0].game.p2)))
         self._named += 2
         users = (f"pl{self._token}n{self._named - 1}", f"pl{self._token}n{self._named}")
-        session = Session((first, second), users, roles, deque(chunk))
+        session = Session((first, second), users, roles, deque(chunk), directed=self._venue.url is None)
         self._sessions.append(session)
         self._server.send("arrange", *users, *(self._order(session, play) for play in chunk))
         for user, role in zip(users, roles, strict=True):
@@ -313,9 +313,10 @@ class Hall:
                 self._online(*rest)
             elif kind == "refused":
                 self._refused(*rest)
+            elif kind == "ready":
+                self._ready(*rest)
             elif kind == "begin":
-                room, number = rest
-                any(session.begin(room, number, datetime.now(UTC)) for session in self._sessions)
+                self._begin(*rest)
             elif kind == "end":
                 self._ended(*rest)
 
@@ -332,6 +333,17 @@ class Hall:
         for waiting, role in zip(session.users, session.roles, strict=True):
             if role == "challenger" and all(guest.user != waiting for guest in session.guests):
                 self._seat(session, waiting)
+
+    def _ready(self, user: str) -> None:
+        session = self._session_of(user)
+        if session is not None:
+            session.ready.add(user)
+
+    def _begin(self, room: str, number: int, user: str) -> None:
+        # Without a session it is what one that was given up has still begun.
+        session = self._session_of(user)
+        if session is not None:
+            session.begin(room, number, datetime.now(UTC))
 
     def _refused(self, user: str, reason: str) -> None:
         session = self._session_of(user)

@@ -174,9 +174,10 @@ class _Watch:
         said.extend(lines)
         if room not in self._begun and any(line.startswith("|start") for line in said):
             self._begun[room] = time.time()
-            games = self._games.get(frozenset(_users(said)))
+            users = _users(said)
+            games = self._games.get(frozenset(users))
             if games:
-                self.send("begin", room, games.popleft())
+                self.send("begin", room, games.popleft(), users[0])
             else:
                 await self._forget(room)  # a battle of others
                 return

@@ -38,10 +38,12 @@ class Session:
 
     Attributes:
         left: games that have not begun.
+        directed: the server tells who has come forward for a battle.
         begun: battles under way, by room.
         guests: the processes that have been started.
         outboxes: of the users whose program leaves trajectories.
         quiet_since: when the last battle ended, or there was reason to expect the first.
+        ready: users who have challenged their opponent, or wait on the ladder, since the last battle.
         suspect: the agent that kept the other waiting until it lost, in the last battle.
         over_since: when the last battle was over and stored.
     """
@@ -50,10 +52,12 @@ class Session:
     users: tuple[str, str]
     roles: tuple[Role, Role]
     left: deque[Play]
+    directed: bool
     begun: dict[str, Begun] = field(default_factory=dict)
     guests: list[Guest] = field(default_factory=list)
     outboxes: dict[str, Outbox] = field(default_factory=dict)
     quiet_since: float = field(default_factory=time.monotonic)
+    ready: set[str] = field(default_factory=set)
     suspect: str | None = None
     over_since: float | None = None
 
@@ -67,14 +71,12 @@ class Session:
     def guest_of(self, agent: str) -> Guest | None:
         return next((guest for guest in self.guests if guest.agent.name == agent), None)
 
-    def begin(self, room: str, number: int, started_at: datetime) -> bool:
-        """Notes that a game has begun; whether it is one of this session's."""
-        for play in self.left:
-            if play.game.index == number:
-                self.left.remove(play)
-                self.begun[room] = Begun(play, started_at, time.monotonic())
-                return True
-        return False
+    def begin(self, room: str, number: int, started_at: datetime) -> None:
+        """Notes that one of the games has begun."""
+        play = next(play for play in self.left if play.game.index == number)
+        self.left.remove(play)
+        self.begun[room] = Begun(play, started_at, time.monotonic())
+        self.ready.clear()
 
     def failures(self) -> dict[str, str]:
         """The agents whose processes are gone or take too long, and what each did."""
@@ -98,12 +100,21 @@ class Session:
         return now > self.over_since + LEAVING_SECONDS or all(guest.status() is not None for guest in self.guests)
 
     def _idle(self, now: float) -> dict[str, str]:
-        who = [agent for agent in self.agents if self.suspect in (None, agent.name)]
+        who = self._late()
         limit = max(agent.limits.start_timeout for agent in who)
         here = len(self.guests) == len(self.users) and all(guest.online for guest in self.guests)
         if not here or self.begun or now < self.quiet_since + limit:
             return {}
         return dict.fromkeys((agent.name for agent in who), f"began no battle within {limit:g} s")
+
+    def _late(self) -> list[Agent | Program]:
+        """The agents that a battle waits for: those who have not come forward, or not accepted; both if in doubt."""
+        if self.suspect is not None:
+            return [agent for agent in self.agents if agent.name == self.suspect]
+        if self.directed and not self.ready and "challenger" in self.roles:
+            return [self.agents[self.roles.index("challenger")]]
+        late = [agent for agent, user in zip(self.agents, self.users, strict=True) if user not in self.ready]
+        return late or list(self.agents)
 
 
 def chunks(games: Iterable[Play], parallel: int) -> Iterator[deque[Play]]:

@@ -8,11 +8,12 @@
  *   out  ["ready", port] or ["failed", code]
  *        ["beat"]                          once a second
  *        ["online", user id], ["offline", user id], ["refused", user id, reason]
- *        ["begin", room, game]             a battle that was arranged has begun
+ *        ["ready", user id]                has challenged its opponent, or waits on the ladder
+ *        ["begin", room, game, user id]    a battle that was arranged has begun; p1
  *        ["end", room, record]             and is over: see `recordOf`; a void one has the end_reason "void"
  *   in   ["arrange", user id, user id, game...]
  *        ["void", room]                    break a battle off
- *        ["dismiss", user id...]           forget what was arranged for these and log them out
+ *        ["dismiss", user id...]           break off what these play, forget what was arranged, and log them out
  *
  * A game is {number, p1, p2 (user ids), seed, teams: [packed, packed] | team_seeds: [seed, seed]}. Two users meet only
  * if that was arranged, on the ladder or by a challenge, and then play these games in this order: whatever team they
@@ -115,6 +116,9 @@ class Venue {
 	}
 
 	dismiss(...userids) {
+		for (const [roomid, sheet] of this.battles) {
+			if (sheet.battle.players.some((player) => userids.includes(player.id))) this.breakOff(roomid, 'void');
+		}
 		for (const userid of userids) {
 			this.partners.delete(userid);
 			this.games.delete(userid);
@@ -153,7 +157,7 @@ class Venue {
 
 	pair(Ladder) {
 		const venue = this;
-		const { makeChallenge } = Ladder;
+		const { makeChallenge, addSearch } = Ladder;
 		Ladder.matchmakingOK = (matches) => {
 			const [first, second] = matches.map(([, user]) => user.id);
 			return venue.partners.get(first) === second;
@@ -163,7 +167,12 @@ class Venue {
 				connection.popup(`A battle with ${targetUser.name} is not what was arranged.`);
 				return false;
 			}
+			venue.send('ready', connection.user.id);
 			return makeChallenge.call(this, connection, targetUser);
+		};
+		Ladder.addSearch = function (search, user) {
+			venue.send('ready', user.id);
+			return addSearch.call(this, search, user);
 		};
 	}
 
@@ -189,7 +198,7 @@ class Venue {
 				games.unshift(game);
 				return room;
 			}
-			venue.send('begin', room.roomid, game.number);
+			venue.send('begin', room.roomid, game.number, game.p1);
 			return room;
 		};
 	}
