@@ -527,7 +527,7 @@ def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(InterruptedRunError, match="play the rest with `pokeladder selfplay --resume`"):
-        ladder.selfplay("heuristics", "max-power", num_battles=150, watch=stop)
+        ladder.selfplay("heuristics", "max-power", num_battles=400, watch=stop)
     with pytest.raises(UsageError, match="has no unfinished tournament"):
         ladder.tournament(resume=True)
     ladder.selfplay(resume=True)
