@@ -315,7 +315,7 @@ def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[Server
 
     reached = ladder.tournament(
         ["random", "max-power"],
-        battles_per_matchup=30,
+        battles_per_matchup=60,
         venue="server",
         workers=1,
         parallel=2,
@@ -323,8 +323,8 @@ def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[Server
         notify=heard.append,
     )
     assert len(started) == 2
-    assert reached.stored == 30
-    assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(30, 30)]
+    assert reached.stored == 60
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(60, 60)]
     (told,) = heard
     assert told == "warning: the server died (exit status -9): its battles are void and are played again"
 
@@ -341,14 +341,14 @@ def test_a_server_that_stops_answering(
 
     reached = ladder.tournament(
         ["random", "max-power"],
-        battles_per_matchup=30,
+        battles_per_matchup=60,
         venue="server",
         workers=1,
         parallel=1,
         watch=stop,
         notify=heard.append,
     )
-    assert reached.stored == 30
+    assert reached.stored == 60
     assert heard == ["warning: the server stopped answering: its battles are void and are played again"]
 
 

@@ -371,6 +371,7 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
         "points",
         "pokeladder.duckdb",
         "runs",
+        "server_battles",
         "trajectories",
     ]
     # A store that was moved.
