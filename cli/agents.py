@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pokeladder.agents import Listing, list_agents
+from pokeladder.agents import Listing, list_agents, literal
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import console, table
 from pokeladder.ladder import default_folder
 from pokeladder.programs import PLACEHOLDERS, ROLES
 from pokeladder.registry import Registry
 
-# Options of `agents metamon` that are paths.
-PATHS = ("python", "checkpoints", "cache")
+# Options that are paths.
+PATHS = ("python", "checkpoints", "cache", "folder")
 
 
 @click.group(
@@ -68,7 +67,7 @@ def list_(context: click.Context) -> None:
 @click.option("--env", "environment", metavar="KEY=VALUE", multiple=True, help="A variable to set; repeat it.")
 @click.option("--folder", metavar="DIR", help="Where the program runs.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The only port that the program can reach.")
-@click.option("--gpu", is_flag=True, default=None, help="It wants one.")
+@click.option("--gpu", is_flag=True, default=None, help="It uses one: see --gpus of tournament.")
 @click.option("--start-timeout", type=float, help="Seconds it may take to log in, and between two battles.")
 @click.option("--battle-timeout", type=float, help="Seconds a battle may last.")
 @click.option("--python", metavar="PATH", help="metamon's interpreter, if not the one for all.")
@@ -83,14 +82,14 @@ def add(
     **settings: Any,
 ) -> None:
     """Register an agent under NAME, in place of an earlier one of that name."""
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = _given(settings)
     kinds = {"target": "player", "command": "command", "model": "metamon", "checkpoint": "metamon"}
     kind = [kinds[key] for key in kinds if key in given]
     if len(kind) != 1:
         raise click.UsageError("give one of --player, --command, --model and --checkpoint")
     table_: dict[str, Any] = {"kind": kind[0], **given}
     if parameters:
-        table_["parameters"] = {key: _literal(value) for key, value in _pairs("--parameter", parameters)}
+        table_["parameters"] = {key: literal(value) for key, value in _pairs("--parameter", parameters)}
     if environment:
         table_["environment"] = dict(_pairs("--env", environment))
     if roles:
@@ -127,8 +126,7 @@ def metamon(context: click.Context, /, **settings: Any) -> None:
     from) or model_config, train_config, observation_space, action_space, reward and tokenizer, where they are not the
     trainer's defaults.
     """
-    given = {key: value for key, value in settings.items() if value is not None}
-    given |= {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if key in given}
+    given = _given(settings)
     if not given:
         raise click.UsageError("give --python or --checkpoints")
     registry = _registry(context)
@@ -148,16 +146,15 @@ def _print(context: click.Context) -> None:
     console().print(table([field.name for field in fields(Listing)], rows))
 
 
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, paths absolute: the registry is read from anywhere."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    return given | {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if key in given}
+
+
 def _pairs(option: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     pairs = [text.partition("=") for text in texts]
     for key, equals, _ in pairs:
         if not equals or not key:
             raise click.UsageError(f"{option} takes KEY=VALUE, not {key}")
     return [(key, value) for key, _, value in pairs]
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

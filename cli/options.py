@@ -117,6 +117,6 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
         show_default=True,
         help="What metamon's agents read battles with.",
     ),
-    click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the agents' processes over these."),
+    click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."),
     click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
 )

@@ -9,6 +9,7 @@ import click
 
 from pokeladder.arena.pool import default_workers
 from pokeladder.errors import SimulatorError
+from pokeladder.processes import last_words
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import ensure_simulator
 
@@ -43,6 +44,4 @@ def server(port: int, processes: int | None, folder: Path | None) -> None:
                 while True:
                     running.receive()
             except EOFError:
-                said = path.read_text(errors="replace").strip().splitlines()
-                reason = f": {said[-1]}" if said else ""
-                raise SimulatorError(f"the server has ended (exit status {running.stop()}){reason}") from None
+                raise SimulatorError(f"the server has ended (exit status {running.stop()}){last_words(path)}") from None

@@ -38,12 +38,14 @@ class Agent:
         target: a poke-env ``Player`` subclass, a callable that returns a ``Player``, or ``module:attribute`` of one.
         parameters: keyword arguments for ``target``.
         limits: how long its process may take where it has one of its own.
+        gpu: it uses one.
     """
 
     name: str
     target: Any
     parameters: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    gpu: bool = False
 
     def load(self) -> Any:
         """The class or callable that builds the player.
@@ -108,7 +110,7 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
         key, equals, value = setting.partition("=")
         if not equals or not key.strip().isidentifier():
             raise AgentError(f"cannot read {setting!r} in agent {text!r}: write key=value")
-        parameters[key.strip()] = _literal(value)
+        parameters[key.strip()] = literal(value)
     name = parameters.pop("name", None)
     base = base.strip()
     if name is None:
@@ -214,7 +216,8 @@ def _import(target: str) -> Any:
     return found
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """A Python literal's value; of other text, the text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

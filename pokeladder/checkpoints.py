@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pokeladder.errors import AgentError
-from pokeladder.programs import Limits, Program, parse_roles
+from pokeladder.programs import Limits, Program, expanded, parse_roles
 
 PLAYER = Path(__file__).with_name("play_metamon.py")
 WEIGHTS = re.compile(r"policy_epoch_(\d+)\.pt")
@@ -105,7 +105,8 @@ def metamon_program(
         command=(python, _literally(str(PLAYER)), *arguments, *given.split()),
         roles=parse_roles(base, table.get("roles", ["ladder"])),
         environment=environment,
-        folder=table.get("folder"),
+        folder=expanded(table.get("folder")),
+        port=table.get("port"),
         gpu=table.get("gpu", True),
         writes=True,
         limits=limits,

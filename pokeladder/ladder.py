@@ -27,7 +27,7 @@ from pokeladder.simulator.setup import ensure_simulator
 from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
-from pokeladder.tournament import History, Notify, Progress, ServerOptions, Tournament, Watch
+from pokeladder.tournament import History, Notify, Progress, Resources, Tournament, Watch
 
 if TYPE_CHECKING:
     import altair
@@ -78,7 +78,7 @@ class PlaySettings(TypedDict, total=False):
         port: of the server that is started; None for a free one, or the one that an agent insists on.
         server_dir: keep that server's files, with its log of every battle, in this folder.
         battle_backend: what metamon's agents read battles with: poke-env or metamon.
-        gpus: what CUDA calls those to spread the agents' processes over.
+        gpus: what CUDA calls those to spread the processes of agents that use one over.
         resume: play what is missing of the latest run with these settings, all of it if there is none; without agents,
             of the latest unfinished run whatever its settings.
         watch: told the :class:`~pokeladder.Progress` while battles are played.
@@ -394,9 +394,14 @@ class Ladder:
             wanted,
             find_run,
             self._history,
-            workers=workers,
-            parallel=parallel,
-            server=ServerOptions(server_url, port, Path(server_dir).absolute() if server_dir else None, tuple(gpus)),
+            resources=Resources(
+                workers=workers,
+                parallel=parallel,
+                server_url=server_url,
+                port=port,
+                server_folder=Path(server_dir).absolute() if server_dir else None,
+                gpus=tuple(gpus),
+            ),
             trajectories=trajectories,
             watch=watch,
             notify=notify,

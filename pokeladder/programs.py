@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pokeladder.errors import AgentError
@@ -55,7 +57,7 @@ class Program:
         environment: variables to set.
         folder: where it runs; None for where pokeladder does.
         port: the only one that it can reach; None if it goes to ``{server}``.
-        gpu: it wants one.
+        gpu: it uses one.
         writes: it leaves trajectories and battle logs in ``{work_dir}``, as metamon does.
         plays: what makes it another agent if it changes; the rest is how it is run.
         base, parameters: what it was named by.
@@ -90,14 +92,19 @@ class Program:
         return [part.format_map(values) for part in self.command]
 
 
+def expanded(folder: str | None) -> str | None:
+    """The folder with a home directory for ``~``."""
+    return None if folder is None else str(Path(folder).expanduser())
+
+
 def parse_command(name: str, text: str) -> tuple[str, ...]:
-    """A command line, split as a shell would.
+    """A command line, split as a shell would, with a home directory for each ``~``.
 
     Raises:
         AgentError: it is empty or malformed, or has an unknown placeholder, or none for the user name.
     """
     try:
-        parts = tuple(shlex.split(text))
+        parts = tuple(map(os.path.expanduser, shlex.split(text)))
         used = {found for part in parts for _, found, _, _ in string.Formatter().parse(part) if found is not None}
     except ValueError as error:
         raise AgentError(

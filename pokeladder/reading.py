@@ -6,11 +6,8 @@ Processes and not threads, since what takes the time (decoding JSON) holds Pytho
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
-import socket
-import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,14 +23,13 @@ import pyarrow as pa
 from pokeladder import metamon_files
 from pokeladder.errors import PokeladderError, StoreError
 from pokeladder.metamon_files import BrokenFileError
+from pokeladder.processes import start
 from pokeladder.store import DocumentFile, Store
 from pokeladder.summaries import Summariser, binary_array
 
 # Files of one task, whose documents share a file; and how many of them are in memory at once.
 FILES_A_TASK = 1024
 FILES_AT_ONCE = 64
-# The reader finds the same modules as this process, whatever folder it runs in.
-READER = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.reading import main; main()"
 # What the name of a trajectory's file tells, and where its document went.
 FACTS = pa.schema(
     [
@@ -161,12 +157,8 @@ class _Reader:
     """A process that reads one task after another."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-c", READER, json.dumps(sys.path), str(theirs.fileno())]
-            # A Ctrl-C in the terminal is for this process, which ends the other one.
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
-        self.connection = Connection(ours.detach())
+        self._process, end = start("pokeladder.reading")
+        self.connection = Connection(end.detach())
         self.busy = False
 
     def send(self, task: Task | None) -> None:

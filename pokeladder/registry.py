@@ -28,18 +28,20 @@ from tomlkit.exceptions import TOMLKitError
 from pokeladder.agents import Agent, Listing, checked_name
 from pokeladder.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
 from pokeladder.errors import AgentError
-from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, parse_command, parse_roles
+from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, expanded, parse_command, parse_roles
 
 KINDS = ("player", "command", "metamon")
 COMMON = {
     "kind": str,
     "start_timeout": int | float,
     "battle_timeout": int | float,
+    "gpu": bool,
 }
-OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int, "gpu": bool}
+OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int}
 # What may be said for all agents of metamon.
 METAMON_KEYS: dict[str, Any] = {
     **OF_PROCESSES,
+    "gpu": bool,
     "python": str,
     "checkpoints": str,
     "cache": str,
@@ -227,7 +229,9 @@ def _build(
     start = METAMON_START_SECONDS if kind == "metamon" else START_SECONDS
     limits = Limits(table.get("start_timeout", start), table.get("battle_timeout", BATTLE_SECONDS))
     if kind == "player":
-        return Agent(name, table["target"], {**table.get("parameters", {}), **parameters}, limits)
+        return Agent(
+            name, table["target"], {**table.get("parameters", {}), **parameters}, limits, table.get("gpu", False)
+        )
     if kind == "metamon":
         return metamon_program(base, name, {**metamon, **table}, parameters, limits)
     if parameters:
@@ -238,7 +242,7 @@ def _build(
         command=parse_command(base, table["command"]),
         roles=parse_roles(base, table.get("roles", ["ladder"])),
         environment={key: str(value) for key, value in table.get("environment", {}).items()},
-        folder=table.get("folder"),
+        folder=expanded(table.get("folder")),
         port=table.get("port"),
         gpu=table.get("gpu", False),
         limits=limits,
@@ -265,7 +269,7 @@ def _note(name: str, table: Mapping[str, Any], metamon: Mapping[str, Any]) -> st
             return ""
     except AgentError as error:
         return str(error)
-    folder = Path(agent.folder).expanduser() if agent.folder else Path()
+    folder = Path(agent.folder or "")
     if not folder.is_dir():
         return f"there is no folder {folder}"
     program = agent.command[0]

@@ -84,19 +84,23 @@ class Tournament:
 
 
 @dataclass(frozen=True)
-class ServerOptions:
-    """How the server venue is set up.
+class Resources:
+    """What a run is played with, which makes no difference to it.
 
     Attributes:
-        url: a server that is running already; None to start one.
+        workers: worker processes, and on a server those that simulate battles; None for one a core.
+        parallel: battles at once, over all workers; None for eight a worker, and on a server for one a core.
+        server_url: a server that is running already; None to start one.
         port: for the one that is started; None for a free one, or the one that an agent insists on.
-        folder: keeps its files, a log of every battle among them; None if they are not wanted.
-        gpus: to spread the agents' processes over.
+        server_folder: keeps its files, a log of every battle among them; None if they are not wanted.
+        gpus: to spread the processes of agents that use one over.
     """
 
-    url: str | None = None
+    workers: int | None = None
+    parallel: int | None = None
+    server_url: str | None = None
     port: int | None = None
-    folder: Path | None = None
+    server_folder: Path | None = None
     gpus: tuple[str, ...] = ()
 
 
@@ -151,9 +155,7 @@ def play(
     find_run: Callable[[str], Run | None],
     find_history: Callable[[Run], History],
     *,
-    workers: int | None,
-    parallel: int | None,
-    server: ServerOptions,
+    resources: Resources,
     trajectories: bool,
     watch: Watch,
     notify: Notify,
@@ -163,9 +165,6 @@ def play(
     Args:
         find_run: given the settings, the run to go on with; None for a new one.
         find_history: what the store has of a run.
-        workers: worker processes, and on a server those that simulate battles; None for one a core.
-        parallel: battles at once, over all workers; None for eight a worker, and on a server for one a core.
-        server: for tournaments whose venue is one.
         trajectories: record what each side knew and did.
         watch: told the progress after each write, and about four times a second.
         notify: told in a line what the user should know on the way.
@@ -228,12 +227,7 @@ def play(
         try:
             if missing:
                 log_folder = store.log_folder(run.run_id)
-                arena: Pool | Hall
-                if tournament.venue == "embedded":
-                    arena = _pool(simulator, tournament, rules, log_folder, workers, parallel, len(missing))
-                else:
-                    arena = _hall(simulator, tournament, rules, log_folder, workers, parallel, server)
-                with arena:
+                with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
                     _record(arena, missing, recorder, lambda: watch(progress()), notify)
         except KeyboardInterrupt:
             recorder.flush()
@@ -262,37 +256,22 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
     return battle_format
 
 
-def _pool(
-    simulator: Simulator,
-    tournament: Tournament,
-    rules: Rules,
-    log_folder: Path,
-    workers: int | None,
-    parallel: int | None,
-    games: int,
-) -> Pool:
-    count = min(workers or default_workers(), parallel or games, games)
-    slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
-    agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
-    return Pool(Job(simulator, agents, rules), count, slots, log_folder)
-
-
-def _hall(
-    simulator: Simulator,
-    tournament: Tournament,
-    rules: Rules,
-    log_folder: Path,
-    workers: int | None,
-    parallel: int | None,
-    server: ServerOptions,
-) -> Hall:
+def _arena(
+    simulator: Simulator, tournament: Tournament, rules: Rules, resources: Resources, log_folder: Path, games: int
+) -> Pool | Hall:
+    workers, parallel = resources.workers or default_workers(), resources.parallel
+    if tournament.venue == "embedded":
+        count = min(workers, parallel or games, games)
+        slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
+        agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
+        return Pool(Job(simulator, agents, rules), count, slots, log_folder)
     venue = Venue(
-        url=server.url,
-        port=_port(tournament, server.port),
-        processes=workers or default_workers(),
-        folder=server.folder,
+        url=resources.server_url,
+        port=_port(tournament, resources.port),
+        processes=workers,
+        folder=resources.server_folder,
         parallel=parallel or default_workers(),
-        gpus=server.gpus,
+        gpus=resources.gpus,
         backend=tournament.battle_backend,
         team_files=tuple(team_files(tournament.team_set, rules.format_id)) if rules.teams else (),
     )

@@ -22,7 +22,7 @@ import pokeladder
 from conftest import TESTS
 from pokeladder import Agent
 from pokeladder.arena import hall
-from pokeladder.arena.guests import GUARD
+from pokeladder.arena.guests import GUARD, Errand, Guest
 from pokeladder.checkpoints import scan
 from pokeladder.errors import AgentError
 from pokeladder.programs import ROLES, Program, meet, parse_command
@@ -133,6 +133,29 @@ def test_registered_players_play_on_either_venue(ladder: pokeladder.Ladder) -> N
     assert ladder.registry.find("strong", "s2", {"strength": 2}) == Agent("s2", "bots:Stubborn", {"strength": 2})
     assert ladder.tournament(["strong", "random"], battles_per_matchup=2).stored == 2
     assert ladder.tournament(["strong", "random"], battles_per_matchup=2, venue="server", workers=1).stored == 2
+
+
+def test_a_program_runs_where_and_with_what_the_registry_says(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bot").mkdir()
+    script = tmp_path / "bot" / "say"
+    script.write_text('#!/bin/sh\necho "$PWD $A $CUDA_VISIBLE_DEVICES $*"\n')
+    script.chmod(0o755)
+    registry.path.write_text(
+        "[agents.x]\nkind = 'command'\nfolder = '~/bot'\nenvironment = {A = 'b'}\nroles = {ladder = 'search'}\n"
+        "command = '~/bot/say {username} {opponent} {host} {port} {format} {battles} {role} {backend}'\n"
+    )
+    assert [one.note for one in registry.listings()] == ["on a server, as ladder"]
+    agent = registry.find("x", "x", {})
+    assert agent is not None
+    url = "ws://127.0.0.1:8123/showdown/websocket"
+    errand = Errand("me", "you", url, "gen1ou", "ladder", 7, None, tmp_path, "poke-env")
+    guest = Guest(agent, errand, tmp_path / "logs", "3")
+    wait_until(lambda: guest.status() is not None)
+    guest.end()
+    assert guest.tail() == f": {tmp_path}/bot b 3 me you 127.0.0.1:8123 8123 gen1ou 7 search poke-env"
 
 
 names = st.text("abc{} \"'\\$é", min_size=1, max_size=8)

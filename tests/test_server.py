@@ -241,8 +241,11 @@ def test_a_battle_killed_in_the_middle_is_played_again(ladder: pokeladder.Ladder
 
 
 def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokeladder.Ladder) -> None:
-    command = "bash -c 'echo {username} dozes off; sleep 1000'"
-    ladder.registry.add("sleeper", {"kind": "command", "command": command, "roles": ["acceptor"], "start_timeout": 0.5})
+    command = "bash -c 'echo {username} dozes off on $CUDA_VISIBLE_DEVICES; sleep 1000'"
+    ladder.registry.add(
+        "sleeper",
+        {"kind": "command", "command": command, "roles": ["acceptor"], "start_timeout": 0.5, "gpu": True},
+    )
     heard: list[str] = []
     reached = ladder.tournament(
         ["sleeper", "random", "max-power"],
@@ -250,10 +253,12 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
         venue="server",
         workers=1,
         parallel=2,
+        gpus=["0", "1"],
         notify=heard.append,
     )
     assert (reached.stored, reached.void) == (2, 4)
     assert len(heard) == 3
+    assert {found for line in heard for found in re.findall(r"dozes off on (\d)", line)} == {"0", "1"}
     assert all("agent sleeper did not log in within 0.5 s: pl" in line and "dozes off" in line for line in heard)
     assert "3rd time in a row, so that its other battles stay void" in heard[-1]
     assert rows(ladder, "SELECT DISTINCT end_reason, 'sleeper' IN (p1, p2) FROM battles WHERE outcome = 'void'") == [

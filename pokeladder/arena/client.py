@@ -1,8 +1,7 @@
 """A poke-env player in a process of its own that plays on a Showdown server.
 
-``python -m pokeladder.arena.client FILE``: FILE holds a pickled
-:class:`~pokeladder.arena.messages.Visit`. The exit status is 0 after
-the last battle.
+Started by :class:`pokeladder.arena.guests.Guest` with the path of a pickled
+:class:`~pokeladder.arena.messages.Visit`. The exit status is 0 after the last battle.
 """
 
 from __future__ import annotations
@@ -112,12 +111,3 @@ def _mind(player: Player) -> None:
 
     player.choose_move = choose_move  # type: ignore[method-assign]
     player._battle_finished_callback = battle_finished  # type: ignore[method-assign]
-
-
-def run() -> None:
-    """Plays what ``sys.argv`` says and ends the process."""
-    sys.exit(main())
-
-
-if __name__ == "__main__":
-    run()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,11 +11,9 @@ from typing import Any
 from pokeladder.arena.messages import Notice, Play, Rules, Story, Written
 from pokeladder.arena.sessions import Session
 from pokeladder.arena.verdicts import reported
+from pokeladder.processes import start
 from pokeladder.records import Recorded, Result
 from pokeladder.simulator.setup import Simulator
-
-# The scribe finds the same modules as this process, whatever folder it runs in.
-SCRIBE = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.scribe import main; main()"
 
 
 @dataclass
@@ -39,18 +33,8 @@ class Scribe:
     """
 
     def __init__(self, simulator: Simulator, log: Path) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs, log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", SCRIBE, json.dumps(sys.path), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # A Ctrl-C in the terminal is for the process that keeps the store.
-                start_new_session=True,
-            )
-        self.connection = Connection(ours.detach())
+        self._process, end = start("pokeladder.arena.scribe", log=log)
+        self.connection = Connection(end.detach())
         self.connection.send(simulator)
 
     def write(self, story: Story) -> None:

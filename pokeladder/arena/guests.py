@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -20,17 +19,13 @@ import cloudpickle
 
 from pokeladder.agents import Agent
 from pokeladder.arena.messages import Visit
+from pokeladder.processes import REPEATABLE, last_words, python_command
 from pokeladder.programs import ROLES, Limits, Program, Role
 
 GUARD = Path(__file__).with_name("guard.py")
-# The client finds the same modules as this process, whatever folder it runs in.
-CLIENT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena import client; client.run()"
-)
 # Longer than the guard gives a program to end by itself.
 END_SECONDS = 10.0
 TAIL_LINES = 4
-TAIL_CHARACTERS = 600
 
 
 @dataclass(frozen=True)
@@ -113,11 +108,7 @@ class Guest:
 
     def tail(self) -> str:
         """The last lines of what it said, for an error message."""
-        with suppress(OSError):
-            lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()[1:] if line.strip()]
-            if lines:
-                return f": {' / '.join(lines[-TAIL_LINES:])[-TAIL_CHARACTERS:]}"
-        return ""
+        return last_words(self.log, TAIL_LINES, after=1)
 
     def let_go(self) -> None:
         """Has the guard end the program, without waiting for it."""
@@ -151,7 +142,7 @@ class Guest:
             )
             file = self.work / "visit.pickle"
             file.write_bytes(cloudpickle.dumps(visit))
-            return [sys.executable, "-P", "-c", CLIENT, json.dumps(sys.path), str(file)]
+            return python_command("pokeladder.arena.client", str(file))
         files = sorted((errand.team_folder / errand.format_id).glob("*"))
         address = urlsplit(errand.url)
         return self.agent.filled_in(
@@ -180,8 +171,7 @@ class Guest:
                     environment.pop(name, None)
             environment |= {"PYTHONUNBUFFERED": "1", **self.agent.environment}
         else:
-            # Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
-            environment["PYTHONHASHSEED"] = "0"
+            environment |= REPEATABLE
         if self.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpu
         return environment

@@ -209,7 +209,7 @@ class Hall:
             backend=self._venue.backend,
         )
         try:
-            guest = Guest(agent, errand, self._log_folder, self._gpu())
+            guest = Guest(agent, errand, self._log_folder, self._gpu() if agent.gpu else None)
         except OSError as error:
             self._give_up(session, {agent.name: f"cannot be started: {error}"})
             return

@@ -8,12 +8,10 @@ sides, teams and seeds are the server's.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
@@ -27,12 +25,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from pokeladder.errors import SimulatorError
+from pokeladder.processes import start
 from pokeladder.simulator.channel import Channel
 
-# The observer finds the same modules as this process, whatever folder it runs in.
-OBSERVER = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.observer import main; main()"
-)
 POLL_SECONDS = 0.1
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -53,44 +48,11 @@ class Observer(Channel):
     def __init__(self, url: str, format_id: str, user: str, log: Path) -> None:
         self.url = url
         self.log = log
-        ours, theirs = socket.socketpair()
-        with theirs, log.open("ab") as output:
-            arguments = [json.dumps(sys.path), str(theirs.fileno()), url, format_id, user]
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", OBSERVER, *arguments],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # A Ctrl-C in the terminal is for pokeladder.
-                start_new_session=True,
-            )
-        super().__init__(ours)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
+        super().__init__(*start("pokeladder.arena.observer", url, format_id, user, log=log), START_SECONDS)
 
-    def kill(self) -> None:
-        """Ends it at once."""
-        self._process.kill()
-
-    def stop(self) -> int:
-        """Ends it and waits for that; its exit status."""
-        self.close()
-        self._process.kill()
-        return self._process.wait()
-
-    def _wait_until_ready(self) -> None:
-        kind, reason = "failed", "it does not answer"
-        with suppress(EOFError):
-            while self.waiting(START_SECONDS):
-                messages = self.receive()
-                if messages:
-                    kind, reason = messages[0]
-                    break
+    def _started(self, kind: str, *rest: Any) -> None:
         if kind != "ready":
+            (reason,) = rest or ("it does not answer",)
             raise SimulatorError(f"the server {self.url} cannot be used: {reason}; start one with `pokeladder server`")
 
 
@@ -102,17 +64,16 @@ class _Watch:
         rooms: the lines of each battle that is watched.
     """
 
-    def __init__(self, tell: socket.socket, websocket: ClientConnection, format_id: str, user: str) -> None:
+    def __init__(self, tell: socket.socket, websocket: ClientConnection, format_id: str) -> None:
         self._tell = tell
         self._websocket = websocket
         self._format = format_id
-        self._user = user
         self._online: set[str] = set()
         self._users: set[str] = set()
         self._games: dict[frozenset[str], deque[int]] = {}
         self._rooms: dict[str, list[str]] = {}
         self._known: set[str] = set()
-        self._begun: dict[str, float] = {}
+        self._begun: set[str] = set()
         self._started: dict[str, float] = {}
 
     def send(self, *message: Any) -> None:
@@ -173,7 +134,7 @@ class _Watch:
         said = self._rooms[room]
         said.extend(lines)
         if room not in self._begun and any(line.startswith("|start") for line in said):
-            self._begun[room] = time.time()
+            self._begun.add(room)
             users = _users(said)
             games = self._games.get(frozenset(users))
             if games:
@@ -247,7 +208,7 @@ async def _observe(tell: socket.socket, url: str, format_id: str, user: str) -> 
     tell.setblocking(True)
     try:
         async with connect(url, max_size=None, max_queue=None) as websocket:
-            watch = _Watch(tell, websocket, format_id, user)
+            watch = _Watch(tell, websocket, format_id)
             await _log_in(websocket, user)
             watch.send("ready", 0)
             await asyncio.gather(_take_orders(reader, watch), _poll(watch), _listen(websocket, watch))

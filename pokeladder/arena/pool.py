@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -23,6 +20,7 @@ from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, SimulatorError
+from pokeladder.processes import REPEATABLE, last_words, start
 from pokeladder.records import Result, other
 
 ATTEMPTS = 5
@@ -33,8 +31,6 @@ START_SECONDS = 600.0
 # A worker whose event loop has stood still for so long, in nobody's decision, does not come back.
 SILENT_SECONDS = 60.0
 TICK_SECONDS = 0.25
-# The worker finds the same modules as this process, whatever folder it runs in.
-WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from pokeladder.arena.worker import main; main()"
 # How the system, or a person, ends a process that did nothing wrong.
 STOPPED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 # Deaths in a row, with no battle finished between them, after which there is no point in going on.
@@ -162,7 +158,7 @@ class Pool:
             if not worker.ready:
                 if now > worker.started + START_SECONDS:
                     raise AgentError(
-                        f"the agents were not built within {START_SECONDS / 60:.0f} minutes{_last_words(worker.log)}; "
+                        f"the agents were not built within {START_SECONDS / 60:.0f} minutes{last_words(worker.log)}; "
                         f"what they said is in {worker.log}"
                     )
                 continue
@@ -187,55 +183,36 @@ class Pool:
             play, started_at = worker.playing.pop(culprit.game)
             agent = play.game.p1 if culprit.side == "p1" else play.game.p2
             did = "did not answer and could not be interrupted" if worker.stuck else "took its process down"
-            yield Notice(f"agent {agent} {did} (exit status {status}{_last_words(worker.log)}): it loses that battle")
+            yield Notice(f"agent {agent} {did} (exit status {status}{last_words(worker.log)}): it loses that battle")
             yield unplayed(play, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
         else:
             self._deaths_in_a_row += 1
-            yield Notice(f"a worker process died (exit status {status}{_last_words(worker.log)})")
+            yield Notice(f"a worker process died (exit status {status}{last_words(worker.log)})")
         for play, started_at in worker.playing.values():
             yield unplayed(play, None, "crash", started_at)
             self._again(play, blame=culprit is None)
         if self._deaths_in_a_row >= HOPELESS:
             raise SimulatorError(
                 f"{HOPELESS} worker processes died in a row, the last with exit status {status}"
-                f"{_last_words(worker.log)}; the whole log is {worker.log}"
+                f"{last_words(worker.log)}; the whole log is {worker.log}"
             )
         self._workers[self._workers.index(worker)] = self._spawn(worker.number)
 
     def _spawn(self, number: int) -> _Worker:
-        ours, theirs = socket.socketpair()
         lifeline_end, lifeline = os.pipe()
         pulse = Pulse()
-        inherited = (theirs.fileno(), lifeline_end, pulse.file)
         path = self._log_folder / f"worker-{number}.log"
-        with path.open("ab") as output, theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", WORKER, json.dumps(sys.path), *map(str, inherited)],
-                pass_fds=inherited,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
-                env={**os.environ, "PYTHONHASHSEED": "0"},
-                # A Ctrl-C in the terminal is for the process that keeps the store.
-                start_new_session=True,
-            )
+        process, end = start(
+            "pokeladder.arena.worker", log=path, inherited=(lifeline_end, pulse.file), environment=REPEATABLE
+        )
         os.close(lifeline_end)
-        worker = _Worker(number, process, Connection(ours.detach()), lifeline, pulse, path, time.monotonic())
+        worker = _Worker(number, process, Connection(end.detach()), lifeline, pulse, path, time.monotonic())
         try:
             worker.connection.send_bytes(self._job)
         except OSError as error:
             worker.end()
-            raise SimulatorError(f"a worker process did not start{_last_words(path)}; the log is {path}") from error
+            raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error
         return worker
-
-
-def _last_words(log: Path) -> str:
-    try:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        return ""
-    return f": {lines[-1].strip()}" if lines else ""
 
 
 def default_workers() -> int:

@@ -1,33 +1,67 @@
-"""JSON arrays, one a line, over a socket to a process that tells when something happens."""
+"""A process that tells what happens on a server: JSON arrays, one a line, over a socket."""
 
 from __future__ import annotations
 
 import select
 import socket
+import subprocess
 import time
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 # It says something once a second.
 SILENT_SECONDS = 30.0
 READ_BYTES = 1 << 20
+# How long it has to end by itself.
+END_SECONDS = 5.0
 
 
 class Channel:
-    """This process's end.
+    """The process, which ends when the socket does; a context manager that does not leave it behind.
 
     Args:
-        end: the socket; closed by :meth:`close`.
+        process: it has just been started.
+        end: this process's end of the socket.
+        start_seconds: how long it may take to say whether it can do what it is there for.
+
+    Raises:
+        SimulatorError: it cannot.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], end: socket.socket, start_seconds: float) -> None:
+        self._process = process
         self._socket = end
         self._pending = b""
         self._heard = time.monotonic()
+        try:
+            self._started(*self._first_words(start_seconds))
+        except BaseException:
+            self.stop()
+            raise
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Ends it at once, as one that no longer listens must be."""
+        self._process.kill()
+
+    def stop(self) -> int:
+        """Ends it, unless it has ended, and waits for that; its exit status."""
         self._socket.close()
+        try:
+            return self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def fileno(self) -> int:
         """Readable when there is something to :meth:`receive`."""
@@ -64,3 +98,23 @@ class Channel:
         self._heard = time.monotonic()
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         return [orjson.loads(line) for line in lines]
+
+    def _started(self, kind: str, *rest: Any) -> None:
+        """Takes in the first thing it says: ``ready``, or why not; ``silent`` or ``gone`` if it says nothing.
+
+        Raises:
+            SimulatorError: it is not ready.
+        """
+        raise NotImplementedError
+
+    def _first_words(self, seconds: float) -> list[Any]:
+        deadline = time.monotonic() + seconds
+        while self.waiting(deadline - time.monotonic()):
+            try:
+                messages = self.receive()
+            except EOFError:
+                return ["gone"]
+            for message in messages:
+                if message[0] in ("ready", "failed"):
+                    return message
+        return ["silent"]

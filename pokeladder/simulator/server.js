@@ -7,7 +7,7 @@
  *
  *   out  ["ready", port] or ["failed", code]
  *        ["beat"]                          once a second
- *        ["online", user id], ["offline", user id], ["refused", user id, reason]
+ *        ["online", user id], ["refused", user id, reason]
  *        ["ready", user id]                has challenged its opponent, or waits on the ladder
  *        ["begin", room, game, user id]    a battle that was arranged has begun; p1
  *        ["end", room, record]             and is over: see `recordOf`; a void one has the end_reason "void"
@@ -111,13 +111,9 @@ class Venue {
 		this.games.set(second, games);
 	}
 
-	void(roomid) {
-		this.breakOff(roomid, 'void');
-	}
-
 	dismiss(...userids) {
 		for (const [roomid, sheet] of this.battles) {
-			if (sheet.battle.players.some((player) => userids.includes(player.id))) this.breakOff(roomid, 'void');
+			if (sheet.battle.players.some((player) => userids.includes(player.id))) this.void(roomid);
 		}
 		for (const userid of userids) {
 			this.partners.delete(userid);
@@ -128,7 +124,7 @@ class Venue {
 
 	watchUsers(User) {
 		const venue = this;
-		const { rename, onDisconnect } = User;
+		const { rename } = User;
 		User.rename = async function (name, token, newlyRegistered, connection) {
 			const userid = toID(name);
 			let reason = '';
@@ -148,10 +144,6 @@ class Venue {
 			if (user.connected && user.id === userid) venue.send('online', userid);
 			else venue.send('refused', userid, reason);
 			return renamed;
-		};
-		User.onDisconnect = function (connection) {
-			onDisconnect.call(this, connection);
-			if (!this.connected) venue.send('offline', this.id);
 		};
 	}
 
@@ -242,10 +234,10 @@ class Venue {
 		};
 	}
 
-	breakOff(roomid, reason) {
+	void(roomid) {
 		const sheet = this.battles.get(roomid);
 		if (!sheet) return;
-		sheet.reason = reason;
+		sheet.reason = 'void';
 		sheet.battle.tie();
 	}
 
@@ -268,7 +260,7 @@ class Venue {
 				return waiting && now - sheet.asked[player.slot] > this.settings.turn_timeout * 1000;
 			});
 			if (late.length > 1) {
-				this.breakOff(roomid, 'void');
+				this.void(roomid);
 			} else if (late.length) {
 				const [player] = late;
 				sheet.reason = player.active ? 'timeout' : 'disconnect';
@@ -313,7 +305,6 @@ function recordOf(sheet) {
 	const log = sheet.room.getLog(0);
 	const times = { started: sheet.started, finished: Date.now() };
 	if (!data || sheet.reason === 'void') return { end_reason: 'void', log, ...times };
-
 	return {
 		winner: data.winner ? (toID(data.winner) === toID(data.p1) ? 'p1' : 'p2') : null,
 		users: [toID(data.p1), toID(data.p2)],

@@ -7,10 +7,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 from pokeladder.errors import SimulatorError
+from pokeladder.processes import last_words
 from pokeladder.simulator.channel import Channel
 from pokeladder.simulator.setup import Simulator
 
@@ -20,8 +21,6 @@ LOOPBACK = "127.0.0.1"
 LINKED = ("dist", "data", "server", "translations", "node_modules")
 WRITTEN = ("config/chat-plugins", "config/ladders", "logs/repl", "databases")
 START_SECONDS = 120.0
-# How long it has to end by itself.
-END_SECONDS = 5.0
 
 
 class ServerProcess(Channel):
@@ -78,7 +77,7 @@ class ServerProcess(Channel):
         links = ["--preserve-symlinks", "--preserve-symlinks-main"]
         main = str(self.folder / "dist" / "server" / "index.js")
         with theirs, log.open("ab") as output:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [str(simulator.node.executable), *links, main, "--no-security"],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -88,71 +87,32 @@ class ServerProcess(Channel):
                 # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing the socket.
                 start_new_session=True,
             )
-        super().__init__(ours)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> ServerProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().__init__(process, ours, START_SECONDS)
 
     @property
     def url(self) -> str:
         """Where clients connect to."""
         return f"ws://{LOOPBACK}:{self.port}/showdown/websocket"
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def kill(self) -> None:
-        """Ends it at once, as one that no longer listens must be."""
-        self._process.kill()
-
     def stop(self) -> int:
-        """Ends it, unless it has ended, and waits for that; its exit status."""
-        self.close()
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        status = super().stop()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
-        return self._process.returncode
+        return status
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            if not self.waiting(deadline - time.monotonic()):
-                raise SimulatorError(f"the server did not start within {START_SECONDS:.0f} s{self._said()}")
-            try:
-                messages = self.receive()
-            except EOFError:
-                raise SimulatorError(f"the server did not start{self._said()}") from None
-            for kind, *rest in messages:
-                if kind == "ready":
-                    (self.port,) = rest
-                    return
-                if kind == "failed":
-                    raise self._failed(rest[0])
-
-    def _failed(self, code: str) -> SimulatorError:
-        if code == "EADDRINUSE":
-            return SimulatorError(
+    def _started(self, kind: str, *rest: Any) -> None:
+        if kind == "ready":
+            (self.port,) = rest
+        elif kind != "failed":
+            within = f" within {START_SECONDS:.0f} s" if kind == "silent" else ""
+            raise SimulatorError(f"the server did not start{within}{last_words(self.log)}; its log is {self.log}")
+        elif rest == ("EADDRINUSE",):
+            raise SimulatorError(
                 f"port {self.port} is in use: end the program that listens on it (another Showdown server?), "
                 "or name another with --port"
             )
-        return SimulatorError(f"the server cannot listen on port {self.port}: {code}; name another with --port")
-
-    def _said(self) -> str:
-        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return f": {lines[-1]}" if lines else f"; its log is {self.log}"
+        else:
+            raise SimulatorError(f"the server cannot listen on port {self.port}: {rest[0]}; name another with --port")
 
 
 def _furnish(folder: Path, simulator: Simulator) -> None:

@@ -1,0 +1,76 @@
+"""Python processes of this package: how they are started, and what they said last."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {} import main; sys.exit(main())"
+# Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
+REPEATABLE = {"PYTHONHASHSEED": "0"}
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """Runs ``main`` of a module, which finds the same modules as this process, whatever folder it runs in."""
+    return [sys.executable, "-P", "-c", MAIN.format(module), json.dumps(sys.path), *arguments]
+
+
+def start(
+    module: str,
+    *arguments: str,
+    log: Path | None = None,
+    inherited: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Starts a process at the other end of a socket.
+
+    Args:
+        module: its ``main`` finds in ``sys.argv[1:]`` the file number of its end, those inherited, and ``arguments``.
+        log: what it says is appended to this file; None if that goes where this process's goes.
+        inherited: further file numbers that it shares.
+        environment: variables to add to this process's.
+
+    Returns:
+        The process, and this process's end.
+    """
+    ours, theirs = socket.socketpair()
+    shared = (theirs.fileno(), *inherited)
+    output = log.open("ab") if log is not None else None
+    try:
+        process = subprocess.Popen(
+            python_command(module, *map(str, shared), *arguments),
+            pass_fds=shared,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment} if environment else None,
+            # A Ctrl-C in the terminal is for this process, which ends the other one.
+            start_new_session=True,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        if output is not None:
+            output.close()
+    return process, ours
+
+
+def last_words(log: Path, lines: int = 1, characters: int = 600, *, after: int = 0) -> str:
+    """The end of what a process said, to follow what is said about it: ``: ...``, or nothing.
+
+    Args:
+        lines, characters: at most so many.
+        after: lines at the beginning of the log that are not the process's.
+    """
+    try:
+        said = [line.strip() for line in log.read_text(errors="replace").splitlines()[after:] if line.strip()]
+    except OSError:
+        return ""
+    return f": {' / '.join(said[-lines:])[-characters:]}" if said else ""
