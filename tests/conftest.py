@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pokeladder
+from pokeladder import recorder
 from pokeladder.arena import sessions
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
@@ -46,6 +47,12 @@ def _no_long_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that are to end by themselves get less time for it."""
     monkeypatch.setattr(sessions, "PARTING_SECONDS", 0.5)
     monkeypatch.setattr(sessions, "LEAVING_SECONDS", 2.0)
+
+
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Battles are stored soon, so that a test which waits for the first of them needs few."""
+    monkeypatch.setattr(recorder, "SHORTEST_SECONDS", 0.2)
 
 
 @pytest.fixture

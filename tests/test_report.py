@@ -100,10 +100,9 @@ def test_what_charts_say(tmp_path: Path) -> None:
         assert all(agent in texts for agent in agents), chart
     order = [text for text in drawn(charts.rankings(connection)) if text in agents]
     assert order == [row["agent"] for row in asked(ladder.ratings())]
+    progression = re.sub(r"\s+", " ", " ".join(drawn(charts.progression(connection))))
     for row in asked(ladder.elo()):
-        assert f"{row['elo']:.0f} {row['agent']}" in re.sub(
-            r"\s+", " ", " ".join(drawn(charts.progression(connection)))
-        )
+        assert f"{row['elo']:.0f} {row['agent']}" in progression
 
 
 def test_the_heatmap_tells_scores_intervals_and_counts(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
         battles_per_matchup=2,
         venue="server",
         workers=1,
-        parallel=2,
+        parallel=3,
         gpus=["0", "1"],
         notify=heard.append,
     )
@@ -311,6 +311,7 @@ def test_one_that_leaves_in_the_middle_loses_for_it(ladder: pokeladder.Ladder) -
     ]
 
 
+@pytest.mark.usefixtures("prompt")
 def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:
     heard: list[str] = []
 
@@ -320,7 +321,7 @@ def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[Server
 
     reached = ladder.tournament(
         ["random", "max-power"],
-        battles_per_matchup=60,
+        battles_per_matchup=20,
         venue="server",
         workers=1,
         parallel=2,
@@ -328,12 +329,13 @@ def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[Server
         notify=heard.append,
     )
     assert len(started) == 2
-    assert reached.stored == 60
-    assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(60, 60)]
+    assert reached.stored == 20
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(20, 20)]
     (told,) = heard
     assert told == "warning: the server died (exit status -9): its battles are void and are played again"
 
 
+@pytest.mark.usefixtures("prompt")
 def test_a_server_that_stops_answering(
     ladder: pokeladder.Ladder, started: list[ServerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,14 +348,14 @@ def test_a_server_that_stops_answering(
 
     reached = ladder.tournament(
         ["random", "max-power"],
-        battles_per_matchup=60,
+        battles_per_matchup=20,
         venue="server",
         workers=1,
         parallel=1,
         watch=stop,
         notify=heard.append,
     )
-    assert reached.stored == 60
+    assert reached.stored == 20
     assert heard == ["warning: the server stopped answering: its battles are void and are played again"]
 
 
@@ -526,18 +528,17 @@ def test_self_play(ladder: pokeladder.Ladder, venue: Any) -> None:
     assert rows(ladder, "SELECT count(*) FROM rated_battles") == [(0,)]
 
 
+@pytest.mark.usefixtures("prompt")
 def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
     def stop(progress: pokeladder.Progress) -> None:
         if progress.stored >= 5:
             raise KeyboardInterrupt
 
     with pytest.raises(InterruptedRunError, match="play the rest with `pokeladder selfplay --resume`"):
-        ladder.selfplay("heuristics", "max-power", num_battles=400, watch=stop)
+        ladder.selfplay("heuristics", "max-power", num_battles=80, watch=stop)
     with pytest.raises(UsageError, match="has no unfinished tournament"):
         ladder.tournament(resume=True)
     ladder.selfplay(resume=True)
-    assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT pair_id) FROM battles") == [
-        (400, 400, 200)
-    ]
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT pair_id) FROM battles") == [(80, 80, 40)]
     with pytest.raises(UsageError, match="self-play needs an agent"):
         ladder.selfplay()

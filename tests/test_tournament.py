@@ -220,6 +220,7 @@ def test_stopped_by_a_signal(tmp_path: Path, command_line: list[str], how: signa
     assert battles_stored(tmp_path / "ladder") == 180
 
 
+@pytest.mark.usefixtures("prompt")
 def test_interrupted_from_python(ladder: pokeladder.Ladder) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.stored:
@@ -227,10 +228,10 @@ def test_interrupted_from_python(ladder: pokeladder.Ladder) -> None:
 
     agents = ["random", "heuristics"]
     with pytest.raises(InterruptedRunError):
-        ladder.tournament(agents, battles_per_matchup=200, watch=interrupt)
+        ladder.tournament(agents, battles_per_matchup=80, watch=interrupt)
     stored = ladder.sql("SELECT count(*) FROM battles").fetchall()[0][0]
-    assert 0 < stored < 200
-    assert ladder.tournament(agents, battles_per_matchup=200, resume=True).stored == 200
+    assert 0 < stored < 80
+    assert ladder.tournament(agents, battles_per_matchup=80, resume=True).stored == 80
 
 
 def test_resuming(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
