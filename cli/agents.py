@@ -149,7 +149,13 @@ def _print(context: click.Context) -> None:
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, paths absolute: the registry is read from anywhere."""
     given = {key: value for key, value in settings.items() if value is not None}
-    return given | {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if key in given}
+    for key in PATHS:
+        if key in given:
+            path = Path(given[key]).expanduser().absolute()
+            if not path.exists():
+                raise click.UsageError(f"--{key}: there is no {path}")
+            given[key] = str(path)
+    return given
 
 
 def _pairs(option: str, texts: Sequence[str]) -> list[tuple[str, str]]:

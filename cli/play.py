@@ -47,7 +47,8 @@ def tournament(
     ladder = opened(context, create=True)
     with Display(ladder) as display:
         reached = ladder.tournament(agents, resume=resume, watch=display.watch, notify=display.notify, **settings)
-    print_table(ladder.standings(run=reached.run_id), STANDINGS_COLUMNS)
+    if reached.stored:
+        print_table(ladder.standings(run=reached.run_id), STANDINGS_COLUMNS)
     if output_dir is not None:
         click.echo(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
     _finish(
@@ -92,10 +93,11 @@ def _finish(context: click.Context, ladder: Ladder, reached: Progress, *next_com
         SimulatorError: battles are missing.
     """
     store = f"--store {context.obj} " if context.obj else ""
-    click.echo(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
-    for command in next_commands:
-        click.echo(f"  pokeladder {store}{command}", err=True)
     missing = reached.scheduled - reached.stored
+    if not missing:
+        click.echo(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
+        for command in next_commands:
+            click.echo(f"  pokeladder {store}{command}", err=True)
     if missing:
         raise SimulatorError(
             f"{missing} battles stayed void after all attempts: --resume tries again; what the processes said is in "

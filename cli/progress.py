@@ -30,6 +30,7 @@ class _Screen:
         self._console = console(stderr=True)
         self._live: Live | None = None
         self._line_due = time.monotonic() + LINE_SECONDS
+        self._said = ""
 
     def __enter__(self) -> Self:
         return self
@@ -49,8 +50,9 @@ class _Screen:
                 self._live.start()
             bar = ProgressBar(total=total, completed=done, width=40)
             self._live.update(Group(Text(line), bar, *below), refresh=True)
-        elif now >= self._line_due or at_once:
+        elif (now >= self._line_due or at_once) and line != self._said:
             self._line_due = now + LINE_SECONDS
+            self._said = line
             click.echo(line, err=True)
 
 

@@ -73,6 +73,7 @@ def test_commands(cli: Cli, tmp_path: Path) -> None:
             ["x", "--command", "bot {username} {sever}"],
             "has the unknown placeholder {sever}: there are {username}, {ser",
         ),
+        (["x", "--command", "bot {username}", "--folder", "nowhere"], "--folder: there is no "),
         (["x", "--command", "bot"], "has no {username}: it must log in"),
         (["x", "--command", "bot {username"], "cannot read the command of agent x"),
         (["x", "--command", "bot {username}", "--role", "judge"], "agent x has the unknown role judge"),
@@ -321,15 +322,18 @@ def test_the_guard_leaves_nothing_behind() -> None:
         assert not processes_with(f"sleep {duration}")
 
 
-METAMON = os.environ.get("METAMON_PYTHON"), os.environ.get("METAMON_CHECKPOINTS")
+# METAMON_MODEL_CONFIG names the gin file where runs do not say their architecture.
+METAMON = {name: os.environ.get(f"METAMON_{name.upper()}") for name in ("python", "checkpoints", "model_config")}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(None in METAMON, reason="METAMON_PYTHON and METAMON_CHECKPOINTS do not say where metamon is")
+@pytest.mark.skipif(
+    not (METAMON["python"] and METAMON["checkpoints"]),
+    reason="METAMON_PYTHON and METAMON_CHECKPOINTS do not say where metamon is",
+)
 def test_real_metamon(ladder: pokeladder.Ladder) -> None:
-    python, checkpoints = METAMON
-    ladder.registry.set_metamon({"python": python, "checkpoints": checkpoints})
+    ladder.registry.set_metamon({key: value for key, value in METAMON.items() if value})
     agents = [found.name for found in ladder.registry.checkpoints()][:2]
     reached = ladder.tournament(agents, battles_per_matchup=4, venue="server", workers=1)
     assert (reached.stored, reached.void) == (4, 0)
