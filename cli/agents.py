@@ -67,6 +67,7 @@ def list_(context: click.Context) -> None:
 @click.option("--env", "environment", metavar="KEY=VALUE", multiple=True, help="A variable to set; repeat it.")
 @click.option("--folder", metavar="DIR", help="Where the program runs.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The only port that the program can reach.")
+@click.option("--fixed-team", is_flag=True, default=None, help="It can only play the team that it was started with.")
 @click.option("--gpu", is_flag=True, default=None, help="It uses one: see --gpus of tournament.")
 @click.option("--start-timeout", type=float, help="Seconds it may take to log in, and between two battles.")
 @click.option("--battle-timeout", type=float, help="Seconds a battle may last.")

@@ -108,6 +108,7 @@ def metamon_program(
         folder=expanded(table.get("folder")),
         port=table.get("port"),
         gpu=table.get("gpu", True),
+        fixed_team=table.get("fixed_team", False),
         writes=True,
         limits=limits,
         plays=plays,

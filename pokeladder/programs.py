@@ -58,6 +58,7 @@ class Program:
         folder: where it runs; None for where pokeladder does.
         port: the only one that it can reach; None if it goes to ``{server}``.
         gpu: it uses one.
+        fixed_team: it can only play the team that it was started with.
         writes: it leaves trajectories and battle logs in ``{work_dir}``, as metamon does.
         plays: what makes it another agent if it changes; the rest is how it is run.
         base, parameters: what it was named by.
@@ -71,6 +72,7 @@ class Program:
     folder: str | None = None
     port: int | None = None
     gpu: bool = False
+    fixed_team: bool = False
     writes: bool = False
     limits: Limits = field(default_factory=Limits)
     plays: Mapping[str, Any] = field(default_factory=dict)

@@ -37,7 +37,7 @@ COMMON = {
     "battle_timeout": int | float,
     "gpu": bool,
 }
-OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int}
+OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int, "fixed_team": bool}
 # What may be said for all agents of metamon.
 METAMON_KEYS: dict[str, Any] = {
     **OF_PROCESSES,
@@ -245,6 +245,7 @@ def _build(
         folder=expanded(table.get("folder")),
         port=table.get("port"),
         gpu=table.get("gpu", False),
+        fixed_team=table.get("fixed_team", False),
         limits=limits,
         plays={"command": table["command"]},
         base=base,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.sync.client import connect
 
 import bots
@@ -25,11 +28,14 @@ from conftest import TESTS
 from pokeladder import Agent
 from pokeladder.arena import hall
 from pokeladder.arena.desk import Scribe
-from pokeladder.arena.messages import Story
+from pokeladder.arena.messages import Play, Story
+from pokeladder.arena.sessions import chunks
 from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, StoreError, UsageError
 from pokeladder.programs import Limits
+from pokeladder.records import Game
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
+from pokeladder.teams import team_files
 
 Rows = list[tuple[Any, ...]]
 PLAIN_BOT = f"{shlex.quote(sys.executable)} {shlex.quote(str(TESTS / 'plain_bot.py'))}"
@@ -210,6 +216,45 @@ def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any
     assert (reached.stored, reached.void) == (4, 0)
 
 
+def test_one_that_must_know_its_team(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    """Each of its processes finds one team, and the server has it play that one."""
+    (tmp_path / "teams").mkdir()
+    for file in team_files("standard", "gen1ou")[:2]:
+        shutil.copy(file, tmp_path / "teams")
+    command = f"{PLAIN_BOT} {{team_file}}"
+    ladder.registry.add("bot", {"kind": "command", "command": command, "roles": ["acceptor"], "fixed_team": True})
+    reached = ladder.tournament(
+        ["bot", "random"], battles_per_matchup=4, venue="server", workers=1, team_set=str(tmp_path / "teams")
+    )
+    assert (reached.stored, reached.void) == (4, 0)
+    logs = ladder.store.folder / "logs" / reached.run_id
+    played = rows(
+        ladder,
+        "SELECT if(p1 = 'bot', p1_user, p2_user), if(p1 = 'bot', p1_team, p2_team)"
+        " FROM battles JOIN server_battles USING (battle_id)",
+    )
+    assert len({team for _, team in played}) == len({user for user, _ in played}) == 2
+    for user, team in played:
+        (line, *_) = (logs / f"{user}.log").read_text().splitlines()
+        assert Path(line.split()[-1]).stem == Path(team).name
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from("ab")] * 2, *[st.sampled_from("xyz")] * 2)), st.integers(1, 5), st.booleans()
+)
+def test_sessions_have_each_game_once_and_fixed_teams(drawn: Any, parallel: int, both: bool) -> None:
+    plays = [Play(Game(index, None, p1, p2, t1, t2, ""), 0) for index, (p1, p2, t1, t2) in enumerate(drawn)]
+    fixed = {"a", "b"} if both else {"a"}
+    parts = list(chunks(plays, parallel, fixed))
+    assert sorted(play.game.index for part in parts for play in part) == list(range(len(plays)))
+    for part in parts:
+        assert part
+        assert len({tuple(sorted((play.game.p1, play.game.p2))) for play in part}) == 1
+        for agent in fixed:
+            sides = [((play.game.p1, play.game.p1_team), (play.game.p2, play.game.p2_team)) for play in part]
+            assert len({tuple(team for name, team in side if name == agent) for side in sides}) == 1
+
+
 def test_two_that_cannot_meet(ladder: pokeladder.Ladder) -> None:
     for name, roles in (("a", ["acceptor"]), ("b", ["ladder"])):
         ladder.registry.add(name, {"kind": "command", "command": PLAIN_BOT, "roles": roles})
@@ -312,12 +357,19 @@ def test_one_that_leaves_in_the_middle_loses_for_it(ladder: pokeladder.Ladder) -
 
 
 @pytest.mark.usefixtures("prompt")
-def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [(signal.SIGKILL, "the server died (exit status -9)"), (signal.SIGSTOP, "the server stopped answering")],
+)
+def test_a_server_that_ends_or_stands_still(
+    ladder: pokeladder.Ladder, started: list[ServerProcess], monkeypatch: pytest.MonkeyPatch, number: int, what: str
+) -> None:
+    monkeypatch.setattr("pokeladder.simulator.channel.SILENT_SECONDS", 6)
     heard: list[str] = []
 
-    def kill(progress: pokeladder.Progress) -> None:
-        if progress.stored >= 2 and len(started) == 1:
-            os.kill(started[0].pid, signal.SIGKILL)
+    def hit(progress: pokeladder.Progress) -> None:
+        if progress.stored >= 1 and len(started) == 1:
+            os.kill(started[0].pid, number)
 
     reached = ladder.tournament(
         ["random", "max-power"],
@@ -325,38 +377,13 @@ def test_a_server_that_is_killed(ladder: pokeladder.Ladder, started: list[Server
         venue="server",
         workers=1,
         parallel=2,
-        watch=kill,
+        watch=hit,
         notify=heard.append,
     )
     assert len(started) == 2
     assert reached.stored == 20
     assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(20, 20)]
-    (told,) = heard
-    assert told == "warning: the server died (exit status -9): its battles are void and are played again"
-
-
-@pytest.mark.usefixtures("prompt")
-def test_a_server_that_stops_answering(
-    ladder: pokeladder.Ladder, started: list[ServerProcess], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pokeladder.simulator.channel.SILENT_SECONDS", 6)
-    heard: list[str] = []
-
-    def stop(progress: pokeladder.Progress) -> None:
-        if progress.stored >= 1 and len(started) == 1:
-            os.kill(started[0].pid, signal.SIGSTOP)
-
-    reached = ladder.tournament(
-        ["random", "max-power"],
-        battles_per_matchup=20,
-        venue="server",
-        workers=1,
-        parallel=1,
-        watch=stop,
-        notify=heard.append,
-    )
-    assert reached.stored == 20
-    assert heard == ["warning: the server stopped answering: its battles are void and are played again"]
+    assert heard == [f"warning: {what}: its battles are void and are played again"]
 
 
 def test_a_simulator_of_the_server_that_dies(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class Hall:
         log_folder: where the server and each agent's process have a file for what they say.
 
     Raises:
+        AgentError: two agents cannot meet.
         SimulatorError: the server cannot be started, or reached.
     """
 
@@ -81,6 +83,9 @@ class Hall:
     ) -> None:
         self._simulator = simulator
         self._agents = {agent.name: agent for agent in agents}
+        names = sorted(self._agents)
+        for first, second in combinations(names, 2) if len(names) > 1 else [(names[0], names[0])]:
+            self._roles(first, second)
         self._rules = rules
         self._venue = venue
         self._log_folder = log_folder
@@ -93,7 +98,8 @@ class Hall:
         self._failures: dict[str, int] = {}
         self._deaths_in_a_row = 0
         self._team_folder = log_folder / "teams"
-        _lay_out_teams(self._team_folder, rules.format_id, venue.team_files)
+        shutil.rmtree(self._team_folder, ignore_errors=True)
+        self._all_teams = self._lay_out_teams(Path("all"), venue.team_files)
         self._server = self._start_server()
         scribes = max(1, venue.processes // 2) if rules.record_trajectories and venue.url is None else 0
         try:
@@ -122,12 +128,10 @@ class Hall:
         agents has failed :data:`TRIES` times in a row.
 
         Raises:
-            AgentError: two agents cannot meet.
             SimulatorError: the server keeps dying.
         """
-        self._chunks.extend(chunks(games, self._venue.parallel))
-        for chunk in self._chunks:
-            self._roles(chunk[0])
+        fixed = {name for name, agent in self._agents.items() if isinstance(agent, Program) and agent.fixed_team}
+        self._chunks.extend(chunks(games, self._venue.parallel, fixed))
         next_tick = time.monotonic()
         while self._chunks or self._sessions or self._desk.busy():
             if time.monotonic() >= next_tick:
@@ -155,7 +159,7 @@ class Hall:
             if len(self._sessions) >= self._venue.parallel:
                 return
             chunk = self._chunks.popleft()
-            roles = self._roles(chunk[0])
+            roles = self._roles(*sorted((chunk[0].game.p1, chunk[0].game.p2)))
             # A server of others pairs whoever waits on its ladder.
             if self._venue.url is not None and any(
                 "ladder" in roles and "ladder" in one.roles for one in self._sessions
@@ -164,8 +168,8 @@ class Hall:
             else:
                 self._open(chunk, roles)
 
-    def _roles(self, play: Play) -> tuple[Role, Role]:
-        first, second = (self._agents[name] for name in sorted((play.game.p1, play.game.p2)))
+    def _roles(self, *names: str) -> tuple[Role, Role]:
+        first, second = (self._agents[name] for name in names)
         roles = meet(roles_of(first), roles_of(second))
         if roles is None:
             told = " and ".join(f"{agent.name} can be {' or '.join(roles_of(agent))}" for agent in (first, second))
@@ -196,7 +200,7 @@ class Hall:
         """Starts the process of one of a session's agents."""
         which = session.users.index(user)
         agent, game = session.agents[which], session.left[0].game
-        team = game.p1_team if game.p1 == agent.name else game.p2_team
+        team = (game.p1_team, game.p2_team)[session.users_of(game).index(user)]
         errand = Errand(
             user=user,
             opponent=session.users[1 - which],
@@ -205,7 +209,7 @@ class Hall:
             role=session.roles[which],
             battles=len(session.left),
             team=None if team is None else self._rules.teams[team],
-            team_folder=self._team_folder,
+            team_folder=self._teams_of(agent, team),
             backend=self._venue.backend,
         )
         try:
@@ -217,6 +221,21 @@ class Hall:
         session.quiet_since = time.monotonic()
         if isinstance(agent, Program) and agent.writes:
             session.outboxes[user] = Outbox(guest.work, user)
+
+    def _teams_of(self, agent: Agent | Program, team: str | None) -> Path:
+        """The folder in which an agent's process finds the teams that it may have to play."""
+        if team is None or isinstance(agent, Agent) or not agent.fixed_team:
+            return self._all_teams
+        name = Path(team).name
+        return self._lay_out_teams(Path("each", name), [file for file in self._venue.team_files if file.stem == name])
+
+    def _lay_out_teams(self, place: Path, files: Iterable[Path]) -> Path:
+        """A folder with teams where agents look for them: ``<format>/<name>.<format>_team``."""
+        folder = self._team_folder / place
+        (folder / self._rules.format_id).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copyfile(file, folder / self._rules.format_id / file.name)
+        return folder
 
     def _gpu(self) -> str | None:
         used = [guest.gpu for session in self._sessions for guest in session.guests]
@@ -380,11 +399,3 @@ def _end(guests: Sequence[Guest]) -> None:
         guest.let_go()
     for guest in guests:
         guest.end()
-
-
-def _lay_out_teams(folder: Path, format_id: str, files: Sequence[Path]) -> None:
-    """The team set where agents find it: ``<format>/<name>.<format>_team``."""
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / format_id).mkdir(parents=True)
-    for file in files:
-        shutil.copyfile(file, folder / format_id / file.name)

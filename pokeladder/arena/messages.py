@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pokeladder.agents import Agent
 from pokeladder.errors import PokeladderError
+from pokeladder.programs import Role
 from pokeladder.records import Game, Recorded
 from pokeladder.simulator.setup import Simulator
 
@@ -91,7 +92,6 @@ class Visit:
 
     Attributes:
         team: packed; None where Showdown makes the teams.
-        role: challenger, acceptor or ladder.
         opponent: its user name.
     """
 
@@ -100,7 +100,7 @@ class Visit:
     username: str
     format_id: str
     team: str | None
-    role: str
+    role: Role
     opponent: str
     battles: int
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -117,12 +117,18 @@ class Session:
         return late or list(self.agents)
 
 
-def chunks(games: Iterable[Play], parallel: int) -> Iterator[deque[Play]]:
-    """Each matchup's games in as many parts as keep all sessions busy, mirrored pairs together."""
-    matchups: dict[tuple[str, str], list[Play]] = {}
+def chunks(games: Iterable[Play], parallel: int, fixed: Container[str] = ()) -> Iterator[deque[Play]]:
+    """Each matchup's games in as many parts as keep all sessions busy, mirrored pairs together.
+
+    Args:
+        fixed: agents that play one team in each part.
+    """
+    matchups: dict[tuple[tuple[str, str | None], ...], list[Play]] = {}
     for play in games:
-        first, second = sorted((play.game.p1, play.game.p2))
-        matchups.setdefault((first, second), []).append(play)
+        game = play.game
+        sides = sorted(((game.p1, game.p1_team), (game.p2, game.p2_team)), key=lambda side: side[0])
+        key = tuple((agent, team if agent in fixed else None) for agent, team in sides)
+        matchups.setdefault(key, []).append(play)
     parts = -(-parallel // max(1, len(matchups)))
     for plays in matchups.values():
         size = min(-(-len(plays) // parts), GAMES_A_SESSION)
