@@ -51,12 +51,14 @@ def tournament(
         print_table(ladder.standings(run=reached.run_id), STANDINGS_COLUMNS)
     if output_dir is not None:
         click.echo(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
+    # A server of others does not tell what a battle can be played again from.
+    replay = [] if settings["server_url"] else [f"replay {reached.run_id}-000000 --html battle.html"]
     _finish(
         context,
         ladder,
         reached,
         "matchups",
-        f"replay {reached.run_id}-000000 --html battle.html",
+        *replay,
         'sql "SELECT p1, p2, winner, turns, end_reason FROM battles ORDER BY turns DESC LIMIT 5"',
     )
 
