@@ -388,6 +388,7 @@ def test_a_server_that_ends_or_stands_still(
     assert heard == [f"warning: {what}: its battles are void and are played again"]
 
 
+@pytest.mark.usefixtures("prompt")
 def test_a_simulator_of_the_server_that_dies(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:
     """The server itself goes on; the battles that were in it are void."""
     killed: list[int] = []
@@ -403,14 +404,15 @@ def test_a_simulator_of_the_server_that_dies(ladder: pokeladder.Ladder, started:
 
     reached = ladder.tournament(
         ["random", "max-power"],
-        battles_per_matchup=8,
+        battles_per_matchup=30,
         venue="server",
         parallel=1,
         workers=1,
+        trajectories=False,
         watch=kill,
         notify=heard.append,
     )
-    assert (reached.stored, len(started)) == (8, 1)
+    assert (reached.stored, len(started)) == (30, 1)
     assert [line for line in heard if "broke battle" not in line] == []
 
 
