@@ -70,6 +70,13 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
         help="Processes that play; on a server, simulate.  [default: one a core]",
     ),
     click.option(
+        "--simulators",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Simulators of each worker, for agents that choose in batches.",
+    ),
+    click.option(
         "--turn-timeout",
         type=click.FloatRange(min=0, min_open=True),
         default=60.0,

@@ -70,6 +70,7 @@ class PlaySettings(TypedDict, total=False):
         team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
         seed: decides teams and battle seeds.
         workers: processes that play them; on a server, that simulate them.
+        simulators: simulator processes of each of these workers, all of whose battles a batch can come from.
         turn_timeout: seconds for one decision.
         max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
         trajectories: also keep what each side knew and did at each decision, for training.
@@ -89,6 +90,7 @@ class PlaySettings(TypedDict, total=False):
     team_set: str
     seed: int
     workers: int | None
+    simulators: int
     turn_timeout: float
     max_invalid: int
     max_timeouts: int
@@ -353,6 +355,7 @@ class Ladder:
         team_set: str = DEFAULT_TEAM_SET,
         seed: int = 0,
         workers: int | None = None,
+        simulators: int = 1,
         turn_timeout: float = 60.0,
         max_invalid: int = 100,
         max_timeouts: int = 3,
@@ -397,6 +400,7 @@ class Ladder:
             resources=Resources(
                 workers=workers,
                 parallel=parallel,
+                simulators=simulators,
                 server_url=server_url,
                 port=port,
                 server_folder=Path(server_dir).absolute() if server_dir else None,

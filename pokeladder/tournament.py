@@ -90,6 +90,7 @@ class Resources:
     Attributes:
         workers: worker processes, and on a server those that simulate battles; None for one a core.
         parallel: battles at once, over all workers; None for eight a worker, and on a server for one a core.
+        simulators: simulator processes of each worker, on the embedded venue.
         server_url: a server that is running already; None to start one.
         port: for the one that is started; None for a free one, or the one that an agent insists on.
         server_folder: keeps its files, a log of every battle among them; None if they are not wanted.
@@ -98,6 +99,7 @@ class Resources:
 
     workers: int | None = None
     parallel: int | None = None
+    simulators: int = 1
     server_url: str | None = None
     port: int | None = None
     server_folder: Path | None = None
@@ -264,7 +266,7 @@ def _arena(
         count = min(workers, parallel or games, games)
         slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
         agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
-        return Pool(Job(simulator, agents, rules), count, slots, log_folder)
+        return Pool(Job(simulator, agents, rules, resources.simulators), count, slots, log_folder)
     venue = Venue(
         url=resources.server_url,
         port=_port(tournament, resources.port),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from poke_env.player import Player, RandomPlayer
 from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder
+
+from pokeladder.batches import BatchPlayer, decision_seed
 
 
 class FirstLegal(Player):
@@ -242,3 +246,70 @@ class Leaves(RandomPlayer):
             await self.ps_client.send_message("/noreply /part")
             await asyncio.sleep(3600)
         return self.choose_random_move(battle)
+
+
+class Batched(BatchPlayer, Strongest):
+    """As Strongest, for many positions at once; writes down how many they were, and how many battles it knows."""
+
+    choose_one = Strongest.choose_move
+    choose_move = BatchPlayer.choose_move
+
+    def __init__(self, folder: str = "", size: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.folder = Path(folder)
+        self.batch_size = size
+        self.under_way: list[Any] = []
+
+    def note(self, text: str) -> None:
+        with (self.folder / f"{os.getpid()}.txt").open("a") as file:
+            file.write(f"{text}\n")
+
+    def battle_began(self, battle: Any) -> None:
+        assert battle not in self.under_way
+        self.under_way.append(battle)
+
+    def battle_ended(self, battle: Any) -> None:
+        self.under_way.remove(battle)
+        self.note(f"left {len(self.under_way)}")
+
+    def choose_batch(self, battles: Sequence[Any]) -> Sequence[BattleOrder]:
+        assert set(battles) <= set(self.under_way)
+        self.note(f"asked {len(battles)}")
+        return [self.choose_one(battle) for battle in battles]
+
+
+class BatchedLater(Batched):
+    """Awaits something in between."""
+
+    async def choose_batch(self, battles: Sequence[Any]) -> Sequence[BattleOrder]:  # type: ignore[override]
+        await asyncio.sleep(0.005)
+        return super().choose_batch(battles)
+
+
+class BatchedLuck(Batched):
+    """Draws its choices as one should."""
+
+    def choose_one(self, battle: Any) -> BattleOrder:
+        return random.Random(decision_seed(battle)).choice(battle.valid_orders or [self.choose_default_move()])
+
+
+class BatchedTrouble(Batched):
+    """Cannot deal with every seventh turn."""
+
+    def choose_batch(self, battles: Sequence[Any]) -> Sequence[BattleOrder]:
+        if any(battle.turn % 7 == 0 for battle in battles):
+            raise ValueError("not in turn seven")
+        return super().choose_batch(battles)
+
+
+class BatchedShort(Batched):
+    """Forgets the last position."""
+
+    def choose_batch(self, battles: Sequence[Any]) -> Sequence[BattleOrder]:
+        return super().choose_batch(battles[:-1])
+
+
+class BatchedSleep(Batched):
+    def choose_batch(self, battles: Sequence[Any]) -> Sequence[BattleOrder]:
+        time.sleep(1000)
+        return []

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import cloudpickle
 from poke_env.player import Player
@@ -86,13 +87,23 @@ async def _challenge(player: Player, visit: Visit) -> None:
 
 
 def _mind(player: Player) -> None:
-    """Has a random legal choice take the place of one that raised, as elsewhere, and old battles forgotten."""
+    """Plays by the arena's rules: a choice that raised gets a random legal one in its place, hooks are called, and old
+    battles are forgotten."""
     choose: Callable[[Any], Any] = player.choose_move
     finished: Callable[[Any], None] = player._battle_finished_callback
     over: deque[str] = deque()
+    begun: WeakSet[Any] = WeakSet()
+
+    def mention(event: str, battle: Any) -> None:
+        hook = getattr(player, event, None)
+        if hook is not None:
+            hook(battle)
 
     async def choose_move(battle: Any) -> BattleOrder:
         try:
+            if battle not in begun:
+                begun.add(battle)
+                mention("battle_began", battle)
             chosen = choose(battle)
             order: BattleOrder = await chosen if inspect.isawaitable(chosen) else chosen
             return order
@@ -103,6 +114,8 @@ def _mind(player: Player) -> None:
     def battle_finished(battle: Any) -> None:
         try:
             finished(battle)
+            if battle in begun:
+                mention("battle_ended", battle)
         except Exception:
             log.exception("agent raised when %s had ended", battle.battle_tag)
         over.append(battle.battle_tag)

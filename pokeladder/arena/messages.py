@@ -41,11 +41,16 @@ class Rules:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know before its first game."""
+    """What a worker needs to know before its first game.
+
+    Attributes:
+        simulators: how many simulator processes it keeps.
+    """
 
     simulator: Simulator
     agents: tuple[Agent, ...]
     rules: Rules
+    simulators: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from poke_env.battle import AbstractBattle
 from poke_env.player import Player
 from poke_env.ps_client import AccountConfiguration
 
@@ -55,6 +56,43 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
     player.ps_client._account_configuration = AccountConfiguration(username, None)
     player.ps_client.websocket = _Mailbox()  # type: ignore[assignment]
     return player
+
+
+def batches(player: Player) -> bool:
+    """Whether it chooses for many positions at once."""
+    return callable(getattr(chooser(player), "choose_batch", None))
+
+
+def chooser(player: Player) -> Player:
+    """The player that chooses for this one: itself, but for a twin."""
+    return player.original if isinstance(player, Twin) else player
+
+
+class Twin(Player):
+    """A player's other self, for the other side of its battles against itself: a network need not be there twice.
+
+    Args:
+        username: what the simulator calls it; at most 18 characters.
+    """
+
+    def __init__(self, original: Player, username: str) -> None:
+        super().__init__(
+            account_configuration=AccountConfiguration(username, None),
+            battle_format=original.format,
+            max_concurrent_battles=0,
+            start_listening=False,
+        )
+        self.original = original
+        self.MESSAGES_TO_IGNORE = original.MESSAGES_TO_IGNORE
+
+    def choose_move(self, battle: AbstractBattle) -> Any:
+        return self.original.choose_move(battle)
+
+    def teampreview(self, battle: AbstractBattle) -> Any:
+        return self.original.teampreview(battle)
+
+    def _battle_finished_callback(self, battle: AbstractBattle) -> None:
+        self.original._battle_finished_callback(battle)
 
 
 @contextmanager

@@ -8,12 +8,10 @@ battle the agent forfeits it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import inspect
 import logging
-import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +20,8 @@ from typing import Any
 from poke_env.player import Player
 from poke_env.teambuilder import ConstantTeambuilder, TeambuilderPokemon
 
-from pokeladder.arena import luck
-from pokeladder.arena.clock import TurnClock, TurnTimeout, drive
+from pokeladder.arena.asking import Asker
+from pokeladder.arena.clock import TurnTimeout
 from pokeladder.arena.messages import Notice, Rules
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
@@ -48,7 +46,7 @@ class Referee:
 
     Args:
         players: the player of each agent, and a second one for games of an agent against itself.
-        post: sends a message to the simulator (see ``driver.js``).
+        post: sends a message about a battle to its simulator (see ``driver.js``).
         report: told each result and each notice.
     """
 
@@ -64,13 +62,12 @@ class Referee:
         self._players = players
         self._post = post
         self._report = report
-        self._pulse = pulse
-        self._clock = TurnClock(rules.turn_timeout)
+        self._asker = Asker(rules.turn_timeout, pulse, self)
         self._tables: dict[int, _Table] = {}
         self._started = 0
+        # Messages that the simulator has not answered yet, of each battle.
+        self._unanswered: Counter[int] = Counter()
         self._noticed: set[tuple[str, str]] = set()
-        # Seconds that agents have kept the event loop from everything else.
-        self._busy = 0.0
         self._parsed_teams: dict[str, list[TeambuilderPokemon]] = {}
 
     def start(self, game: Game, attempt: int) -> None:
@@ -78,9 +75,11 @@ class Referee:
         self._started += 1
         number = self._started
         tag = f"battle-{self._rules.format_id}-{number}"
-        seats = (self._seat("p1", game, tag), self._seat("p2", game, tag))
+        seats = (self._seat("p1", game, number, tag), self._seat("p2", game, number, tag))
         self._tables[number] = _Table(game, attempt, seats, datetime.now(UTC))
-        self._post(
+        for seat in seats:
+            self._asker.seated(seat)
+        self._tell(
             "start",
             number,
             self._rules.format_id,
@@ -94,40 +93,71 @@ class Referee:
         table = self._tables.get(number)
         if table is None:
             return
+        self._unanswered[number] -= 1
         if kind == "crash":
             self._report(Notice(f"the simulator raised in battle {table.game.index}: {rest[0].splitlines()[0]}"))
             log.error("the simulator raised in battle %d: %s", table.game.index, rest[0])
             self._void(number, "crash")
-            return
-        p1_lines, p2_lines, end, (p1_choice, p2_choice), p1_request, p2_request = rest
-        p1, p2 = table.seats
-        p1.read(p1_lines, p1_request, p1_choice)
-        p2.read(p2_lines, p2_request, p2_choice)
+        else:
+            self._take_in(number, table, *rest)
+        if self._asker.waiting() and not self._unanswered.total():
+            self._asker.flush()
+
+    def _take_in(
+        self,
+        number: int,
+        table: _Table,
+        p1_lines: str,
+        p2_lines: str,
+        end: dict[str, Any] | None,
+        choices: tuple[str | None, str | None],
+        *requests: dict[str, Any] | None,
+    ) -> None:
+        for seat, lines, request, choice in zip(table.seats, (p1_lines, p2_lines), requests, choices, strict=True):
+            seat.read(lines, request, choice)
         if end is not None:
             self._finish(number, table, end)
             return
         for seat in table.seats:
             if seat.asked:
-                self._consider(number, table, seat)
+                self._consider(seat)
 
-    def waits_for_simulator(self) -> bool:
-        """Whether there is a battle in which no agent is deciding."""
-        return any(all(seat.task is None for seat in table.seats) for table in self._tables.values())
+    def waiting(self) -> list[int]:
+        """Numbers of the battles that wait for the simulator."""
+        return [number for number, messages in self._unanswered.items() if messages]
 
-    def void_all(self, reason: str) -> None:
-        """Ends every battle as void: their simulator is gone."""
-        for number in list(self._tables):
+    def void_those(self, lost: Callable[[int], bool], reason: str) -> None:
+        """Ends battles as void: their simulator is gone."""
+        for number in filter(lost, list(self._tables)):
             self._void(number, reason)
 
-    def _seat(self, side: Side, game: Game, tag: str) -> Seat:
+    def _seat(self, side: Side, game: Game, number: int, tag: str) -> Seat:
         agent = game.p1 if side == "p1" else game.p2
         player = self._players(agent, side == "p2" and game.p1 == game.p2)
         name = game.p1_team if side == "p1" else game.p2_team
         digest = hashlib.sha256(f"{game.seed}\n{side}\n{agent}".encode()).digest()
         luck_of_seat = int.from_bytes(digest[:8], "big")
         return Seat(
-            side, agent, player, tag, self._rules.gen, self._parsed(name), luck_of_seat, self._rules.record_trajectories
+            side,
+            agent,
+            player,
+            tag,
+            self._rules.gen,
+            self._parsed(name),
+            luck_of_seat,
+            self._rules.record_trajectories,
+            table=number,
+            game=game.index,
         )
+
+    def _tell(self, kind: str, number: int, *rest: Any) -> None:
+        """Tells the simulator something of a battle, which it answers."""
+        self._unanswered[number] += 1
+        self._post(kind, number, *rest)
+
+    def _leave(self, seat: Seat) -> None:
+        seat.leave()
+        self._asker.left(seat)
 
     def _parsed(self, team: str | None) -> list[TeambuilderPokemon]:
         if team is None:
@@ -150,7 +180,7 @@ class Referee:
         )
         return p1, p2
 
-    def _consider(self, number: int, table: _Table, seat: Seat) -> None:
+    def _consider(self, seat: Seat) -> None:
         """Answers a request: by asking the agent, or for it if it has had its chances."""
         seat.asked = False
         refused, seat.refused = seat.refused, None
@@ -158,134 +188,60 @@ class Referee:
             seat.count_invalid()
             self._notice(seat, "made an illegal choice", refused)
             if seat.tries >= TRIES or seat.invalid >= self._rules.max_invalid:
-                self._choose_for(number, table, seat)
+                self._choose_for(seat)
                 return
-        self._ask(number, table, seat)
+        self._asker.ask(seat)
 
-    def _ask(self, number: int, table: _Table, seat: Seat) -> None:
-        seat.tries += 1
-        seat.questions += 1
-        luck.deal(seat.luck + seat.questions)
-        ask = seat.player.teampreview if seat.battle.teampreview else seat.player.choose_move
-        try:
-            answer = self._timed(table, seat, ask, seat.battle)
-        except TurnTimeout:
-            self._timed_out(number, table, seat)
-        except BaseException as error:
-            self._raised(number, table, seat, error)
-        else:
-            if inspect.isawaitable(answer):
-                self._wait_for(number, table, seat, answer)
-            else:
-                self._play(number, table, seat, answer)
-
-    def _timed(self, table: _Table, seat: Seat, function: Callable[..., Any], *arguments: Any) -> Any:
-        self._pulse.begin(table.game.index, seat.side, self._rules.turn_timeout)
-        started = time.monotonic()
-        try:
-            return self._clock.call(function, *arguments)
-        finally:
-            self._busy += time.monotonic() - started
-            self._pulse.end()
-
-    def _wait_for(self, number: int, table: _Table, seat: Seat, answer: Any) -> None:
-        loop = asyncio.get_running_loop()
-        state = luck.save()
-        began, busy_before, busy_itself = time.monotonic(), self._busy, 0.0
-
-        def step(function: Callable[..., Any], argument: object) -> Any:
-            nonlocal state, busy_itself
-            luck.restore(state)
-            before = self._busy
-            try:
-                return self._timed(table, seat, function, argument)
-            finally:
-                busy_itself += self._busy - before
-                state = luck.save()
-
-        async def decide() -> object:
-            try:
-                return await drive(answer, step)
-            except (SystemExit, KeyboardInterrupt) as error:
-                # Tasks let these two through, and they would end the event loop.
-                raise RuntimeError(f"{type(error).__name__}: {error}") from error
-
-        task = loop.create_task(decide())
-        seat.task = task
-        alarm = loop.call_later(self._rules.turn_timeout, lambda: late())
-
-        def decided(finished: asyncio.Task[object]) -> None:
-            alarm.cancel()
-            error = None if finished.cancelled() else finished.exception()
-            if seat.task is not finished:
-                return
-            seat.task = None
-            if isinstance(error, TurnTimeout):
-                self._timed_out(number, table, seat)
-            elif finished.cancelled() or error is not None:
-                self._raised(number, table, seat, error or asyncio.CancelledError("it cancelled itself"))
-            else:
-                self._play(number, table, seat, finished.result())
-
-        def late() -> None:
-            nonlocal alarm
-            kept_waiting = self._busy - busy_before - busy_itself
-            left = began + self._rules.turn_timeout + kept_waiting - time.monotonic()
-            if left > 0:
-                alarm = loop.call_later(left, late)
-                return
-            seat.task = None
-            task.cancel()
-            self._timed_out(number, table, seat)
-
-        task.add_done_callback(decided)
-
-    def _play(self, number: int, table: _Table, seat: Seat, answer: object) -> None:
+    def answered(self, seat: Seat, answer: object) -> None:
         text = getattr(answer, "message", answer)
         if isinstance(text, str):
             if text.startswith("/choose "):
-                self._post("choose", number, seat.side, text[len("/choose ") :])
+                self._tell("choose", seat.table, seat.side, text[len("/choose ") :])
                 return
             if text.startswith("/team "):
-                self._post("choose", number, seat.side, text[1:])
+                self._tell("choose", seat.table, seat.side, text[1:])
                 return
             if text.strip() == "/forfeit":
-                self._forfeit(number, table, seat, "forfeit")
+                self._forfeit(seat, "forfeit")
                 return
         seat.count_invalid()
         self._notice(seat, "answered something that is no choice", repr(text))
-        self._choose_for(number, table, seat)
+        self._choose_for(seat)
 
-    def _raised(self, number: int, table: _Table, seat: Seat, error: BaseException) -> None:
+    def raised(self, seat: Seat, error: BaseException) -> None:
         seat.count_invalid()
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         if self._notice(seat, "raised", f"{type(error).__name__}: {error}{place}"):
             log.error("agent %s raised", seat.agent, exc_info=error)
-        self._choose_for(number, table, seat)
+        self._choose_for(seat)
 
-    def _timed_out(self, number: int, table: _Table, seat: Seat) -> None:
+    def timed_out(self, seat: Seat) -> None:
         seat.count_invalid()
         seat.timeouts += 1
         self._notice(seat, "ran out of time", f"a decision took longer than {self._rules.turn_timeout:g} s")
-        self._choose_for(number, table, seat)
+        self._choose_for(seat)
 
-    def _choose_for(self, number: int, table: _Table, seat: Seat) -> None:
+    def remarked(self, seat: Seat, error: BaseException) -> None:
+        self._notice(seat, "raised when a battle began or had ended", f"{type(error).__name__}: {error}")
+
+    def _choose_for(self, seat: Seat) -> None:
         if seat.timeouts >= self._rules.max_timeouts:
-            self._forfeit(number, table, seat, "timeout")
+            self._forfeit(seat, "timeout")
         elif seat.invalid >= self._rules.max_invalid:
-            self._forfeit(number, table, seat, "invalid")
+            self._forfeit(seat, "invalid")
         else:
-            self._post("random", number, seat.side, showdown_seed(seat.luck + seat.questions))
+            self._tell("random", seat.table, seat.side, showdown_seed(seat.luck + seat.questions))
 
-    def _forfeit(self, number: int, table: _Table, seat: Seat, reason: str) -> None:
+    def _forfeit(self, seat: Seat, reason: str) -> None:
+        table = self._tables[seat.table]
         if table.forfeit is None:
             table.forfeit = reason
             seat.give_up()
-            self._post("lose", number, seat.side)
+            self._tell("lose", seat.table, seat.side)
 
     def _finish(self, number: int, table: _Table, end: dict[str, Any]) -> None:
-        del self._tables[number]
+        del self._tables[number], self._unanswered[number]
         reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
         winner: Side | None = end["winner"]
         outcome: Outcome = "tie" if winner is None else "win"
@@ -295,15 +251,16 @@ class Referee:
         for seat in table.seats:
             seat.forget_question()
             try:
-                self._timed(table, seat, seat.player._battle_finished_callback, seat.battle)
+                self._asker.timed(seat, seat.player._battle_finished_callback, seat.battle)
             except (Exception, TurnTimeout) as error:
-                self._notice(seat, "raised when a battle had ended", f"{type(error).__name__}: {error}")
-            seat.leave()
+                self.remarked(seat, error)
+            self._leave(seat)
 
     def _void(self, number: int, reason: str) -> None:
         table = self._tables.pop(number)
+        del self._unanswered[number]
         for seat in table.seats:
-            seat.leave()
+            self._leave(seat)
         turns = max(seat.battle.turn for seat in table.seats)
         self._result(table, None, "void", reason, turns, None)
 

@@ -11,6 +11,7 @@ from poke_env.battle import Battle, Pokemon
 from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
 
+from pokeladder.arena.players import batches
 from pokeladder.arena.trajectory import TrajectoryBuilder
 from pokeladder.records import Recorded, Side
 
@@ -21,7 +22,12 @@ Value = TypeVar("Value")
 class Seat:
     """Keeps a player's ``Battle`` up to date from the lines that the simulator sends to that side.
 
+    Args:
+        table: what the arena calls the battle.
+        game: its number in the schedule.
+
     Attributes:
+        batched: the player chooses for many positions at once.
         battle: poke-env's view of the battle.
         asked: the simulator waits for a choice of this side.
         refused: why it refused the last choice, if it did and that is the agent's fault.
@@ -44,8 +50,14 @@ class Seat:
         team: Sequence[TeambuilderPokemon],
         luck: int,
         record: bool,
+        *,
+        table: int = 0,
+        game: int = 0,
     ) -> None:
         self.side = side
+        self.table = table
+        self.game = game
+        self.batched = batches(player)
         self.agent = agent
         self.player = player
         self.luck = luck
@@ -124,6 +136,7 @@ class Seat:
     def finish(self) -> None:
         """The battle is over; a decision that was cut short by its end does not count."""
         self.steps -= self.deciding
+        self.invalid -= self.deciding and self.counted
         self.deciding = False
 
     def recorded(self) -> Recorded | None:

@@ -1,4 +1,4 @@
-"""A worker process: agents and one simulator, playing the games that it is sent.
+"""A worker process: agents and simulators, playing the games that it is sent.
 
 Started by :mod:`pokeladder.arena.pool` with three inherited file descriptors: connection, lifeline, pulse. It never
 outlives the process that started it.
@@ -12,6 +12,8 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,7 +21,7 @@ import cloudpickle
 from poke_env.player import Player
 
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
-from pokeladder.arena.players import build_player
+from pokeladder.arena.players import Twin, batches, build_player
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.referee import Referee
 from pokeladder.errors import AgentError, PokeladderError, SimulatorError
@@ -46,7 +48,10 @@ class _Players:
         key = (name, twin)
         if key not in self._built:
             username = f"agent {self._numbers[name]}{' twin' if twin else ''}"
-            self._built[key] = build_player(self._agents[name], self._format, username)
+            if twin and batches(self(name, False)):
+                self._built[key] = Twin(self(name, False), username)
+            else:
+                self._built[key] = build_player(self._agents[name], self._format, username)
         return self._built[key]
 
 
@@ -56,14 +61,16 @@ class _Worker:
         self._job = job
         self._pulse = pulse
         self._stopped = asyncio.Event()
-        self._simulator: SimulatorProcess | None = None
+        self._restarting: set[asyncio.Task[None]] = set()
+        self._simulators: list[SimulatorProcess] = []
         players = _Players(job)
         for agent in job.agents:
             players(agent.name, False)
         self._referee = Referee(job.rules, players, self._post, self._send, pulse)
 
     async def run(self) -> None:
-        await self._start_simulator()
+        for number in range(self._job.simulators):
+            self._simulators.append(await self._start_simulator(number))
         gc.collect()
         gc.freeze()
         # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
@@ -74,41 +81,44 @@ class _Worker:
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
         await self._stopped.wait()
         watching.cancel()
-        if self._simulator is not None:
-            await self._simulator.stop()
+        for simulator in self._simulators:
+            await simulator.stop()
 
     async def _watch(self) -> None:
-        """Shows that this process is alive, and ends a simulator that has stopped answering."""
+        """Shows that this process is alive, and ends simulators that have stopped answering."""
         while True:
             self._pulse.beat()
             await asyncio.sleep(BEAT_SECONDS)
-            simulator = self._simulator
-            if simulator is None or not self._referee.waits_for_simulator():
-                continue
-            if simulator.silence() > SILENT_SECONDS:
-                log.error("the simulator has not answered for %g s", SILENT_SECONDS)
-                simulator.kill()
+            for number, simulator in enumerate(self._simulators):
+                if simulator.silence() > SILENT_SECONDS and any(map(self._in(number), self._referee.waiting())):
+                    log.error("a simulator has not answered for %g s", SILENT_SECONDS)
+                    simulator.kill()
 
-    async def _start_simulator(self) -> None:
-        self._simulator = SimulatorProcess(self._job.simulator, self._referee.receive, self._simulator_died)
-        await self._simulator.start()
+    async def _start_simulator(self, number: int) -> SimulatorProcess:
+        simulator = SimulatorProcess(self._job.simulator, self._referee.receive, partial(self._simulator_died, number))
+        await simulator.start()
+        return simulator
 
-    def _simulator_died(self, reason: str) -> None:
+    def _simulator_died(self, number: int, reason: str) -> None:
         log.error("%s", reason)
         self._send(Notice(f"{reason}: its battles are void and are played again"))
-        self._restarting = asyncio.create_task(self._restart_simulator())
+        self._restarting.add(restarting := asyncio.create_task(self._restart_simulator(number)))
+        restarting.add_done_callback(self._restarting.discard)
 
-    async def _restart_simulator(self) -> None:
+    async def _restart_simulator(self, number: int) -> None:
         try:
-            await self._start_simulator()
+            self._simulators[number] = await self._start_simulator(number)
         except OSError as error:
             self._send(Failed(SimulatorError(f"the simulator could not be started again: {error}")))
         # Only when the next one is there: the games come back at once.
-        self._referee.void_all("crash")
+        self._referee.void_those(self._in(number), "crash")
 
-    def _post(self, *message: Any) -> None:
-        assert self._simulator is not None
-        self._simulator.post(*message)
+    def _in(self, number: int) -> Callable[[int], bool]:
+        """Whether a battle is in this one of the simulators."""
+        return lambda table: table % len(self._simulators) == number
+
+    def _post(self, kind: str, table: int, *rest: Any) -> None:
+        self._simulators[table % len(self._simulators)].post(kind, table, *rest)
 
     def _read_orders(self) -> None:
         try:
