@@ -21,6 +21,8 @@ from pokeladder.tournament import Progress
 STANDINGS_SHARE = 20
 STANDINGS_SECONDS = 1.0
 LINE_SECONDS = 10.0
+# Nobody runs out of disk or memory for a run of that size.
+SMALL_MEGABYTES = 10
 
 
 class _Screen:
@@ -88,7 +90,7 @@ class Display(_Screen):
 
 
 def describe(progress: Progress) -> str:
-    """Progress in a line: battles, rate, time left, void battles."""
+    """Progress in a line: battles, rate, time left, what a long run takes of the machine, void battles."""
     line = f"{progress.stored}/{progress.scheduled} battles"
     if progress.played:
         rate = progress.played / progress.seconds
@@ -96,6 +98,9 @@ def describe(progress: Progress) -> str:
         missing = progress.scheduled - progress.stored
         if missing:
             line += f", {_duration(missing / rate)} left"
+            disk, expected = progress.use.disk / 1e6, (progress.disk_expected or 0) / 1e6
+            if expected > SMALL_MEGABYTES:
+                line += f", {disk:,.0f} of {expected:,.0f} MB on disk, {progress.use.memory / 1e6:,.0f} MB of memory"
         else:
             line += f", {_duration(progress.seconds)} in all"
     if progress.void:

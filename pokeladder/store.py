@@ -123,6 +123,16 @@ class Store:
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
 
+    def bytes_of(self, run_id: str) -> int:
+        """How much a run's files take on the disk."""
+        size = 0
+        for name in FOLDERS:
+            # A file may be given its name, or go, in between.
+            for path in (self.folder / name / run_id).glob("*"):
+                with suppress(FileNotFoundError):
+                    size += path.stat().st_size
+        return size
+
     def lock_run(self, run_id: str) -> FileLock:
         """Holds a run for one process; the system lets go of it when that process dies.
 

@@ -19,6 +19,7 @@ from pokeladder.arena.hall import Hall, Venue
 from pokeladder.arena.messages import Job, Notice, Play, Rules
 from pokeladder.arena.pool import Pool, default_workers
 from pokeladder.errors import AgentError, FormatError, InterruptedRunError, UsageError
+from pokeladder.gauges import Gauge, Use
 from pokeladder.programs import Program
 from pokeladder.recorder import Recorder
 from pokeladder.records import Result, Run
@@ -116,6 +117,7 @@ class Progress:
         played: those stored in this session.
         void: void battles of this session.
         seconds: since this session's first battle was started.
+        use: what the run takes of the disk and of the memory.
     """
 
     run_id: str
@@ -124,6 +126,12 @@ class Progress:
     played: int
     void: int
     seconds: float
+    use: Use
+
+    @property
+    def disk_expected(self) -> int | None:
+        """Bytes that the run's files will have at its end; None until there is something to go by."""
+        return self.use.disk * self.scheduled // self.stored if self.stored else None
 
 
 Watch = Callable[[Progress], None]
@@ -214,6 +222,7 @@ def play(
                 notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
         missing = [Play(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
         recorder = Recorder(store, run, games)
+        gauge = Gauge(store, run.run_id)
         started = time.monotonic()
 
         def progress() -> Progress:
@@ -224,13 +233,19 @@ def play(
                 played=recorder.stored,
                 void=recorder.void,
                 seconds=time.monotonic() - started,
+                use=gauge.use,
             )
+
+        def look() -> None:
+            if gauge.look_if_due():
+                gauge.require_room(progress().disk_expected, notify)
+            watch(progress())
 
         try:
             if missing:
                 log_folder = store.log_folder(run.run_id)
                 with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
-                    _record(arena, missing, recorder, lambda: watch(progress()), notify)
+                    _record(arena, missing, recorder, look, notify)
         except KeyboardInterrupt:
             recorder.flush()
             reached = progress()

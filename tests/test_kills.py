@@ -1,0 +1,90 @@
+"""``kill -9`` of any process of a run, again and again: no battle is lost, and none is there twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+import pokeladder
+
+KINDS = {"worker": "pokeladder.arena.worker", "simulator": "driver.js"}
+
+
+def descendants(process: psutil.Process, kind: str) -> list[psutil.Process]:
+    found = []
+    for child in process.children(recursive=True):
+        try:
+            if any(KINDS[kind] in argument for argument in child.cmdline()):
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_one(process: subprocess.Popen[bytes], kind: str) -> bool:
+    """Kills the main process, or one of those below it; whether there was one."""
+    if kind == "main":
+        process.kill()
+        process.wait()
+        return True
+    try:
+        victims = descendants(psutil.Process(process.pid), kind)
+        if victims:
+            random.choice(victims).send_signal(signal.SIGKILL)
+    except psutil.Error:
+        return False
+    return bool(victims)
+
+
+@pytest.mark.parametrize(
+    ("kills", "battles"),
+    [
+        pytest.param(7, 250, id="7"),
+        pytest.param(200, 12_000, id="200", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_kills_of_every_kind(
+    tmp_path: Path,
+    command_line: list[str],
+    cli: Callable[..., subprocess.CompletedProcess[str]],
+    kills: int,
+    battles: int,
+) -> None:
+    said = (tmp_path / "said.txt").open("wb")
+    ladder = pokeladder.open(tmp_path / "ladder")
+    arguments = ["selfplay", "heuristics", "--opponent", "max-power", "--num-battles", str(battles), "--resume"]
+    killed: Counter[str] = Counter()
+    # Each kind often enough, in any order.
+    plan = [kind for kind, _ in zip(["worker", "main", "simulator"] * kills, range(kills), strict=False)]
+    random.shuffle(plan)
+    sessions = 0
+    while True:
+        assert sessions <= kills + 20, "it makes no headway"
+        sessions += 1
+        with subprocess.Popen([*command_line, *arguments], cwd=tmp_path, stdout=said, stderr=said) as process:
+            while process.poll() is None and plan:
+                time.sleep(random.uniform(0.1, 2.5))
+                if process.poll() is None and kill_one(process, plan[-1]):
+                    killed[plan.pop()] += 1
+            if process.wait() == 0:
+                break
+    said.close()
+    told = (tmp_path / "said.txt").read_text(errors="replace")
+    assert "Traceback" not in told, told[-3000:]
+    print(f"{killed.total()} kills ({dict(killed)}), {sessions} sessions")  # noqa: T201
+    assert killed.total() == kills, "the run was over too soon"
+    assert ladder.sql(
+        "SELECT count(*), count(DISTINCT battle_id), count(DISTINCT game), count(DISTINCT run_id)"
+        " FROM battles WHERE outcome <> 'void'"
+    ).fetchall() == [(battles, battles, battles, 1)]
+    assert ladder.sql("SELECT count(*), count(DISTINCT (battle_id, side)) FROM trajectories").fetchall() == [
+        (2 * battles, 2 * battles)
+    ]
