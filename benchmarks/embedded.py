@@ -23,6 +23,7 @@ from pathlib import Path
 
 from poke_env.player import Player, RandomPlayer, SimpleHeuristicsPlayer
 from poke_env.ps_client import AccountConfiguration, ServerConfiguration
+from poke_env.teambuilder import Teambuilder
 
 import pokeladder
 from pokeladder.simulator.setup import Simulator, ensure_simulator
@@ -110,7 +111,9 @@ def showdown_server(simulator: Simulator, processes: int) -> Iterator[int]:
                 process.wait()
 
 
-def poke_env_on_server(port: int, agent: str, battle_format: str, battles: int, at_once: int) -> Rate:
+def poke_env_on_server(
+    port: int, agent: str, battle_format: str, battles: int, at_once: int, team: Teambuilder | None = None
+) -> Rate:
     """poke-env's ``battle_against``, with the server's and the battles' start left out as far as they can be."""
     server = ServerConfiguration(f"ws://127.0.0.1:{port}/showdown/websocket", "")
 
@@ -121,6 +124,7 @@ def poke_env_on_server(port: int, agent: str, battle_format: str, battles: int, 
                 battle_format=battle_format,
                 server_configuration=server,
                 max_concurrent_battles=at_once,
+                team=team,
                 log_level=50,
             )
             for name in "ab"
@@ -151,7 +155,7 @@ def main() -> None:
         f"{battle_format}, {battles} battles, {cores} cores; "
         f"Showdown {simulator.version}, Node {simulator.node.version}"
     )
-    print(f"{'':34} battles/s  turns/s")
+    print(f"{'':44} battles/s  turns/s")
     report("simulator alone, 1 copy", alone)
     report(f"simulator alone, {cores} copies", copies)
     for agent in CLASSES:
@@ -171,7 +175,7 @@ def main() -> None:
 
 
 def report(name: str, rate: Rate) -> None:
-    print(f"{name:34} {rate.battles:9.1f} {rate.turns:8.0f}", flush=True)
+    print(f"{name:44} {rate.battles:9.1f} {rate.turns:8.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pokeladder.errors import AgentError
 from pokeladder.programs import Limits, Program, expanded, parse_roles
 
 PLAYER = Path(__file__).with_name("play_metamon.py")
+POLICY = Path(__file__).with_name("metamon_policy.py")
 WEIGHTS = re.compile(r"policy_epoch_(\d+)\.pt")
 # Where amago keeps a run's weights, and the state of its optimizer and scheduler.
 WEIGHTS_FOLDER = Path("ckpts", "policy_weights")
@@ -103,6 +104,7 @@ def metamon_program(
         name=name,
         kind="metamon",
         command=(python, _literally(str(PLAYER)), *arguments, *given.split()),
+        policy=(python, _literally(str(POLICY)), *arguments, "--address", "{address}", "--format", "{format}"),
         roles=parse_roles(base, table.get("roles", ["ladder"])),
         environment=environment,
         folder=expanded(table.get("folder")),

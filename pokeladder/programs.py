@@ -59,6 +59,8 @@ class Program:
         port: the only one that it can reach; None if it goes to ``{server}``.
         gpu: it uses one.
         fixed_team: it can only play the team that it was started with.
+        policy: what runs its policy for embedded battles (see ``metamon_policy.py``), with {address} and {format} to be
+            filled in; None if it plays on a server only.
         writes: it leaves trajectories and battle logs in ``{work_dir}``, as metamon does.
         plays: what makes it another agent if it changes; the rest is how it is run.
         base, parameters: what it was named by.
@@ -73,6 +75,7 @@ class Program:
     port: int | None = None
     gpu: bool = False
     fixed_team: bool = False
+    policy: tuple[str, ...] | None = None
     writes: bool = False
     limits: Limits = field(default_factory=Limits)
     plays: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +91,24 @@ class Program:
             "parameters": dict(self.parameters),
             "plays": dict(self.plays),
         }
+
+    def policy_command(self, values: Mapping[str, str]) -> list[str]:
+        """What runs its policy, with the placeholders filled in."""
+        return [part.format_map(values) for part in self.policy or ()]
+
+    def process_environment(self, gpu: str | None) -> dict[str, str]:
+        """The variables to set for its processes; an empty one stands for none.
+
+        Args:
+            gpu: what CUDA calls the one to use.
+        """
+        environment = {"PYTHONUNBUFFERED": "1"}
+        if self.kind == "metamon":
+            # Its interpreter is not this one.
+            environment |= {"PYTHONPATH": "", "PYTHONHOME": ""}
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
+        return environment | dict(self.environment)
 
     def filled_in(self, values: Mapping[str, str]) -> list[str]:
         """The command with the placeholders filled in."""

@@ -278,4 +278,5 @@ def _note(name: str, table: Mapping[str, Any], metamon: Mapping[str, Any]) -> st
     found = folder / program if "/" in program else shutil.which(program)
     if found is None or not Path(found).exists():
         return f"there is no program {program}"
-    return f"on a server, as {' or '.join(agent.roles)}"
+    embedded = "embedded, and " if agent.policy is not None else ""
+    return f"{embedded}on a server, as {' or '.join(agent.roles)}"

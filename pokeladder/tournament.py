@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pokeladder.agents import Agent, Directory
 from pokeladder.arena.hall import Hall, Venue
+from pokeladder.arena.hosts import Hosts
 from pokeladder.arena.messages import Job, Notice, Play, Rules
 from pokeladder.arena.pool import Pool, default_workers
 from pokeladder.errors import AgentError, FormatError, InterruptedRunError, UsageError
@@ -30,6 +31,8 @@ from pokeladder.store import Store, new_run_id
 from pokeladder.teams import Team, load_teams, team_files
 
 SLOTS_A_WORKER = 8
+# A policy answers many positions for hardly more than one.
+SLOTS_WITH_POLICIES = 64
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,14 @@ class Tournament:
             raise UsageError("the number of battles must be at least 1")
         if self.turn_timeout <= 0 or self.max_invalid < 1 or self.max_timeouts < 1:
             raise UsageError("the turn timeout and the numbers of invalid choices and time-outs must be above 0")
-        programs = [agent.name for agent in self.agents if isinstance(agent, Program)]
-        if programs and self.venue == "embedded":
-            raise UsageError(
-                f"agent {programs[0]} is a program of its own, which plays on a server: add --venue server"
-            )
+        if self.venue == "embedded":
+            for agent in self.agents:
+                if isinstance(agent, Program) and agent.policy is None:
+                    raise UsageError(
+                        f"agent {agent.name} is a program of its own, which plays on a server: add --venue server"
+                    )
+            if self.battle_backend != "poke-env":
+                raise UsageError(f"the battle backend {self.battle_backend} needs a server: add --venue server")
 
     def settings(self, teams: Sequence[Team]) -> str:
         """All of it as JSON, with digests of the teams: equal settings make equal schedules."""
@@ -278,10 +284,13 @@ def _arena(
 ) -> Pool | Hall:
     workers, parallel = resources.workers or default_workers(), resources.parallel
     if tournament.venue == "embedded":
+        programs = [agent for agent in tournament.agents if isinstance(agent, Program)]
         count = min(workers, parallel or games, games)
-        slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
+        usual = SLOTS_WITH_POLICIES if programs else SLOTS_A_WORKER
+        slots = ceil((parallel or usual * count) / count)
         agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
-        return Pool(Job(simulator, agents, rules, resources.simulators), count, slots, log_folder)
+        hosts = Hosts(programs, rules.format_id, log_folder, resources.gpus)
+        return Pool(Job(simulator, agents, rules, resources.simulators), count, slots, log_folder, hosts)
     venue = Venue(
         url=resources.server_url,
         port=_port(tournament, resources.port),

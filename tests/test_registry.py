@@ -24,7 +24,7 @@ from pokeladder import Agent
 from pokeladder.arena import hall
 from pokeladder.arena.guests import GUARD, Errand, Guest
 from pokeladder.checkpoints import scan
-from pokeladder.errors import AgentError
+from pokeladder.errors import AgentError, UsageError
 from pokeladder.programs import ROLES, Program, meet, parse_command
 from pokeladder.registry import Registry
 
@@ -226,10 +226,13 @@ def test_a_checkpoint_that_would_run_code_is_not_obeyed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stand_in(ladder: pokeladder.Ladder, tmp_path: Path) -> Registry:
-    """A registry with two checkpoints, played by a program that behaves as metamon does."""
+    """A registry with two checkpoints, played by programs that behave as metamon does."""
     python = tmp_path / "python"
-    command = shlex.join(["exec", "env", f"PYTHONPATH={TESTS}", sys.executable, str(TESTS / "stand_in.py")])
-    python.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    player, policy = (shlex.join([sys.executable, str(TESTS / name)]) for name in ("stand_in.py", "stand_in_policy.py"))
+    python.write_text(
+        f'#!/bin/sh\ncase $1 in\n*/metamon_policy.py) shift; exec {policy} "$@";;\n'
+        f'*) PYTHONPATH={shlex.quote(str(TESTS))} exec {player} "$@";;\nesac\n'
+    )
     python.chmod(0o755)
     for epoch in (0, 2):
         checkpoint(tmp_path / "checkpoints", "run", epoch, 10 * (epoch + 1))
@@ -239,8 +242,8 @@ def stand_in(ladder: pokeladder.Ladder, tmp_path: Path) -> Registry:
 
 def test_discovered_checkpoints_are_listed(stand_in: Registry) -> None:
     assert [(one.name, one.kind, one.note) for one in stand_in.listings()] == [
-        ("run@0", "checkpoint", "epoch 0, 10 training steps; on a server, as ladder"),
-        ("run@2", "checkpoint", "epoch 2, 30 training steps; on a server, as ladder"),
+        ("run@0", "checkpoint", "epoch 0, 10 training steps; embedded, and on a server, as ladder"),
+        ("run@2", "checkpoint", "epoch 2, 30 training steps; embedded, and on a server, as ladder"),
     ]
     with pytest.raises(AgentError, match="agent run@0 of metamon has no parameter depth: there is temperature"):
         stand_in.find("run@0", "x", {"depth": 3})
@@ -342,3 +345,52 @@ def test_real_metamon(ladder: pokeladder.Ladder) -> None:
         "SELECT count(*), count(DISTINCT battle_id), list(DISTINCT source), list(DISTINCT agent ORDER BY agent),"
         " bool_and(steps = if(side = 'p1', p1_steps, p2_steps)) FROM trajectories JOIN battles USING (battle_id)",
     ) == [(8, 4, ["recorded by the agent"], sorted(agents), True)]
+
+
+def test_checkpoints_play_embedded(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
+    """One process for each policy answers the positions of all workers; every choice it may make is legal."""
+    heard: list[str] = []
+    reached = ladder.tournament(
+        ["run@0", "run@2", "max-power"], battles_per_matchup=10, workers=2, parallel=20, notify=heard.append
+    )
+    assert (reached.stored, reached.void, heard) == (30, 0, [])
+    assert rows(ladder, "SELECT sum(p1_invalid + p2_invalid), list(DISTINCT venue) FROM battles") == [(0, ["embedded"])]
+    assert rows(ladder, "SELECT count(*), sum(unlisted_actions), list(DISTINCT source) FROM trajectories") == [
+        (60, 0, ["recorded"])
+    ]
+    logs = ladder.store.folder / "logs" / reached.run_id
+    for name in ("policy-0-0.log", "policy-1-0.log"):
+        asked = [int(line.split()[1]) for line in (logs / name).read_text().splitlines()]
+        assert sum(asked) / len(asked) > 1.5
+    assert not processes_with(str(ladder.store.folder.parent))
+
+
+@pytest.mark.parametrize("battle_format", ["gen2randombattle", "gen4randombattle", "gen9randombattle"])
+def test_what_policies_may_choose_is_legal(ladder: pokeladder.Ladder, stand_in: Registry, battle_format: str) -> None:
+    """And self-play repeats, whatever comes together, without recording too."""
+    for parallel in (9, 4):
+        ladder.selfplay(
+            "run@2", num_battles=12, battle_format=battle_format, parallel_instances=parallel, trajectories=False
+        )
+    assert rows(ladder, "SELECT sum(p1_invalid + p2_invalid) FROM battles") == [(0,)]
+    assert (
+        rows(ladder, "SELECT count(DISTINCT (winner, turns, p1_steps, p2_steps)) FROM battles GROUP BY game")
+        == [(1,)] * 12
+    )
+
+
+def test_a_policy_process_that_dies(
+    ladder: pokeladder.Ladder, stand_in: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_DIES", str(tmp_path / "died"))
+    heard: list[str] = []
+    reached = ladder.selfplay("run@0", num_battles=20, parallel_instances=10, workers=1, notify=heard.append)
+    assert reached.stored == 20
+    assert reached.void > 0
+    assert any("the policy process of agent run@0 ended with exit status -9" in line for line in heard)
+    checkpoint(tmp_path / "checkpoints", "run", 7)
+    with pytest.raises(AgentError, match="agent run@7 ended with exit status 1: there is no such epoch, says the st"):
+        ladder.selfplay("run@7", num_battles=4)
+    with pytest.raises(UsageError, match="the battle backend metamon needs a server"):
+        ladder.selfplay("run@0", num_battles=4, battle_backend="metamon")
+    assert not processes_with(str(tmp_path))

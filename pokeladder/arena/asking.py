@@ -14,7 +14,7 @@ from poke_env.player import Player
 
 from pokeladder.arena import luck
 from pokeladder.arena.clock import TurnClock, TurnTimeout, drive
-from pokeladder.arena.players import chooser
+from pokeladder.arena.players import chooser, takes_states
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
 from pokeladder.batches import BATCH_SECONDS, set_decision_seed
@@ -155,9 +155,18 @@ class Asker:
             self._listener.remarked(seat, error)
 
     def _ask_all(self, batch: _Batch) -> None:
-        seats = batch.take()
-        battles = [seat.battle for seat in seats]
-        self._call(seats, batch.player.choose_batch, battles, self._answer_all)  # type: ignore[attr-defined]
+        self._call_for(batch.player, batch.take())
+
+    def _call_for(self, player: Any, seats: Sequence[Seat]) -> None:
+        if not takes_states(player):
+            self._call(seats, player.choose_batch, [seat.battle for seat in seats], self._answer_all)
+            return
+        known = [seat for seat in seats if seat.trajectory is not None]
+        if known:
+            self._call(known, player.choose_positions, [seat.trajectory for seat in known], self._answer_all)
+        for seat in seats:
+            if seat.trajectory is None:
+                self._listener.raised(seat, ValueError("the state of the battle could not be made"))
 
     def _call(self, seats: Sequence[Seat], function: Callable[[Any], Any], argument: Any, settle: Settle) -> None:
         luck.deal(seats[0].luck + seats[0].questions)
@@ -194,8 +203,7 @@ class Asker:
             self._listener.raised(seats[0], error)
             return
         for seat in seats:
-            choose = chooser(seat.player).choose_batch  # type: ignore[attr-defined]
-            self._call([seat], choose, [seat.battle], self._answer_all)
+            self._call_for(chooser(seat.player), [seat])
 
     def _late(self, seats: Sequence[Seat]) -> None:
         for seat in seats:

@@ -163,18 +163,9 @@ class Guest:
         )
 
     def _environment(self) -> dict[str, str]:
-        environment = {**os.environ}
         if isinstance(self.agent, Program):
-            if self.agent.kind == "metamon":
-                # Its interpreter is not this one.
-                for name in ("PYTHONPATH", "PYTHONHOME"):
-                    environment.pop(name, None)
-            environment |= {"PYTHONUNBUFFERED": "1", **self.agent.environment}
-        else:
-            environment |= REPEATABLE
-        if self.gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpu
-        return environment
+            return {**os.environ, **self.agent.process_environment(self.gpu)}
+        return {**os.environ, **REPEATABLE, **({"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu is not None else {})}
 
 
 def roles_of(agent: Agent | Program) -> Mapping[Role, str]:

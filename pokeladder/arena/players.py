@@ -60,7 +60,12 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
 
 def batches(player: Player) -> bool:
     """Whether it chooses for many positions at once."""
-    return callable(getattr(chooser(player), "choose_batch", None))
+    return hasattr(chooser(player), "choose_batch") or takes_states(player)
+
+
+def takes_states(player: Player) -> bool:
+    """Whether it is asked for :class:`~pokeladder.arena.trajectory.TrajectoryBuilder` and not for battles."""
+    return hasattr(chooser(player), "choose_positions")
 
 
 def chooser(player: Player) -> Player:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import cloudpickle
 
+from pokeladder.arena.hosts import Hosts
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.verdicts import unplayed
@@ -67,10 +68,12 @@ class Pool:
         workers: how many processes.
         slots: how many battles each plays at once.
         log_folder: where each worker's stdout and stderr go.
+        hosts: of agents whose policies have processes of their own; closed with the pool.
     """
 
-    def __init__(self, job: Job, workers: int, slots: int, log_folder: Path) -> None:
-        self._job = cloudpickle.dumps(job)
+    def __init__(self, job: Job, workers: int, slots: int, log_folder: Path, hosts: Hosts) -> None:
+        self._job = job
+        self._hosts = hosts
         self._slots = slots
         self._log_folder = log_folder
         self._deaths_in_a_row = 0
@@ -93,6 +96,7 @@ class Pool:
         for worker in self._workers:
             worker.end()
         self._workers = []
+        self._hosts.close()
 
     def play(self, games: Iterable[Play]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
@@ -101,7 +105,7 @@ class Pool:
         spoilt by some other game's agent not counted.
 
         Raises:
-            AgentError: an agent cannot be built, or takes too long for it.
+            AgentError: an agent cannot be built, or takes too long for it, or its policy process keeps dying.
             SimulatorError: the processes keep dying.
         """
         self._waiting.extend(games)
@@ -116,6 +120,7 @@ class Pool:
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_SECONDS
                 self._kill_stuck()
+                yield from self._hosts.look()
                 yield None
 
     def _feed(self, worker: _Worker) -> None:
@@ -145,6 +150,7 @@ class Pool:
                 self._again(play, blame=1)
             else:
                 self._deaths_in_a_row = 0
+                self._hosts.finished()
             yield message
 
     def _again(self, play: Play, blame: int) -> None:
@@ -208,7 +214,8 @@ class Pool:
         os.close(lifeline_end)
         worker = _Worker(number, process, Connection(end.detach()), lifeline, pulse, path, time.monotonic())
         try:
-            worker.connection.send_bytes(self._job)
+            job = replace(self._job, agents=(*self._job.agents, *self._hosts.agents_for(number)))
+            worker.connection.send_bytes(cloudpickle.dumps(job))
         except OSError as error:
             worker.end()
             raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error

@@ -11,7 +11,7 @@ from poke_env.battle import Battle, Pokemon
 from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
 
-from pokeladder.arena.players import batches
+from pokeladder.arena.players import batches, takes_states
 from pokeladder.arena.trajectory import TrajectoryBuilder
 from pokeladder.records import Recorded, Side
 
@@ -36,7 +36,7 @@ class Seat:
         tries: choices sent for the present request.
         questions: how often the player was asked, tries included.
         task: the decision of an async agent under way.
-        trajectory: what is recorded of this side; None if nothing is, or no longer.
+        trajectory: what is followed of this side; None if nothing is, or no longer.
         unrecorded: it should have been, and could not.
     """
 
@@ -69,7 +69,9 @@ class Seat:
         self.steps = self.invalid = self.timeouts = self.tries = self.questions = 0
         self.counted = self.deciding = False
         self.task: asyncio.Future[object] | None = None
-        self.trajectory = TrajectoryBuilder(self.battle, tag.split("-")[1]) if record else None
+        self.record = record
+        wanted = record or takes_states(player)
+        self.trajectory = TrajectoryBuilder(self.battle, tag.split("-")[1]) if wanted else None
         self.unrecorded = False
 
     def read(self, text: str, request: dict[str, Any] | None, chosen: str | None) -> None:
@@ -141,7 +143,7 @@ class Seat:
 
     def recorded(self) -> Recorded | None:
         """This side's trajectory of the whole battle; None if it is not recorded, or decided nothing."""
-        if self.trajectory is None or self.trajectory.steps == 0:
+        if not self.record or self.trajectory is None or self.trajectory.steps == 0:
             return None
         documents = self._record(TrajectoryBuilder.finish)
         if documents is None or self.trajectory is None:
@@ -158,7 +160,7 @@ class Seat:
         except Exception:
             log.warning("no trajectory of %s in %s", self.agent, self.battle.battle_tag, exc_info=True)
             self.trajectory = None
-            self.unrecorded = True
+            self.unrecorded = self.record
             return None
 
     def _request(self, request: dict[str, Any]) -> None:

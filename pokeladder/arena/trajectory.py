@@ -70,7 +70,8 @@ class TrajectoryBuilder:
         # States that are not compressed yet, and how long they are.
         self._states: list[str] = []
         self._length = 0
-        # The decision under way: this side's Pokémon in the request, the state, and the bench that it shows.
+        # The decision under way: its request, this side's Pokémon there, the state, and the bench that it shows.
+        self._request: dict[str, Any] = {}
         self._entries: list[dict[str, Any]] = []
         self._waiting: State | None = None
         self._bench: list[Benched] = []
@@ -110,6 +111,7 @@ class TrajectoryBuilder:
 
     def ask(self, request: dict[str, Any]) -> None:
         """A decision begins: keeps the state that this request and the lines before it make."""
+        self._request = request
         entries = self._entries = request["side"]["pokemon"]
         active = entries[0]
         if not active["active"]:
@@ -132,6 +134,39 @@ class TrajectoryBuilder:
                     known[move["id"]] = move["pp"], move["maxpp"]
         pokemon = self._battle.team[ident]
         self._waiting = self._state(pokemon, self._own_pokemon(pokemon, active), self._switches)
+
+    @property
+    def battle(self) -> Battle:
+        return self._battle
+
+    def state(self) -> bytes:
+        """The present decision's state as JSON."""
+        if self._waiting is None:
+            raise ValueError("no decision is under way")
+        return "".join(self._waiting[0]).encode()
+
+    def options(self) -> dict[int, str]:
+        """The present decision's choices, as clients write them, by the actions that metamon takes for legal ones."""
+        idents = self._ranked_bench()
+        places = {entry["ident"]: place for place, entry in enumerate(self._entries, start=1)}
+        switches = {SWITCH_ACTION + rank: f"switch {places[ident]}" for rank, ident in enumerate(idents)}
+        if self._request.get("forceSwitch"):
+            return switches
+        active = self._request["active"][0]
+        moves = {move["id"]: f"move {place}" for place, move in enumerate(active["moves"], start=1)
+                 if not move.get("disabled")}  # fmt: skip
+        known = self._entries[0]["moves"][:4]
+        forced = next((choice for move, choice in moves.items() if move in FORCED_MOVES), None)
+        if forced is not None:
+            options = dict.fromkeys(range(len(known)), forced)
+            # metamon takes whatever it is told then for this one move.
+            if "recharge" in moves:
+                return options | dict.fromkeys(switches, forced)
+        else:
+            options = {_move_number(move, *known): choice for move, choice in moves.items()}
+            if active.get("canTerastallize"):
+                options |= {TERA_ACTION + number: f"{choice} terastallize" for number, choice in options.items()}
+        return options if active.get("trapped") else options | switches
 
     def act(self, choice: str) -> None:
         """The decision ends with the choice that the simulator has carried out, as it writes choices."""
@@ -203,12 +238,15 @@ class TrajectoryBuilder:
     def _action(self, choice: str) -> int:
         kind, what, *extras = choice.split(" ")
         if kind == "switch":
-            chosen = self._entries[int(what) - 1]["ident"]
-            names = {ident: _letters_and_digits(self._battle.team[ident].species) for ident, *_ in self._bench}
-            return SWITCH_ACTION + sum(name < names[chosen] for name in names.values())
+            return SWITCH_ACTION + self._ranked_bench().index(self._entries[int(what) - 1]["ident"])
         if what in FORCED_MOVES:
             return 0
         return _move_number(what, *self._entries[0]["moves"][:4]) + (TERA_ACTION if "terastallize" in extras else 0)
+
+    def _ranked_bench(self) -> list[str]:
+        """Who can be switched to, in the order in which metamon counts them."""
+        team = self._battle.team
+        return sorted((ident for ident, *_ in self._bench), key=lambda ident: _letters_and_digits(team[ident].species))
 
     def _state(self, active: Pokemon, own: Drawn, switches: Drawn) -> State:
         battle = self._battle

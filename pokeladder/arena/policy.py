@@ -1,0 +1,104 @@
+"""A player whose choices a policy process makes, for all battles of many worker processes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+import time
+from collections.abc import Sequence
+from itertools import count
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+from poke_env.battle import AbstractBattle
+from poke_env.player import Player
+from poke_env.player.battle_order import BattleOrder
+
+from pokeladder.arena.trajectory import TrajectoryBuilder
+from pokeladder.batches import decision_seed
+
+POLL_SECONDS = 0.1
+
+
+class PolicyPlayer(Player):
+    """Sends states to a policy process (see ``metamon_policy.py``) and plays the actions that it answers.
+
+    It waits until that process is there and has loaded its policy, and ends this one when that has gone: what it knew
+    of the battles is lost.
+
+    Args:
+        address: where the policy process listens.
+    """
+
+    batch_seconds = 0.002
+
+    def __init__(self, address: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._connection = _connect(address)
+        self._connection.recv_bytes()
+        self._numbers = count()
+        self._slots: dict[AbstractBattle, int] = {}
+        self._asked: dict[int, asyncio.Future[int]] = {}
+        self._listening = False
+
+    def choose_move(self, battle: AbstractBattle) -> BattleOrder:
+        raise NotImplementedError
+
+    def battle_began(self, battle: AbstractBattle) -> None:
+        self._slots[battle] = next(self._numbers)
+
+    def battle_ended(self, battle: AbstractBattle) -> None:
+        self._send("forget", [self._slots.pop(battle)])
+
+    async def choose_positions(self, positions: Sequence[TrajectoryBuilder]) -> list[str | None]:
+        """A choice for each position; None for one that the policy could not read."""
+        loop = asyncio.get_running_loop()
+        if not self._listening:
+            self._listening = True
+            loop.add_reader(self._connection.fileno(), self._receive)
+        questions, answers, options = [], [], []
+        for position in positions:
+            slot = self._slots[position.battle]
+            legal = position.options()
+            questions.append((slot, position.state(), sorted(legal), decision_seed(position.battle)))
+            self._asked[slot] = loop.create_future()
+            answers.append(self._asked[slot])
+            options.append(legal)
+        self._send("ask", questions)
+        chosen = [legal.get(await answer) for legal, answer in zip(options, answers, strict=True)]
+        return [choice and f"/choose {choice}" for choice in chosen]
+
+    def _send(self, *message: Any) -> None:
+        try:
+            self._connection.send_bytes(pickle.dumps(message, protocol=4))
+        except OSError:
+            _give_up()
+
+    def _receive(self) -> None:
+        try:
+            while self._connection.poll():
+                # The socket lies in a folder of this user's own.
+                _, answers = pickle.loads(self._connection.recv_bytes())  # noqa: S301
+                for slot, action in answers:
+                    answer = self._asked.pop(slot, None)
+                    if answer is not None and not answer.done():
+                        answer.set_result(action)
+        except (EOFError, OSError):
+            _give_up()
+
+
+def _connect(address: str) -> Connection:
+    # The process that started this one ends it if the policy does not come.
+    while True:
+        try:
+            return Client(address, "AF_UNIX")
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(POLL_SECONDS)
+
+
+def _give_up() -> None:
+    sys.stderr.write("the policy process is gone\n")
+    sys.stderr.flush()
+    os._exit(1)
