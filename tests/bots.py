@@ -15,6 +15,7 @@ from typing import Any
 from poke_env.player import Player, RandomPlayer
 from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder
 
+from pokeladder.arena import simulators
 from pokeladder.batches import BatchPlayer, decision_seed
 
 
@@ -206,9 +207,7 @@ class Impatient(RandomPlayer):
     """Makes its process give up on a silent simulator after three seconds."""
 
     def __init__(self, **kwargs: Any) -> None:
-        from pokeladder.arena import worker
-
-        worker.SILENT_SECONDS = 3.0
+        simulators.SILENT_SECONDS = 3.0
         super().__init__(**kwargs)
 
 
@@ -313,3 +312,11 @@ class BatchedSleep(Batched):
     def choose_batch(self, battles: Sequence[Any]) -> Sequence[BattleOrder]:
         time.sleep(1000)
         return []
+
+
+class Renews(Strongest):
+    """Has its worker process renew simulators after a few battles."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        simulators.BATTLES = 10

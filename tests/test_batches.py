@@ -129,3 +129,22 @@ def test_on_a_server(ladder: pokeladder.Ladder, tmp_path: Path, notes: Path) -> 
     assert set(noted(notes, "left")) == {0}
     alone.tournament(agents, battles_per_matchup=2)
     assert played(ladder) == played(alone)
+
+
+def test_old_simulators_are_renewed(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    """And nothing is lost or changed by it."""
+    seen: set[int] = set()
+
+    def watch(_: pokeladder.Progress) -> None:
+        seen.update(pid for pid, command in descendants(os.getpid()).items() if "driver.js" in command)
+
+    heard: list[str] = []
+    agent = Agent("one", bots.Renews)
+    reached = ladder.selfplay(
+        agent, num_battles=250, parallel_instances=4, workers=1, trajectories=False, watch=watch, notify=heard.append
+    )
+    assert (reached.stored, reached.void, heard) == (250, 0, [])
+    assert len(seen) >= 3
+    alone = pokeladder.open(tmp_path / "alone")
+    alone.selfplay(Agent("one", bots.Strongest), num_battles=250, trajectories=False)
+    assert played(ladder) == played(alone)

@@ -12,7 +12,7 @@ import hashlib
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -126,10 +126,15 @@ class Referee:
         """Numbers of the battles that wait for the simulator."""
         return [number for number, messages in self._unanswered.items() if messages]
 
-    def void_those(self, lost: Callable[[int], bool], reason: str) -> None:
+    def battles(self) -> Collection[int]:
+        """Numbers of all battles that are under way."""
+        return self._tables.keys()
+
+    def void_those(self, numbers: Iterable[int], reason: str) -> None:
         """Ends battles as void: their simulator is gone."""
-        for number in filter(lost, list(self._tables)):
-            self._void(number, reason)
+        for number in numbers:
+            if number in self._tables:
+                self._void(number, reason)
 
     def _seat(self, side: Side, game: Game, number: int, tag: str) -> Seat:
         agent = game.p1 if side == "p1" else game.p2

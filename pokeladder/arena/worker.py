@@ -12,10 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
 
 import cloudpickle
 from poke_env.player import Player
@@ -24,14 +21,11 @@ from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.players import Twin, batches, build_player
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.referee import Referee
-from pokeladder.errors import AgentError, PokeladderError, SimulatorError
+from pokeladder.arena.simulators import Simulators
+from pokeladder.errors import AgentError, PokeladderError
 from pokeladder.records import Result
-from pokeladder.simulator.process import SimulatorProcess
 
 BEAT_SECONDS = 1.0
-# It answers within milliseconds, some thousandths of this.
-SILENT_SECONDS = 60.0
-log = logging.getLogger(__name__)
 
 
 class _Players:
@@ -61,16 +55,21 @@ class _Worker:
         self._job = job
         self._pulse = pulse
         self._stopped = asyncio.Event()
-        self._restarting: set[asyncio.Task[None]] = set()
-        self._simulators: list[SimulatorProcess] = []
         players = _Players(job)
         for agent in job.agents:
             players(agent.name, False)
-        self._referee = Referee(job.rules, players, self._post, self._send, pulse)
+        self._simulators = Simulators(
+            job.simulator,
+            job.simulators,
+            receive=lambda message: self._referee.receive(message),
+            died=lambda reason: self._send(Notice(f"{reason}: its battles are void and are played again")),
+            lost=lambda battles: self._referee.void_those(battles, "crash"),
+            failed=lambda error: self._send(Failed(error)),
+        )
+        self._referee = Referee(job.rules, players, self._simulators.post, self._send, pulse)
 
     async def run(self) -> None:
-        for number in range(self._job.simulators):
-            self._simulators.append(await self._start_simulator(number))
+        await self._simulators.start()
         gc.collect()
         gc.freeze()
         # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
@@ -81,44 +80,14 @@ class _Worker:
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
         await self._stopped.wait()
         watching.cancel()
-        for simulator in self._simulators:
-            await simulator.stop()
+        await self._simulators.stop()
 
     async def _watch(self) -> None:
-        """Shows that this process is alive, and ends simulators that have stopped answering."""
+        """Shows that this process is alive, and looks after the simulators."""
         while True:
             self._pulse.beat()
             await asyncio.sleep(BEAT_SECONDS)
-            for number, simulator in enumerate(self._simulators):
-                if simulator.silence() > SILENT_SECONDS and any(map(self._in(number), self._referee.waiting())):
-                    log.error("a simulator has not answered for %g s", SILENT_SECONDS)
-                    simulator.kill()
-
-    async def _start_simulator(self, number: int) -> SimulatorProcess:
-        simulator = SimulatorProcess(self._job.simulator, self._referee.receive, partial(self._simulator_died, number))
-        await simulator.start()
-        return simulator
-
-    def _simulator_died(self, number: int, reason: str) -> None:
-        log.error("%s", reason)
-        self._send(Notice(f"{reason}: its battles are void and are played again"))
-        self._restarting.add(restarting := asyncio.create_task(self._restart_simulator(number)))
-        restarting.add_done_callback(self._restarting.discard)
-
-    async def _restart_simulator(self, number: int) -> None:
-        try:
-            self._simulators[number] = await self._start_simulator(number)
-        except OSError as error:
-            self._send(Failed(SimulatorError(f"the simulator could not be started again: {error}")))
-        # Only when the next one is there: the games come back at once.
-        self._referee.void_those(self._in(number), "crash")
-
-    def _in(self, number: int) -> Callable[[int], bool]:
-        """Whether a battle is in this one of the simulators."""
-        return lambda table: table % len(self._simulators) == number
-
-    def _post(self, kind: str, table: int, *rest: Any) -> None:
-        self._simulators[table % len(self._simulators)].post(kind, table, *rest)
+            await self._simulators.look(self._referee.waiting(), self._referee.battles())
 
     def _read_orders(self) -> None:
         try:
