@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
-import json
 import os
 import pickle
 import random
@@ -199,11 +198,13 @@ class Policy:
     """
 
     def __init__(self, metamon: loading.Metamon, options: argparse.Namespace, scratch: Path) -> None:
+        import orjson  # metamon's own
         import torch
 
         random.seed(options.seed)
         torch.manual_seed(options.seed)
         self._torch, self._metamon, self._format = torch, metamon, options.format
+        self._parse = orjson.loads
         self.model = loading.model_of(metamon, options, scratch)
         loading.mend_configuration(metamon, self.model)
         loading.mend_loading(metamon, self.model, options, scratch)
@@ -247,7 +248,7 @@ class Policy:
     def question(self, slot: Slot, state: bytes, legal: list[int], seed: int) -> Question:
         """The position as metamon's environment would show it after what went before in the slot."""
         interface = self._metamon.interface
-        now = interface.UniversalState.from_dict(json.loads(state))
+        now = interface.UniversalState.from_dict(self._parse(state))
         handed = slot.environment.unwrapped
         handed.observation = slot.observe.state_to_obs(now)
         handed.legal = [
@@ -369,8 +370,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="metamon-policy-") as folder:
         watch_parent(Path(folder), Path(options.address))
         loading.settle(folder)
+        try:
+            listener = Listener(options.address, "AF_UNIX", backlog=BACKLOG)
+        except OSError as error:
+            loading.say(f"no socket can be made at {options.address}: {error}")
+            return 1
         # Clients can connect, and wait, while metamon is loaded.
-        with Listener(options.address, "AF_UNIX", backlog=BACKLOG) as listener:
+        with listener:
             try:
                 policy = Policy(loading.Metamon(), options, Path(folder))
             except loading.PlayError as error:
