@@ -81,10 +81,13 @@ class TransformerMemory(Memory):
 
     def __init__(self, encoder: Any, device: Any) -> None:
         super().__init__()
-        self._new = lambda rows: encoder.init_hidden_state(rows, device)
+        self._encoder, self._device = encoder, device
         self._kept = self._new(0)
         self._batch = copy.copy(self._kept)
         self._batch.key_cache, self._batch.val_cache = copy.copy(self._kept.key_cache), copy.copy(self._kept.val_cache)
+
+    def _new(self, rows: int) -> Any:
+        return self._encoder.init_hidden_state(rows, self._device)
 
     @property
     def _caches(self) -> list[tuple[Any, Any]]:

@@ -236,6 +236,9 @@ class Policy:
             metamon_action_space = model.action_space
             metamon_battle_format = battle_format
             metamon_opponent_name = "opponent"
+            observation: Any
+            legal: Any
+            reward: Any
 
             def reset(self, **_: Any) -> Any:
                 return self.observation, {"legal_actions": self.legal}
