@@ -301,7 +301,8 @@ def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
         p1_left=left[0],
         p2_left=left[1],
         started_at=result.started_at,
-        finished_at=result.finished_at,
+        # A clock may be set back.
+        finished_at=max(result.started_at, result.finished_at),
         showdown_version=run.showdown_version,
         game=game.index,
         attempt=result.attempt,

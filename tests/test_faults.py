@@ -1,0 +1,140 @@
+"""Disks that are full or read-only, clocks that go back, workers that hang: what is said, and that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_arena import descendants
+
+import pokeladder
+from pokeladder.arena import pool
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+def mounts() -> bool:
+    """Whether a disk of its own can be had here."""
+    return (
+        bool(shutil.which("unshare"))
+        and not subprocess.run(
+            ["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True
+        ).returncode
+    )
+
+
+@pytest.fixture
+def disk(tmp_path: Path, command_line: list[str]) -> object:
+    """Runs a script with a small disk at ``disk`` in its working directory; the disk is gone with it."""
+    if not mounts():
+        pytest.skip("no file system can be mounted here")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "unreserved.py").write_text(
+        "import pokeladder.gauges\npokeladder.gauges.RESERVE_BYTES = 0\nfrom pokeladder.cli import main\nmain()\n"
+    )
+    program = shlex.join([*command_line, "--store", "disk/ladder"])
+    unreserved = shlex.join([sys.executable, "unreserved.py", "--store", "disk/ladder"])
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        script = script.replace("UNRESERVED", unreserved).replace("POKELADDER", program)
+        return subprocess.run(
+            ["unshare", "-Urm", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240
+        )
+
+    return run
+
+
+COUNT = "POKELADDER sql --format csv 'SELECT count(*), count(DISTINCT game) FROM battles' | tail -1"
+
+
+def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
+    """What is stored stays, and when there is room again the rest is played."""
+    done = disk(
+        "mount -t tmpfs -o size=1500k tmpfs disk\n"
+        "UNRESERVED selfplay random --num-battles 500; echo status $?\n"
+        f"{COUNT}\n"
+        "mount -o remount,size=300m disk\n"
+        f"POKELADDER selfplay --resume >/dev/null; echo status $?\n{COUNT}\nPOKELADDER check >/dev/null; echo status $?\n"
+    )
+    first, before, second, after, checked = done.stdout.splitlines()[-5:]
+    assert (first, second, checked) == ("status 1", "status 0", "status 0"), done.stderr
+    assert "No space left on device; nothing stored before is lost: make room for it, and go on" in done.stderr
+    assert 0 < int(before.split(",")[0]) < 500
+    assert after == "500,500"
+
+
+def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore[no-untyped-def]
+    done = disk("mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power; echo status $?")
+    assert done.stdout.splitlines()[-1] == "status 1"
+    assert "are left on the disk of" in done.stderr
+    assert "make room and go on with --resume" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_cannot_be_written(disk) -> None:  # type: ignore[no-untyped-def]
+    """What is there can be asked for, checked and exported; what would write says why it cannot."""
+    done = disk(
+        "mount -t tmpfs -o size=300m tmpfs disk\n"
+        "POKELADDER tournament random max-power --battles-per-matchup 6 >/dev/null 2>&1\n"
+        "mount -o remount,ro disk\n"
+        f"{COUNT}\nPOKELADDER ratings --prior 1 >/dev/null; echo status $?\nPOKELADDER check >/dev/null; echo status $?\n"
+        "POKELADDER export-filtered --output-dir out --min-turns 0 >/dev/null 2>&1; echo status $?\n"
+        "POKELADDER tournament random max-power --battles-per-matchup 2; echo status $?\n"
+    )
+    assert done.stdout.splitlines()[-5:] == ["6,6", "status 0", "status 0", "status 0", "status 1"], done.stderr
+    assert "Read-only file system" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="faketime is not installed")
+def test_a_clock_that_goes_back(tmp_path: Path, command_line: list[str]) -> None:
+    """An hour, in the middle of a run: nothing waits for it, and no battle ends before it began."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0\n")
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    ladder = pokeladder.open(tmp_path / "ladder")
+    arguments = ["tournament", "random", "heuristics", "max-power", "--battles-per-matchup", "80"]
+    with subprocess.Popen([*command_line, *arguments], cwd=tmp_path, env=environment) as process:
+        while not ladder.sql("SELECT count(*) FROM battles").fetchall()[0][0]:
+            assert process.poll() is None
+            time.sleep(0.05)
+        clock.write_text("-3600\n")
+        assert process.wait(120) == 0
+    assert ladder.sql(
+        "SELECT count(*), count(DISTINCT game), max(finished_at) - min(finished_at) > INTERVAL 50 MINUTE,"
+        " bool_and(finished_at >= started_at) FROM battles"
+    ).fetchall() == [(240, 240, True, True)]
+    assert ladder.sql("SELECT count(*) FROM elo").fetchall() == [(3,)]
+
+
+@pytest.mark.usefixtures("prompt")
+def test_a_worker_that_hangs(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SILENT_SECONDS", 4.0)
+    hung: list[int] = []
+    heard: list[str] = []
+
+    def hang(progress: pokeladder.Progress) -> None:
+        if progress.stored and not hung:
+            workers = [pid for pid, command in descendants(os.getpid()).items() if "pokeladder.arena.worker" in command]
+            hung.append(workers[0])
+            os.kill(hung[0], signal.SIGSTOP)
+
+    reached = ladder.tournament(
+        ["random", "max-power"], battles_per_matchup=120, workers=2, watch=hang, notify=heard.append
+    )
+    assert reached.stored == 120
+    assert reached.void > 0
+    assert ["a worker process died (exit status -9" in line for line in heard] == [True]
