@@ -206,10 +206,10 @@ class Policy:
         self._torch, self._metamon, self._format = torch, metamon, options.format
         self._parse = orjson.loads
         self.model = loading.model_of(metamon, options, scratch)
-        loading.mend_configuration(metamon, self.model)
-        loading.mend_loading(metamon, self.model, options, scratch)
         wanted = {"checkpoint": options.epoch, "log": False, "action_temperature": options.temperature}
         known = loading.parameters(self.model.initialize_agent)
+        loading.mend_configuration(metamon, self.model)
+        loading.mend_loading(metamon, self.model, options, scratch)
         self._experiment = self.model.initialize_agent(**{name: wanted[name] for name in wanted if name in known})
         self._agent = self._experiment.policy
         self._agent.eval()
@@ -296,10 +296,10 @@ class Policy:
             self._memory.release(slot.row)
 
     def complain(self, error: Exception) -> None:
-        kind = f"{type(error).__name__}: {error}"
-        if type(error).__name__ not in self._complained:
-            self._complained.add(type(error).__name__)
-            loading.say(f"a position cannot be read, and is answered by no action: {kind}")
+        kind = type(error).__name__
+        if kind not in self._complained:
+            self._complained.add(kind)
+            loading.say(f"a position cannot be read, and is answered by no action: {kind}: {error}")
 
     def _stacked(self, arrays: list[Any]) -> Any:
         """Of arrays with one row: a tensor with a row for each, and a step."""

@@ -197,6 +197,9 @@ def test_real_metamon(tmp_path: Path, weights: list[str]) -> None:
                 assert {len(actions) for actions in answers.values()} == {1}
                 assert len(answers) == sum(map(len, battles()))
                 given.append({key: actions.pop() for key, actions in answers.items()})
+            # One that leaves while an answer is due costs the others nothing.
+            connections[1].send_bytes(pack(("ask", [battles()[0][0]])))
+            connections[1].close()
             connections[0].send_bytes(pack(("ask", [(99, b"{}", [0], 0)])))
             assert unpack(connections[0].recv_bytes()) == ("answer", [(99, MISSING)])
             process.stdin.close()
