@@ -117,7 +117,10 @@ class Store:
 
     def log_folder(self, run_id: str) -> Path:
         folder = self.folder / "logs" / run_id
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.cannot_write(folder, error) from error
         return folder
 
     def add_run(self, run: Run) -> None:

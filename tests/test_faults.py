@@ -61,7 +61,9 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
         "UNRESERVED selfplay random --num-battles 500; echo status $?\n"
         f"{COUNT}\n"
         "mount -o remount,size=300m disk\n"
-        f"POKELADDER selfplay --resume >/dev/null; echo status $?\n{COUNT}\nPOKELADDER check >/dev/null; echo status $?\n"
+        "POKELADDER selfplay --resume >/dev/null; echo status $?\n"
+        f"{COUNT}\n"
+        "POKELADDER check >/dev/null; echo status $?\n"
     )
     first, before, second, after, checked = done.stdout.splitlines()[-5:]
     assert (first, second, checked) == ("status 1", "status 0", "status 0"), done.stderr
@@ -84,7 +86,9 @@ def test_a_disk_that_cannot_be_written(disk) -> None:  # type: ignore[no-untyped
         "mount -t tmpfs -o size=300m tmpfs disk\n"
         "POKELADDER tournament random max-power --battles-per-matchup 6 >/dev/null 2>&1\n"
         "mount -o remount,ro disk\n"
-        f"{COUNT}\nPOKELADDER ratings --prior 1 >/dev/null; echo status $?\nPOKELADDER check >/dev/null; echo status $?\n"
+        f"{COUNT}\n"
+        "POKELADDER ratings --prior 1 >/dev/null; echo status $?\n"
+        "POKELADDER check >/dev/null; echo status $?\n"
         "POKELADDER export-filtered --output-dir out --min-turns 0 >/dev/null 2>&1; echo status $?\n"
         "POKELADDER tournament random max-power --battles-per-matchup 2; echo status $?\n"
     )

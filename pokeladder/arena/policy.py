@@ -61,6 +61,11 @@ class PolicyPlayer(Player):
         questions, answers, options = [], [], []
         for position in positions:
             slot = self._slots[position.battle]
+            if slot in self._asked:
+                # It was given up as too late. The process takes one question at a time of a slot.
+                self._send("forget", [slot])
+                del self._asked[slot]
+                slot = self._slots[position.battle] = next(self._numbers)
             legal = position.options()
             questions.append((slot, position.state(), sorted(legal), decision_seed(position.battle)))
             self._asked[slot] = loop.create_future()
