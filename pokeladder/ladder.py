@@ -70,6 +70,7 @@ class PlaySettings(TypedDict, total=False):
         team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
         seed: decides teams and battle seeds.
         workers: processes that play them; on a server, that simulate them.
+        ray: play on the Ray cluster at this address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
         turn_timeout: seconds for one decision.
         max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
         trajectories: also keep what each side knew and did at each decision, for training.
@@ -89,6 +90,7 @@ class PlaySettings(TypedDict, total=False):
     team_set: str
     seed: int
     workers: int | None
+    ray: str | None
     turn_timeout: float
     max_invalid: int
     max_timeouts: int
@@ -353,6 +355,7 @@ class Ladder:
         team_set: str = DEFAULT_TEAM_SET,
         seed: int = 0,
         workers: int | None = None,
+        ray: str | None = None,
         turn_timeout: float = 60.0,
         max_invalid: int = 100,
         max_timeouts: int = 3,
@@ -401,6 +404,7 @@ class Ladder:
                 port=port,
                 server_folder=Path(server_dir).absolute() if server_dir else None,
                 gpus=tuple(gpus),
+                ray=ray,
             ),
             trajectories=trajectories,
             watch=watch,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pokeladder.agents import Agent, Directory
+from pokeladder.arena.cluster import Cluster
 from pokeladder.arena.hall import Hall, Venue
 from pokeladder.arena.messages import Job, Notice, Play, Rules
 from pokeladder.arena.pool import Pool, default_workers
@@ -88,12 +89,13 @@ class Resources:
     """What a run is played with, which makes no difference to it.
 
     Attributes:
-        workers: worker processes, and on a server those that simulate battles; None for one a core.
+        workers: worker processes, and on a server those that simulate battles; None for one a core, of the cluster too.
         parallel: battles at once, over all workers; None for eight a worker, and on a server for one a core.
         server_url: a server that is running already; None to start one.
         port: for the one that is started; None for a free one, or the one that an agent insists on.
         server_folder: keeps its files, a log of every battle among them; None if they are not wanted.
         gpus: to spread the processes of agents that use one over.
+        ray: address of a Ray cluster that plays; None for this machine.
     """
 
     workers: int | None = None
@@ -102,6 +104,7 @@ class Resources:
     port: int | None = None
     server_folder: Path | None = None
     gpus: tuple[str, ...] = ()
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,9 +176,11 @@ def play(
         The final progress; ``stored`` is less than ``scheduled`` if battles stayed void after all attempts.
 
     Raises:
-        AgentError, FormatError, TeamError, SimulatorError, StoreError: as the message says.
+        AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
         InterruptedRunError: the user stopped it; what had finished is stored.
     """
+    if resources.ray is not None and tournament.venue != "embedded":
+        raise UsageError("a server's battles are not played on a Ray cluster: leave out --ray, or --venue server")
     simulator = ensure_simulator(notify)
     with Inquiry(simulator) as inquiry:
         battle_format = singles_format(inquiry, tournament.battle_format)
@@ -258,13 +263,14 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
 
 def _arena(
     simulator: Simulator, tournament: Tournament, rules: Rules, resources: Resources, log_folder: Path, games: int
-) -> Pool | Hall:
+) -> Pool | Cluster | Hall:
     workers, parallel = resources.workers or default_workers(), resources.parallel
     if tournament.venue == "embedded":
+        job = Job(simulator, tuple(agent for agent in tournament.agents if isinstance(agent, Agent)), rules)
+        if resources.ray is not None:
+            return Cluster(job, resources.ray, resources.workers, parallel, SLOTS_A_WORKER, log_folder)
         count = min(workers, parallel or games, games)
-        slots = ceil((parallel or SLOTS_A_WORKER * count) / count)
-        agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
-        return Pool(Job(simulator, agents, rules), count, slots, log_folder)
+        return Pool(job, count, ceil((parallel or SLOTS_A_WORKER * count) / count), log_folder)
     venue = Venue(
         url=resources.server_url,
         port=_port(tournament, resources.port),
@@ -295,7 +301,7 @@ def _port(tournament: Tournament, port: int | None) -> int:
 
 
 def _record(
-    arena: Pool | Hall, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify
+    arena: Pool | Cluster | Hall, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify
 ) -> None:
     told: set[str] = set()
     for event in arena.play(games):
