@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from test_arena import alive, descendants, kill_one, rows
+from test_server import wait_until
 from test_tournament import content, start_tournament, wait_for_battles
 
 import pokeladder
@@ -37,9 +38,14 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(TESTS))
         # Sockets lie in it, whose paths must be short.
         folder = tempfile.mkdtemp(prefix="pl", dir="/tmp")
-        cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "temp_dir": folder})
+        patch.setenv("TMPDIR", folder)
+        session = Path(folder, "ray")
+        session.mkdir()
+        head = {**NODE, "include_dashboard": False, "temp_dir": str(session)}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             cluster.add_node(**NODE)
+            cluster.temp = folder
             yield cluster
         finally:
             cluster.shutdown()
@@ -102,13 +108,12 @@ def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladd
             else:
                 cluster.add_node(**NODE)
 
-    reached = ladder.tournament(
-        AGENTS, battles_per_matchup=150, parallel=8, ray=cluster.address, watch=watch, notify=said.append
-    )
+    agents, settings = ["random", "bots:Ponders"], {"battle_format": "gen1randombattle", "battles_per_matchup": 80}
+    reached = ladder.tournament(agents, **settings, parallel=8, ray=cluster.address, watch=watch, notify=said.append)
     assert not todo
     assert most == 2, "the node that joined played"
-    assert reached.stored == 450
-    assert rows(ladder, "count(*), count(DISTINCT game)", "outcome <> 'void'") == [(450, 450)]
+    assert reached.stored == 80
+    assert rows(ladder, "count(*), count(DISTINCT game)", "outcome <> 'void'") == [(80, 80)]
     assert rows(ladder, "DISTINCT end_reason", "outcome = 'void'") == [("crash",)]
     assert rows(ladder, "count(*) = count(DISTINCT battle_id)") == [(True,)]
     assert [line.split(": ")[1].split(" on node")[0] for line in said[:1]] == ["a worker"], said
@@ -127,12 +132,21 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
     assert ("play the rest with `pokeladder tournament --resume`" in said) == (how == signal.SIGTERM)
     wait_until_gone(started)
     if how == signal.SIGTERM:
+        assert not list(Path(cluster.temp).glob("pokeladder-*"))
         return
     resumed = start_tournament(tmp_path, command_line, "--resume", "--ray", cluster.address)
-    _, said = resumed.communicate(timeout=200)
+    wait_until(lambda: any("arena.worker" in command for command in processes().values()))
+    assert kill_one("ray::Outpost")
+    out, said = resumed.communicate(timeout=200)
     assert resumed.returncode == 0, said
+    assert "warning: a worker" in said
+    # Ray has nothing to say besides.
+    assert all(line.startswith(("Run ", "warning: ", " ", "\n", "1", "0")) for line in said.splitlines(True)), said
+    assert len(out.splitlines()) == 4, out
     ladder = pokeladder.open(tmp_path / "ladder")
-    assert rows(ladder, "count(*), count(DISTINCT game), count(DISTINCT run_id)") == [(180, 180, 1)]
+    assert rows(ladder, "count(*), count(DISTINCT game), count(DISTINCT run_id)", "outcome <> 'void'") == [
+        (180, 180, 1)
+    ]
 
 
 def test_agents_that_misbehave(cluster: Any, ladder: pokeladder.Ladder) -> None:

@@ -7,6 +7,8 @@ so that agents and simulators which misbehave are dealt with as everywhere.
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -14,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,6 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import cloudpickle
+from filelock import FileLock, Timeout
 
 from pokeladder.arena.messages import Job, Notice, Play
 from pokeladder.arena.pool import TICK_SECONDS, Pool, next_attempt
@@ -32,6 +36,7 @@ from pokeladder.errors import AgentError, PokeladderError, SimulatorError
 from pokeladder.records import Result
 from pokeladder.simulator.setup import ensure_simulator
 
+PREFIX = "pokeladder-outpost-"
 INSTALL_RAY = "pip install 'pokeladder[ray]'"
 # Results are handed over so often; what a lost node had not handed over is played again.
 TURN_SECONDS = 1.0
@@ -82,8 +87,8 @@ class Outpost:
         self._slots = slots
         self._sender = sender
         self._kept_log = log
-        self._folder = tempfile.TemporaryDirectory(prefix="pokeladder-")
-        self._log = Path(self._folder.name) / "worker-0.log"
+        self._folder, self._lock = _own_folder()
+        self._log = self._folder / "worker-0.log"
         self._read = 0
         self._pool: Pool | None = None
 
@@ -123,7 +128,8 @@ class Outpost:
     def end(self) -> None:
         if self._pool is not None:
             self._pool.close()
-        self._folder.cleanup()
+        _clear(self._folder)
+        self._lock.release()
 
     def _hand_over(self, events: list[Result | Notice], error: PokeladderError | None = None) -> _Handover:
         import ray
@@ -147,6 +153,22 @@ class Outpost:
             return b""
         self._read += len(said)
         return said
+
+
+def _own_folder() -> tuple[Path, FileLock]:
+    """A folder that is locked while it is used; removes those of processes that were killed."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.lock"):
+        with suppress(OSError, Timeout), FileLock(lock, timeout=0):
+            _clear(lock.with_suffix(""))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = FileLock(folder.with_suffix(".lock"))
+    lock.acquire()
+    return folder, lock
+
+
+def _clear(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 @dataclass(eq=False)
@@ -276,8 +298,7 @@ class Cluster:
         try:
             handover: _Handover = self._ray.get(worker.turn)
         except self._ray.exceptions.RayTaskError as error:
-            reason = str(error).strip().splitlines()[-1]
-            yield from self._fail(worker, SimulatorError(f"a worker cannot play: {reason}"))
+            yield from self._fail(worker, SimulatorError(f"a worker on the Ray cluster cannot play: {_reason(error)}"))
             return
         except self._ray.exceptions.RayError as error:
             yield from self._bury(worker, _reason(error))
@@ -351,13 +372,15 @@ def _versions(showdown: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Ray's explanation, which is a line among others about the actor."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("The actor died because")), lines[0] if lines else "died")
+    """Ray's explanation in a line: why an actor is dead, else the last of a traceback or report."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line.partition(". ")[0] for line in lines if " because " in line), lines[-1])
 
 
 def _connect(address: str) -> tuple[Any, bool]:
     """Ray, and whether it was connected here and not before."""
+    # Else Ray tells of each death at length, on stdout.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ImportError as error:
@@ -369,10 +392,9 @@ def _connect(address: str) -> tuple[Any, bool]:
         _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise SimulatorError(
-            f"cannot use the Ray cluster at {address}: {reason}; start one with `ray start --head`, "
-            "or name another with --ray"
+            f"cannot use the Ray cluster at {address}: {_reason(error).rstrip('.')}; "
+            "start one with `ray start --head`, or name another with --ray"
         ) from error
     finally:
         # Ray takes the signal for itself, and exits.
