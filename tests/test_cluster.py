@@ -24,7 +24,6 @@ from pokeladder.tournament import Progress
 
 # Has Ray listen on loopback only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-pytest.importorskip("ray")
 NODE: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
 AGENTS = ["random", "max-power", "heuristics"]
 
@@ -32,6 +31,7 @@ AGENTS = ["random", "max-power", "heuristics"]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes of one CPU each."""
+    pytest.importorskip("ray", reason="pip install 'pokeladder[ray]'")
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -70,6 +70,7 @@ def wait_until_gone(started: dict[int, str]) -> None:
     assert not outposts()
 
 
+@pytest.mark.slow
 def test_the_same_battles_as_without(cluster: Any, ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     most: list[int] = []
     started: dict[int, str] = {}
@@ -80,13 +81,14 @@ def test_the_same_battles_as_without(cluster: Any, ladder: pokeladder.Ladder, tm
 
     reached = ladder.tournament(AGENTS, battles_per_matchup=20, seed=4, ray=cluster.address, watch=watch)
     assert (reached.scheduled, reached.stored, reached.void) == (60, 60, 0)
-    assert max(most) == 2, "both nodes played"
+    assert max(most) >= 2, "both nodes played"
     wait_until_gone(started)
     alone = pokeladder.open(tmp_path / "alone")
     alone.tournament(AGENTS, battles_per_matchup=20, seed=4)
     assert content(ladder) == content(alone)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt")
 def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladder.Ladder) -> None:
     said: list[str] = []
@@ -111,7 +113,7 @@ def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladd
     agents, settings = ["random", "bots:Ponders"], {"battle_format": "gen1randombattle", "battles_per_matchup": 80}
     reached = ladder.tournament(agents, **settings, parallel=8, ray=cluster.address, watch=watch, notify=said.append)
     assert not todo
-    assert most == 2, "the node that joined played"
+    assert most >= 2, "the node that joined played"
     assert reached.stored == 80
     assert rows(ladder, "count(*), count(DISTINCT game)", "outcome <> 'void'") == [(80, 80)]
     assert rows(ladder, "DISTINCT end_reason", "outcome = 'void'") == [("crash",)]
@@ -120,6 +122,7 @@ def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladd
     assert len([line for line in said if "of the Ray cluster was lost" in line]) == 1, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[str], how: signal.Signals) -> None:
     process = start_tournament(tmp_path, command_line, "--ray", cluster.address)
@@ -149,6 +152,7 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
     ]
 
 
+@pytest.mark.slow
 def test_agents_that_misbehave(cluster: Any, ladder: pokeladder.Ladder) -> None:
     said: list[str] = []
     reached = ladder.tournament(
@@ -161,6 +165,7 @@ def test_agents_that_misbehave(cluster: Any, ladder: pokeladder.Ladder) -> None:
     assert "ValueError: no idea" in logs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("agent", "message"),
     [
@@ -175,6 +180,7 @@ def test_agents_that_cannot_be_built(cluster: Any, ladder: pokeladder.Ladder, ag
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense", "127.0.0.1:none"])
 def test_a_cluster_that_is_not_there(ladder: pokeladder.Ladder, address: str) -> None:
+    pytest.importorskip("ray")
     with pytest.raises(SimulatorError, match=f"cannot use the Ray cluster at {address}: .*; start one with"):
         ladder.tournament(["random", "heuristics"], ray=address)
 
