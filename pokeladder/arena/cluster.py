@@ -157,9 +157,9 @@ class Outpost:
 
 def _own_folder() -> tuple[Path, FileLock]:
     """A folder that is locked while it is used; removes those of processes that were killed."""
-    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.lock"):
-        with suppress(OSError, Timeout), FileLock(lock, timeout=0):
-            _clear(lock.with_suffix(""))
+    for leftover in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.lock"):
+        with suppress(OSError, Timeout), FileLock(leftover, timeout=0):
+            _clear(leftover.with_suffix(""))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = FileLock(folder.with_suffix(".lock"))
     lock.acquire()
