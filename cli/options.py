@@ -69,6 +69,7 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
         type=click.IntRange(min=1),
         help="Processes that play; on a server, simulate.  [default: one a core]",
     ),
+    click.option("--ray", metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
     click.option(
         "--simulators",
         type=click.IntRange(min=1),

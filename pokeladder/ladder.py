@@ -71,6 +71,7 @@ class PlaySettings(TypedDict, total=False):
         seed: decides teams and battle seeds.
         workers: processes that play them; on a server, that simulate them.
         simulators: simulator processes of each of these workers, all of whose battles a batch can come from.
+        ray: play on the Ray cluster at this address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
         turn_timeout: seconds for one decision.
         max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
         trajectories: also keep what each side knew and did at each decision, for training.
@@ -91,6 +92,7 @@ class PlaySettings(TypedDict, total=False):
     seed: int
     workers: int | None
     simulators: int
+    ray: str | None
     turn_timeout: float
     max_invalid: int
     max_timeouts: int
@@ -356,6 +358,7 @@ class Ladder:
         seed: int = 0,
         workers: int | None = None,
         simulators: int = 1,
+        ray: str | None = None,
         turn_timeout: float = 60.0,
         max_invalid: int = 100,
         max_timeouts: int = 3,
@@ -405,6 +408,7 @@ class Ladder:
                 port=port,
                 server_folder=Path(server_dir).absolute() if server_dir else None,
                 gpus=tuple(gpus),
+                ray=ray,
             ),
             trajectories=trajectories,
             watch=watch,

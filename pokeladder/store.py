@@ -140,13 +140,17 @@ class Store:
         """Holds a run for one process; the system lets go of it when that process dies.
 
         Raises:
-            StoreError: another process is playing this run.
+            StoreError: another process is playing this run, or files cannot be locked there.
         """
         lock = FileLock(self.log_folder(run_id) / "run.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(f"another process is playing run {run_id}: wait for it, or stop it first") from error
+        except (OSError, NotImplementedError) as error:
+            raise StoreError(
+                f"cannot lock {lock.lock_file}: {error}; play on a file system that can lock files, and copy the store"
+            ) from error
         return lock
 
     def writer(self, run_id: str) -> Writer:

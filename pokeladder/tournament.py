@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pokeladder.agents import Agent, Directory
+from pokeladder.arena.cluster import Cluster
 from pokeladder.arena.hall import Hall, Venue
 from pokeladder.arena.hosts import Hosts
 from pokeladder.arena.messages import Job, Notice, Play, Rules
@@ -95,13 +96,14 @@ class Resources:
     """What a run is played with, which makes no difference to it.
 
     Attributes:
-        workers: worker processes, and on a server those that simulate battles; None for one a core.
+        workers: worker processes, and on a server those that simulate battles; None for one a core, of the cluster too.
         parallel: battles at once, over all workers; None for eight a worker, and on a server for one a core.
         simulators: simulator processes of each worker, on the embedded venue.
         server_url: a server that is running already; None to start one.
         port: for the one that is started; None for a free one, or the one that an agent insists on.
         server_folder: keeps its files, a log of every battle among them; None if they are not wanted.
         gpus: to spread the processes of agents that use one over.
+        ray: address of a Ray cluster that plays; None for this machine.
     """
 
     workers: int | None = None
@@ -111,6 +113,7 @@ class Resources:
     port: int | None = None
     server_folder: Path | None = None
     gpus: tuple[str, ...] = ()
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,11 @@ def play(
         The final progress; ``stored`` is less than ``scheduled`` if battles stayed void after all attempts.
 
     Raises:
-        AgentError, FormatError, TeamError, SimulatorError, StoreError: as the message says.
+        AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
         InterruptedRunError: the user stopped it; what had finished is stored.
     """
+    if resources.ray is not None and tournament.venue != "embedded":
+        raise UsageError("a server's battles are not played on a Ray cluster: leave out --ray, or --venue server")
     simulator = ensure_simulator(notify)
     with Inquiry(simulator) as inquiry:
         battle_format = singles_format(inquiry, tournament.battle_format)
@@ -281,16 +286,22 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
 
 def _arena(
     simulator: Simulator, tournament: Tournament, rules: Rules, resources: Resources, log_folder: Path, games: int
-) -> Pool | Hall:
+) -> Pool | Cluster | Hall:
     workers, parallel = resources.workers or default_workers(), resources.parallel
     if tournament.venue == "embedded":
         programs = [agent for agent in tournament.agents if isinstance(agent, Program)]
+        agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
+        job = Job(simulator, agents, rules, resources.simulators)
+        if resources.ray is not None:
+            if programs:
+                raise UsageError(
+                    f"agent {programs[0].name} has a policy process, which no other machine can reach: leave --ray out"
+                )
+            return Cluster(job, resources.ray, resources.workers, parallel, SLOTS_A_WORKER, log_folder)
         count = min(workers, parallel or games, games)
         usual = SLOTS_WITH_POLICIES if programs else SLOTS_A_WORKER
-        slots = ceil((parallel or usual * count) / count)
-        agents = tuple(agent for agent in tournament.agents if isinstance(agent, Agent))
         hosts = Hosts(programs, rules.format_id, log_folder, resources.gpus)
-        return Pool(Job(simulator, agents, rules, resources.simulators), count, slots, log_folder, hosts)
+        return Pool(job, count, ceil((parallel or usual * count) / count), log_folder, hosts)
     venue = Venue(
         url=resources.server_url,
         port=_port(tournament, resources.port),
@@ -321,7 +332,7 @@ def _port(tournament: Tournament, port: int | None) -> int:
 
 
 def _record(
-    arena: Pool | Hall, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify
+    arena: Pool | Cluster | Hall, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify
 ) -> None:
     told: set[str] = set()
     for event in arena.play(games):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import pokeladder
@@ -267,6 +270,33 @@ def test_a_run_is_played_by_one_process_at_a_time(ladder: pokeladder.Ladder) -> 
         pytest.raises(StoreError, match="another process is playing run"),
     ):
         ladder.tournament(["random", "max-power"], battles_per_matchup=2, resume=True)
+
+
+def test_a_run_that_cannot_be_locked(ladder: pokeladder.Ladder) -> None:
+    (ladder.store.log_folder("some") / "run.lock").mkdir()
+    with pytest.raises(StoreError, match=r"cannot lock .*run.lock: .*play on a file system that can lock files"):
+        ladder.store.lock_run("some")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="another file system")
+def test_a_store_on_another_file_system_and_copied_from_there(tmp_path: Path, command_line: list[str]) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        process = start_tournament(Path(folder), command_line)
+        wait_for_battles(Path(folder), process)
+        process.kill()
+        process.communicate()
+        there = pokeladder.open(Path(folder, "ladder"))
+        assert there.tournament(resume=True).stored == 180
+        played = content(there)
+        shutil.copytree(there.store.folder, tmp_path / "copy")
+    files = tmp_path / "copy" / "battles" / "*" / "*.parquet"
+    count = "SELECT count(*), count(DISTINCT game) FROM"
+    assert duckdb.sql(f"{count} '{files}' WHERE outcome <> 'void'").fetchall() == [(180, 180)]
+    copy = pokeladder.open(tmp_path / "copy")
+    assert content(copy) == played
+    assert copy.replay(copy.sql("SELECT min(battle_id) FROM battles").fetchall()[0][0]).agrees
+    with duckdb.connect(copy.store.database, read_only=True) as other:
+        assert other.execute(f"{count} battles").fetchall() == [(180, 180)]
 
 
 def test_two_tournaments_into_one_store(tmp_path: Path, command_line: list[str]) -> None:

@@ -71,12 +71,13 @@ class Pool:
         hosts: of agents whose policies have processes of their own; closed with the pool.
     """
 
-    def __init__(self, job: Job, workers: int, slots: int, log_folder: Path, hosts: Hosts) -> None:
+    def __init__(self, job: Job, workers: int, slots: int, log_folder: Path, hosts: Hosts | None = None) -> None:
         self._job = job
-        self._hosts = hosts
+        self._hosts = hosts or Hosts((), job.rules.format_id, log_folder, ())
         self._slots = slots
         self._log_folder = log_folder
         self._deaths_in_a_row = 0
+        self._next_tick = time.monotonic() + TICK_SECONDS
         self._waiting: deque[Play] = deque()
         self._workers: list[_Worker] = []
         try:
@@ -108,20 +109,40 @@ class Pool:
             AgentError: an agent cannot be built, or takes too long for it, or its policy process keeps dying.
             SimulatorError: the processes keep dying.
         """
+        self.add(games)
+        while self.busy():
+            yield from self.step()
+
+    def add(self, games: Iterable[Play]) -> None:
+        """Games to play, after those that are waiting."""
         self._waiting.extend(games)
-        next_tick = time.monotonic() + TICK_SECONDS
-        while self._waiting or any(worker.playing for worker in self._workers):
-            for worker in self._workers:
-                self._feed(worker)
-            connections: list[Any] = [worker.connection for worker in self._workers]
-            for ready in wait(connections, timeout=max(0.0, next_tick - time.monotonic())):
-                worker = next(worker for worker in self._workers if worker.connection is ready)
-                yield from self._receive(worker)
-            if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + TICK_SECONDS
-                self._kill_stuck()
-                yield from self._hosts.look()
-                yield None
+
+    def busy(self) -> bool:
+        """Whether there are games that are waiting or under way."""
+        return bool(self._waiting) or any(worker.playing for worker in self._workers)
+
+    def unsettled(self) -> list[Play]:
+        """The games that are waiting or under way, each with the attempt that it is at."""
+        under_way = (play for worker in self._workers for play, _ in worker.playing.values())
+        return [*self._waiting, *under_way]
+
+    def ready(self) -> bool:
+        """Whether a worker has built its agents."""
+        return any(worker.ready for worker in self._workers)
+
+    def step(self) -> Iterator[Result | Notice | None]:
+        """What comes next of that which :meth:`play` yields; raises what it raises."""
+        for worker in self._workers:
+            self._feed(worker)
+        connections: list[Any] = [worker.connection for worker in self._workers]
+        for ready in wait(connections, timeout=max(0.0, self._next_tick - time.monotonic())):
+            worker = next(worker for worker in self._workers if worker.connection is ready)
+            yield from self._receive(worker)
+        if time.monotonic() >= self._next_tick:
+            self._next_tick = time.monotonic() + TICK_SECONDS
+            self._kill_stuck()
+            yield from self._hosts.look()
+            yield None
 
     def _feed(self, worker: _Worker) -> None:
         while worker.ready and self._waiting and len(worker.playing) < self._slots:
@@ -154,9 +175,8 @@ class Pool:
             yield message
 
     def _again(self, play: Play, blame: int) -> None:
-        if play.blame + blame < ATTEMPTS:
-            # At the end: whatever spoils attempts now may be over by then.
-            self._waiting.append(Play(play.game, play.attempt + 1, play.blame + blame))
+        # At the end: whatever spoils attempts now may be over by then.
+        self._waiting.extend(next_attempt(play, blame))
 
     def _kill_stuck(self) -> None:
         now = time.monotonic()
@@ -220,6 +240,16 @@ class Pool:
             worker.end()
             raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error
         return worker
+
+
+def next_attempt(play: Play, blame: int) -> list[Play]:
+    """The order to try a game again after a void attempt, unless there were :data:`ATTEMPTS`.
+
+    Args:
+        blame: 0 if another game's agent spoilt it, else 1.
+    """
+    again = Play(play.game, play.attempt + 1, play.blame + blame)
+    return [again] if again.blame < ATTEMPTS else []
 
 
 def default_workers() -> int:
