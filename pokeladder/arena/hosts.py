@@ -88,9 +88,11 @@ class Hosts:
     """
 
     def __init__(self, programs: Sequence[Program], format_id: str, log_folder: Path, gpus: Sequence[str]) -> None:
+        self._hosts: dict[str, list[_Host]] = {}
+        if not programs:
+            return
         # The path of a Unix socket must be short.
         self._folder = Path(tempfile.mkdtemp(prefix="pokeladder-"))
-        self._hosts: dict[str, list[_Host]] = {}
         try:
             for number, program in enumerate(programs):
                 hosts = self._hosts[program.name] = []
@@ -104,8 +106,9 @@ class Hosts:
     def close(self) -> None:
         for host in self._all():
             host.end()
+        if self._hosts:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self._hosts = {}
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def agents_for(self, worker: int) -> tuple[Agent, ...]:
         """What one of the worker processes has for these agents."""
