@@ -271,6 +271,20 @@ class Run:
     showdown_version: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A file of a run that is merged into another.
+
+    Attributes:
+        merged, file: the new and the old file, within the store's folder.
+        done: the new one counts, and not the old one; until a row says so it is the other way round.
+    """
+
+    merged: str
+    file: str
+    done: bool
+
+
 def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
     """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own."""
     suffix = f".void{result.attempt + 1}" if result.outcome == "void" else ""

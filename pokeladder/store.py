@@ -8,15 +8,18 @@ Layout::
     server_battles/<run>/<writer>-<number>.parquet what a server said of the battles that were played on it
     points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
+    merges/<run>.<merge>.<state>.parquet           which files were merged into which, until the old ones are gone
     logs/<run>/                                    what worker processes had to say
     pokeladder.duckdb                              views over the files above, rebuilt when missing or outdated
 
 Files are written under another name, synced, and renamed, so a glob for ``*.parquet`` finds whole files only. Of the
-files of one batch that of the battles is the last, and a trajectory is shown only beside its battle.
+files of one batch that of the battles is the last, and a trajectory is shown only beside its battle. What a row calls
+its batch and its file of documents are names that stay when files are merged (:mod:`pokeladder.compaction`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import secrets
@@ -33,7 +36,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, Document, Point, Run, ServerBattle, Trajectory
+from pokeladder.records import Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -41,6 +44,8 @@ _ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "
 _ARROW |= {"list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
 # Takes hardly longer than no compression; 5 would leave three quarters of the size, and take twice as long.
 DOCUMENT_LEVEL = 3
+# Checksums tell a damaged page from a whole one; readers may leave them alone.
+_PLAIN: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
 def _schema(record: type) -> pa.Schema:
@@ -58,6 +63,7 @@ TRAJECTORY_SCHEMA = _schema(Trajectory)
 DOCUMENT_SCHEMA = _schema(Document)
 POINT_SCHEMA = _schema(Point)
 SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
+MERGE_SCHEMA = _schema(Merge)
 # Those of which a store has a folder for each run.
 FOLDERS = {
     "battles": BATTLE_SCHEMA,
@@ -66,6 +72,15 @@ FOLDERS = {
     "points": POINT_SCHEMA,
     "server_battles": SERVER_BATTLE_SCHEMA,
 }
+_COMPRESSION = dict.fromkeys(FOLDERS, _PLAIN)
+_COMPRESSION["documents"] = {
+    **_PLAIN,
+    "compression_level": DOCUMENT_LEVEL,
+    "use_dictionary": False,
+    "write_statistics": ["trajectory_id"],
+}
+# Those with files of runs side by side.
+SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA}
 
 
 class Store:
@@ -86,11 +101,12 @@ class Store:
                 "or name another with --store"
             )
         try:
-            for name in (*FOLDERS, "runs", "logs"):
+            for name in (*FOLDERS, *SINGLE_FILES, "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             # A glob must match something, and an empty store must know its columns.
             empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
-            for path, schema in {**empty, self.folder / "runs" / "none.parquet": RUN_SCHEMA}.items():
+            empty |= {self.folder / name / "none.parquet": schema for name, schema in SINGLE_FILES.items()}
+            for path, schema in empty.items():
                 if not path.exists():
                     path.parent.mkdir(exist_ok=True)
                     _write(schema.empty_table(), path)
@@ -108,6 +124,7 @@ class Store:
             "point_files": f"{folder}/points/*/*.parquet",
             "server_battle_files": f"{folder}/server_battles/*/*.parquet",
             "run_files": f"{folder}/runs/*.parquet",
+            "merge_files": f"{folder}/merges/*.parquet",
         }
 
     @property
@@ -123,6 +140,14 @@ class Store:
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
 
+    def add_merges(self, merges: Sequence[Merge], name: str) -> None:
+        """Says what was merged, or is going to be, in the file ``name`` of the folder ``merges``.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self._write(_table(merges, MERGE_SCHEMA), self.folder / "merges" / name)
+
     def lock_run(self, run_id: str) -> FileLock:
         """Holds a run for one process; the system lets go of it when that process dies.
 
@@ -135,6 +160,14 @@ class Store:
         except Timeout as error:
             raise StoreError(f"another process is playing run {run_id}: wait for it, or stop it first") from error
         return lock
+
+    def is_held(self, run_id: str) -> bool:
+        """Whether a process is playing a run; asked also of a store that cannot be written."""
+        return _is_locked(self.folder / "logs" / run_id / "run.lock")
+
+    def is_ingesting(self) -> bool:
+        """Whether a process is taking something in."""
+        return _is_locked(self.folder / "logs" / "ingest" / "ingest.lock")
 
     def writer(self, run_id: str) -> Writer:
         return Writer(self, run_id)
@@ -159,7 +192,14 @@ class Store:
         Raises:
             StoreError: it could not be renamed.
         """
-        path = self.path("documents", run_id, name)
+        self.publish(self.path("documents", run_id, name))
+
+    def publish(self, path: Path) -> None:
+        """Gives a complete file its name.
+
+        Raises:
+            StoreError: it could not be renamed.
+        """
         try:
             _rename(_staged(path), path)
         except OSError as error:
@@ -258,42 +298,33 @@ class Writer:
             self._documents = None
 
 
-class DocumentFile:
-    """Documents on their way to the store: readers see the file once it is published.
+class StagedFile:
+    """A Parquet file on its way to the store: readers see it once it is published.
 
     Args:
-        name: of the file, and what its rows say that they are in.
+        kind: one of the :data:`FOLDERS`.
+        name: of the file, without its suffix.
     """
 
-    def __init__(self, store: Store, run_id: str, name: str) -> None:
+    def __init__(self, store: Store, kind: str, run_id: str, name: str) -> None:
         self._store = store
-        self._run_id = run_id
         self.name = name
-        self._path = store.path("documents", run_id, name)
+        self._path = store.path(kind, run_id, name)
         self._staged = _staged(self._path)
         try:
             self._file = self._staged.open("wb")
         except OSError as error:
             raise store.cannot_write(self._path, error) from error
-        self._parquet = pq.ParquetWriter(
-            self._file,
-            DOCUMENT_SCHEMA,
-            compression="zstd",
-            compression_level=DOCUMENT_LEVEL,
-            use_dictionary=False,
-            write_statistics=["trajectory_id"],
-        )
+        self._parquet = pq.ParquetWriter(self._file, FOLDERS[kind], **_COMPRESSION[kind])
 
-    def append(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
+    def write(self, table: pa.Table) -> None:
         """Writes a row group.
 
         Raises:
             StoreError: the disk is full, say.
         """
-        names = [self.name] * len(documents)
-        columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
         try:
-            self._parquet.write_table(pa.table(columns, schema=DOCUMENT_SCHEMA))
+            self._parquet.write_table(table)
         except OSError as error:
             self.discard()
             raise self._store.cannot_write(self._path, error) from error
@@ -318,7 +349,7 @@ class DocumentFile:
             StoreError: it could not be written.
         """
         self.complete()
-        self._store.publish_documents(self._run_id, self.name)
+        self._store.publish(self._path)
 
     def discard(self) -> None:
         """Removes the file that is not published."""
@@ -327,6 +358,34 @@ class DocumentFile:
             with suppress(OSError, ValueError):
                 open_file.close()
         self._staged.unlink(missing_ok=True)
+
+
+class DocumentFile(StagedFile):
+    """Documents on their way to the store; their rows say which file they are in."""
+
+    def __init__(self, store: Store, run_id: str, name: str) -> None:
+        super().__init__(store, "documents", run_id, name)
+
+    def append(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
+        """Writes a row group.
+
+        Raises:
+            StoreError: the disk is full, say.
+        """
+        names = [self.name] * len(documents)
+        columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
+        self.write(pa.table(columns, schema=DOCUMENT_SCHEMA))
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def new_run_id(started_at: datetime) -> str:
@@ -344,7 +403,7 @@ def _write(table: pa.Table, path: Path) -> None:
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with staged.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
+            pq.write_table(table, file, **_PLAIN)
             _sync(file)
         _rename(staged, path)
     except BaseException:

@@ -368,6 +368,7 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
         "battles",
         "documents",
         "logs",
+        "merges",
         "points",
         "pokeladder.duckdb",
         "runs",
