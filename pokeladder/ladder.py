@@ -15,6 +15,7 @@ import duckdb
 from pokeladder import result_files, views
 from pokeladder import tournament as tournaments
 from pokeladder.agents import Agent, as_agents
+from pokeladder.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
 from pokeladder.errors import StoreError, UsageError
 from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
 from pokeladder.ingest import Ingested, IngestProgress, ingest
@@ -490,6 +491,23 @@ class Ladder:
         )
         folder = Path(output_dir) if output_dir is not None else None
         return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
+
+    def compact(
+        self, *, grace: float = GRACE_SECONDS, watch: Callable[[CompactProgress], None] = lambda _: None
+    ) -> Compacted:
+        """Merges the small files of each run into few large ones, while others read.
+
+        Runs that another process is playing are left alone. Old files stay for queries that are under way, and are
+        removed by a later call.
+
+        Args:
+            grace: seconds that they stay.
+            watch: told the :class:`~pokeladder.compaction.CompactProgress` while files are merged.
+
+        Raises:
+            StoreError: the store cannot be written; what it holds is what it was.
+        """
+        return compact_all(self.store, grace=grace, watch=watch)
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
         """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.

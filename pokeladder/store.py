@@ -137,6 +137,15 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def runs_with_files(self) -> list[str]:
+        """The runs that have any file of the :data:`FOLDERS`."""
+        folders = {path.name for kind in FOLDERS for path in (self.folder / kind).iterdir()}
+        return sorted(folders - {"none"})
+
+    def files_of(self, kind: str, run_id: str) -> list[Path]:
+        """A run's files of one of the :data:`FOLDERS`, those that were merged into others among them."""
+        return sorted((self.folder / kind / run_id).glob("[!.]*.parquet"))
+
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
 
@@ -304,17 +313,20 @@ class StagedFile:
     Args:
         kind: one of the :data:`FOLDERS`.
         name: of the file, without its suffix.
+
+    Attributes:
+        path: where it will be.
     """
 
     def __init__(self, store: Store, kind: str, run_id: str, name: str) -> None:
         self._store = store
         self.name = name
-        self._path = store.path(kind, run_id, name)
-        self._staged = _staged(self._path)
+        self.path = store.path(kind, run_id, name)
+        self._staged = _staged(self.path)
         try:
             self._file = self._staged.open("wb")
         except OSError as error:
-            raise store.cannot_write(self._path, error) from error
+            raise store.cannot_write(self.path, error) from error
         self._parquet = pq.ParquetWriter(self._file, FOLDERS[kind], **_COMPRESSION[kind])
 
     def write(self, table: pa.Table) -> None:
@@ -327,7 +339,7 @@ class StagedFile:
             self._parquet.write_table(table)
         except OSError as error:
             self.discard()
-            raise self._store.cannot_write(self._path, error) from error
+            raise self._store.cannot_write(self.path, error) from error
 
     def complete(self) -> None:
         """On return the whole file is on disk (synced), under another name.
@@ -340,7 +352,7 @@ class StagedFile:
             _sync(self._file)
         except OSError as error:
             self.discard()
-            raise self._store.cannot_write(self._path, error) from error
+            raise self._store.cannot_write(self.path, error) from error
 
     def publish(self) -> None:
         """On return the file is on disk (synced) under its name.
@@ -349,7 +361,7 @@ class StagedFile:
             StoreError: it could not be written.
         """
         self.complete()
-        self._store.publish(self._path)
+        self._store.publish(self.path)
 
     def discard(self) -> None:
         """Removes the file that is not published."""
