@@ -234,9 +234,19 @@ def rows(
 
 @contextmanager
 def query_errors(sql: str) -> Iterator[None]:
-    """Raises DuckDB's errors as :class:`~pokeladder.errors.QueryError` of the statement ``sql``."""
+    """Raises DuckDB's errors as :class:`~pokeladder.errors.QueryError` of the statement ``sql``.
+
+    Raises:
+        StoreError: one is about a Parquet file.
+    """
     try:
         yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if ".parquet" not in str(error):
+            raise QueryError(str(error), sql) from error
+        raise StoreError(
+            f"{error}; ask again, and if that is a file of the store, `pokeladder check` says what is broken"
+        ) from error
     except duckdb.Error as error:
         raise QueryError(str(error), sql) from error
 
