@@ -194,8 +194,9 @@ class _Run:
     def clean(self, compacted: Compacted) -> None:
         """Removes what no query can need any more, and what killed processes have left."""
         try:
-            for kind in FOLDERS:
-                for path in (self._store.folder / kind / self.run_id).glob(".merged-*.tmp"):
+            folders = {kind: f"{glob.escape(self.run_id)}/.merged-*.tmp" for kind in FOLDERS}
+            for folder, pattern in {**folders, "merges": f".{glob.escape(self.run_id)}.*.tmp"}.items():
+                for path in (self._store.folder / folder).glob(pattern):
                     path.unlink(missing_ok=True)
             for name, merges in list(self.waiting.items()):
                 if not merges:
