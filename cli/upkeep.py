@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import click
 
 from pokeladder.check import Checked, Fault
 from pokeladder.cli.options import opened
+from pokeladder.cli.output import counted
 from pokeladder.cli.progress import FileBar
 from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
@@ -17,8 +20,8 @@ from pokeladder.errors import StoreError
 def check(context: click.Context, repair: bool) -> None:
     """Read every file of the store whole, and see whether what refers to each other is there.
 
-    --repair moves what is broken, and what refers to it, to the folder set-aside of the store, and deletes nothing. Runs
-    that another process is playing are left alone.
+    --repair moves what is broken, and what refers to it, to the folder set-aside of the store, and deletes nothing.
+    Runs that another process is playing are left alone.
 
     Exit status 1 if something is broken, and was not set aside.
     """
@@ -36,21 +39,21 @@ def check(context: click.Context, repair: bool) -> None:
     left = len({fault.file for fault in checked.faults if not repair or fault.run_id in checked.left_alone})
     if checked.set_aside is not None:
         click.echo(f"Set aside in {checked.set_aside}.")
-        for cost in checked.costs or ["no battle and no trajectory is lost"]:
+        for cost in checked.costs or ["nothing that a question shows is lost"]:
             click.echo(f"cost: {cost}")
     elif not checked.faults:
         click.echo(_summary(checked))
     if checked.leftovers and not repair:
+        left_over = counted(len({fault.file for fault in checked.leftovers}), "file")
         click.echo(
-            f"{len({fault.file for fault in checked.leftovers}):,} files or parts of them are left over from processes "
-            "that were killed, and not shown: --repair sets them aside"
+            f"note: {left_over} or parts of them refer to no battle, as a killed process leaves them: --repair "
+            "sets them aside"
         )
     for run_id in checked.left_alone:
         click.echo(f"left alone: run {run_id or 'none'}, which another process is playing: repair it when that ends")
     if left:
-        remedy = "run the same again when nothing is played" if repair else "`pokeladder check --repair` sets aside"
-        files = "1 file is" if left == 1 else f"{left:,} files are"
-        raise StoreError(f"{files} broken, see above: {remedy}{'' if repair else ' what is broken'}")
+        remedy = "run the same again when that ends" if repair else "`pokeladder check --repair` sets aside what is"
+        raise StoreError(f"{counted(left, 'file')} broken, see above: {remedy}")
 
 
 @click.command(epilog="Example: pokeladder compact")
@@ -66,8 +69,8 @@ def check(context: click.Context, repair: bool) -> None:
 def compact(context: click.Context, grace: float) -> None:
     """Merge the small files of each run into few large ones, while others read.
 
-    Old files go when they have been merged for --grace seconds and this command runs again. Runs that another process is
-    playing are left alone.
+    Old files go when they have been merged for --grace seconds and this command runs again. Runs that another process
+    is playing are left alone.
 
     Exit status 1 if a file is broken; the files of its run stay as they are, and the others are merged.
     """
@@ -76,15 +79,16 @@ def compact(context: click.Context, grace: float) -> None:
             grace=grace, watch=lambda progress: bar.watch(progress.merged, progress.files, progress.seconds)
         )
     if done.merged:
-        click.echo(f"Merged {done.merged:,} files into {done.made:,}.")
+        click.echo(f"Merged {counted(done.merged, 'file')} into {done.made:,}.")
     if done.removed:
-        click.echo(f"Removed {done.removed:,} files that were merged before.")
-    if not (done.merged or done.removed or done.kept):
+        click.echo(f"Removed {counted(done.removed, 'file')} that had been merged before.")
+    if not (done.merged or done.removed or done.kept or done.broken):
         click.echo("There is nothing to merge.")
     if done.kept:
+        size, minutes = done.kept_bytes / 1e6, counted(ceil(done.kept_seconds / 60), "minute")
         click.echo(
-            f"{done.kept:,} old files ({done.kept_bytes / 1e6:,.1f} MB) stay for queries that are under way: the same "
-            f"command removes them in {done.kept_seconds / 60:,.0f} minutes."
+            f"{counted(done.kept, 'old file')} ({size:,.1f} MB) stay for queries that are under way: the same command "
+            f"removes them in {minutes}."
         )
     for run_id, reason in done.skipped.items():
         click.echo(f"left alone: run {run_id}: {reason}")
@@ -98,7 +102,11 @@ def _told(fault: Fault) -> str:
 
 
 def _summary(checked: Checked) -> str:
-    return (
-        f"{checked.files:,} files ({checked.size / 1e6:,.1f} MB), {checked.battles:,} battles, "
-        f"{checked.trajectories:,} trajectories, {checked.documents:,} documents, {checked.runs:,} runs: nothing is broken"
+    numbers = (
+        f"{counted(checked.files, 'file')} ({checked.size / 1e6:,.1f} MB)",
+        counted(checked.battles, "battle"),
+        counted(checked.trajectories, "trajectory", "trajectories"),
+        counted(checked.documents, "document"),
+        counted(checked.runs, "run"),
     )
+    return f"{', '.join(numbers)}: nothing is broken."

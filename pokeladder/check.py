@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -172,7 +173,7 @@ class _Locks:
         self.held.callback(self._store.lock_run(run_id).release)
 
     def is_ours(self, path: Path) -> bool:
-        return self._runs.get(_run_of(path), False) and (self._ingest or not path.name.startswith("ingest-"))
+        return self._runs.get(_run_of(path), False) and (self._ingest or "ingest-" not in path.name)
 
 
 def _acquired(acquire: Callable[[], object]) -> bool:
@@ -184,26 +185,27 @@ def _acquired(acquire: Callable[[], object]) -> bool:
 
 
 def _is_busy(store: Store, fault: Fault) -> bool:
-    return store.is_held(fault.run_id) or (Path(fault.file).name.startswith("ingest-") and store.is_ingesting())
+    return store.is_held(fault.run_id) or ("ingest-" in fault.file and store.is_ingesting())
 
 
 def _run_of(path: Path) -> str:
     """The run of a file within the store's folder; "" if it is of none."""
+    if path.parts[0] == "unfinished":
+        return path.name.split(".")[1]
     if len(path.parts) > 2:
         return path.parts[1]
-    return path.name.lstrip(".").split(".")[0] if len(path.parts) > 1 else ""
+    return path.name.split(".")[0] if len(path.parts) > 1 else ""
 
 
 def _stamps(store: Store) -> dict[Path, tuple[int, int]]:
-    """The store's files, within its folder, and by what it shows that they have changed."""
+    """The files that queries list, within the store's folder, and by what it shows that they have changed."""
     stamps = {}
     for kind in TABLES:
-        found = (store.folder / kind).glob("*.parquet" if kind in SINGLE_FILES else "*/*.parquet")
-        # A glob finds hidden files, too.
-        for path in sorted(path for path in found if not path.name.startswith(".")):
+        for path in sorted((store.folder / kind).rglob("*")):
             with suppress(FileNotFoundError):
-                status = path.stat()
-                stamps[path.relative_to(store.folder)] = (status.st_size, status.st_mtime_ns)
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    stamps[path.relative_to(store.folder)] = (status.st_size, status.st_mtime_ns)
     return stamps
 
 
@@ -217,6 +219,7 @@ class _Examination:
     Attributes:
         stamps: the files when they were listed.
         faults: what is wrong, and what is left over.
+        originals: files from which broken ones were merged, and which are still there.
     """
 
     def __init__(self, store: Store, watch: Watch) -> None:
@@ -239,10 +242,11 @@ class _Examination:
         visible = [path for path in self.stamps if path.parts[0] != "merges" and str(path) not in hidden]
         self._read_all(visible)
         # Of those that are broken the files that they were merged from may still be there.
-        originals = [Path(file) for file in self._ask("check_originals") if Path(file) in self.stamps]
-        self._read_all(originals)
-        self.files = len(visible) + len(originals)
-        self.size = sum(self.stamps[path][0] for path in [*visible, *originals])
+        found = map(Path, self._ask("check_originals"))
+        self.originals = sorted(path for path in found if (store.folder / path).exists())
+        self._read_all(self.originals)
+        self.files = len(visible) + len(self.originals)
+        self.size = sum((store.folder / path).stat().st_size for path in [*visible, *self.originals])
         for query, leftover in (("check_faults", False), ("check_leftovers", True)):
             with views.query_errors(statement(query)):
                 views.query(self.connection, query).project(f"{leftover}, *").insert_into("faults")
@@ -291,6 +295,9 @@ class _Examination:
     def _read_file(self, path: Path) -> None:
         kind = path.parts[0]
         begin = 0
+        if path.suffix != ".parquet":
+            self._fault(path, "it is no file of a store")
+            return
         try:
             with pq.ParquetFile(self._store.folder / path, page_checksum_verification=True) as file:
                 if not file.schema_arrow.equals(SCHEMAS[kind]):
@@ -305,7 +312,8 @@ class _Examination:
         except (OSError, pa.ArrowException) as error:
             self._flush(kind)
             self.connection.execute(f"DELETE FROM {kind} WHERE file = $file", {"file": str(path)})  # noqa: S608
-            self._fault(path, f"it cannot be read: {error}")
+            reason = str(error).rstrip(".")
+            self._fault(path, f"it cannot be read, and no question about {kind} is answered for it: {reason}")
 
     def _add(self, kind: str, rows: pa.Table) -> None:
         self._part.append(rows)
@@ -342,14 +350,12 @@ def _placed(table: pa.Table, path: Path, begin: int) -> pa.Table:
 
 def _unfinished(store: Store) -> Iterator[Path]:
     """Files, within the store's folder, that nobody may be writing any more."""
-    patterns = [".*.tmp", *(f"{kind}/.*.tmp" for kind in SINGLE_FILES), *(f"{kind}/*/.*.tmp" for kind in FOLDERS)]
-    for pattern in patterns:
-        for path in sorted(store.folder.glob(pattern)):
-            found = path.relative_to(store.folder)
-            with suppress(FileNotFoundError):
-                # Those of no run are not locked; none takes long.
-                if _run_of(found) not in ("", "none") or time.time() - path.stat().st_mtime > GRACE_SECONDS:
-                    yield found
+    for path in sorted([*store.folder.glob(".*.tmp"), *(store.folder / "unfinished").iterdir()]):
+        found = path.relative_to(store.folder)
+        with suppress(FileNotFoundError):
+            # Those of no run are not locked; none takes long.
+            if _run_of(found) not in ("", "none") or time.time() - path.lstat().st_mtime > GRACE_SECONDS:
+                yield found
 
 
 def _repair(store: Store, found: _Examination, locks: _Locks) -> Checked:
@@ -361,6 +367,10 @@ def _repair(store: Store, found: _Examination, locks: _Locks) -> Checked:
         return checked
     checked.set_aside = store.folder / "set-aside" / new_run_id(datetime.now(UTC))
     try:
+        for path in found.originals:
+            here = store.folder / path
+            if here.is_symlink() and locks.is_ours(path):
+                here.resolve().rename(here)
         for file in sorted({fault.file for fault in ours}):
             _set_aside(store, Path(file), found.rows_of(file), checked.set_aside)
         os.sync()

@@ -5,8 +5,9 @@ Readers hold no lock; which files count they see from ``merges/`` (``sql/macros/
 1. the plan is published: the new files, of which there is none yet, do not count;
 2. the new files are published, whole;
 3. ``SETTLE_SECONDS`` later the same is published as done: from now on the new files count, and the old ones do not;
-4. a grace later the old files and the plan are removed: a query that listed them has opened them by now;
-5. what said that it was done is removed, as it tells of files that are not there.
+4. the old files are taken out of what queries list: each is moved, and a symbolic link to it takes its place, which a
+   query that has listed it follows, and which no later one lists;
+5. a grace later they are removed, and the plan is taken out in the same way, then what said that it was done.
 
 A process may be killed after any of them: the next one that holds the run's lock goes on from there. Rows stay as they
 are: ``batch`` and ``document_file`` go on to name what they came in.
@@ -17,9 +18,10 @@ from __future__ import annotations
 import glob
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -175,6 +177,8 @@ class _Run:
         self.waiting: dict[str, list[Merge]] = {}
         hidden = set()
         for record in self.records:
+            if record.is_symlink():
+                continue
             merges = _merges(record)
             if record.name.endswith(".planned.parquet") and not _done(record).exists():
                 merges = [merge for merge in merges if (store.folder / merge.merged).exists()]
@@ -194,34 +198,63 @@ class _Run:
     def clean(self, compacted: Compacted) -> None:
         """Removes what no query can need any more, and what killed processes have left."""
         try:
-            folders = {kind: f"{glob.escape(self.run_id)}/.merged-*.tmp" for kind in FOLDERS}
-            for folder, pattern in {**folders, "merges": f".{glob.escape(self.run_id)}.*.tmp"}.items():
-                for path in (self._store.folder / folder).glob(pattern):
+            unfinished = self._store.folder / "unfinished"
+            for pattern in (f"*.{glob.escape(self.run_id)}.merged-*", f"merges.{glob.escape(self.run_id)}.*"):
+                for path in unfinished.glob(pattern):
                     path.unlink(missing_ok=True)
             for name, merges in list(self.waiting.items()):
                 if not merges:
                     del self.waiting[name]
-                    self._record(name, "planned").unlink()
+                    self._unlist(self._record(name, "planned"), name)
             for record in self.records:
                 if record.name.endswith(".done.parquet"):
                     self._clean(record, compacted)
+                elif record.is_symlink() and not os.path.lexists(_done(record)):
+                    self._forget(record, _name(record))
         except OSError as error:
             raise self._store.cannot_write(self._store.folder, error) from error
 
     def _clean(self, done: Path, compacted: Compacted) -> None:
-        planned = self._record(_name(done), "planned")
-        old = [path for merge in _merges(done) if (path := self._store.folder / merge.file).exists()]
-        age = time.time() - done.stat().st_mtime
+        name = _name(done)
+        planned = self._record(name, "planned")
+        if done.is_symlink():
+            self._forget(done, name)
+            return
+        age = _age(done)
+        old = [path for merge in _merges(done) if os.path.lexists(path := self._store.folder / merge.file)]
+        for path in old:
+            self._unlist(path, name)
         if old and age < self._grace:
             self._keep(old, self._grace - age, compacted)
-        elif old or planned.exists():
-            planned.unlink(missing_ok=True)
+        elif old or (planned.exists() and not planned.is_symlink()):
             for path in old:
-                path.unlink()
+                path.resolve().unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             compacted.removed += len(old)
+            self._unlist(planned, name)
             os.utime(done)
         elif age >= SETTLE_SECONDS:
-            done.unlink()
+            self._unlist(done, name)
+
+    def _forget(self, unlisted: Path, name: str) -> None:
+        """Removes what is left of a compaction once no query can have listed the last of it."""
+        if _age(unlisted) >= self._grace:
+            shutil.rmtree(self._home(name), ignore_errors=True)
+            for state in ("planned", "done"):
+                self._record(name, state).unlink(missing_ok=True)
+
+    def _unlist(self, path: Path, name: str) -> None:
+        """Takes a file out of what queries list from now on; one that has listed it still opens it."""
+        if path.is_symlink() or not path.exists():
+            return
+        moved = self._home(name) / self._relative(path).replace(os.sep, ".")
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.link(path, moved)
+        link = self._store.staged(path)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(moved, path.parent))
+        link.rename(path)
 
     def merge(self, compacted: Compacted, progress: _Progress) -> None:
         """Publishes new files, which do not count yet.
@@ -259,6 +292,11 @@ class _Run:
             done = [replace(merge, done=True) for merge in merges]
             self._store.add_merges(done, self._record(name, "done").name)
             old = [path for merge in merges if (path := self._store.folder / merge.file).exists()]
+            try:
+                for path in old:
+                    self._unlist(path, name)
+            except OSError as error:
+                raise self._store.cannot_write(self._store.folder, error) from error
             self._keep(old, self._grace, compacted)
         self.waiting = {}
 
@@ -269,6 +307,9 @@ class _Run:
 
     def _record(self, name: str, state: str) -> Path:
         return self._store.folder / "merges" / f"{self.run_id}.{name}.{state}.parquet"
+
+    def _home(self, name: str) -> Path:
+        return self._store.folder / "merged" / f"{self.run_id}.{name}"
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self._store.folder))
@@ -288,6 +329,10 @@ class _Progress:
 
 def _name(record: Path) -> str:
     return record.name.split(".")[-3]
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.lstat().st_mtime
 
 
 def _done(planned: Path) -> Path:

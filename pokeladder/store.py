@@ -9,10 +9,12 @@ Layout::
     points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
     merges/<run>.<merge>.<state>.parquet           which files were merged into which, until the old ones are gone
+    merged/<run>.<merge>/                          the old ones, for readers that have listed them
+    unfinished/                                    files that are being written
     logs/<run>/                                    what worker processes had to say
     pokeladder.duckdb                              views over the files above, rebuilt when missing or outdated
 
-Files are written under another name, synced, and renamed, so a glob for ``*.parquet`` finds whole files only. Of the
+Files are written elsewhere, synced, and renamed, so that a glob finds whole files only. Of the
 files of one batch that of the battles is the last, and a trajectory is shown only beside its battle. What a row calls
 its batch and its file of documents are names that stay when files are merged (:mod:`pokeladder.compaction`).
 """
@@ -101,7 +103,7 @@ class Store:
                 "or name another with --store"
             )
         try:
-            for name in (*FOLDERS, *SINGLE_FILES, "logs"):
+            for name in (*FOLDERS, *SINGLE_FILES, "unfinished", "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             # A glob must match something, and an empty store must know its columns.
             empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
@@ -109,22 +111,26 @@ class Store:
             for path, schema in empty.items():
                 if not path.exists():
                     path.parent.mkdir(exist_ok=True)
-                    _write(schema.empty_table(), path)
+                    self._write_whole(schema.empty_table(), path)
         except OSError as error:
             raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
 
     @property
     def files(self) -> dict[str, str]:
-        """Globs of the files behind the views that all others are made of, by the names of these views."""
+        """Globs of the files behind the views that all others are made of, by the names of these views.
+
+        ``**`` passes over symbolic links, which is how a file is taken out of the lists to come, but not away from
+        those who have listed it (:mod:`pokeladder.compaction`).
+        """
         folder = glob.escape(str(self.folder))
         return {
-            "battle_files": f"{folder}/battles/*/*.parquet",
-            "trajectory_files": f"{folder}/trajectories/*/*.parquet",
-            "document_files": f"{folder}/documents/*/*.parquet",
-            "point_files": f"{folder}/points/*/*.parquet",
-            "server_battle_files": f"{folder}/server_battles/*/*.parquet",
+            "battle_files": f"{folder}/battles/**",
+            "trajectory_files": f"{folder}/trajectories/**",
+            "document_files": f"{folder}/documents/**",
+            "point_files": f"{folder}/points/**",
+            "server_battle_files": f"{folder}/server_battles/**",
             "run_files": f"{folder}/runs/*.parquet",
-            "merge_files": f"{folder}/merges/*.parquet",
+            "merge_files": f"{folder}/merges/**",
         }
 
     @property
@@ -143,8 +149,8 @@ class Store:
         return sorted(folders - {"none"})
 
     def files_of(self, kind: str, run_id: str) -> list[Path]:
-        """A run's files of one of the :data:`FOLDERS`, those that were merged into others among them."""
-        return sorted((self.folder / kind / run_id).glob("[!.]*.parquet"))
+        """A run's files of one of the :data:`FOLDERS` that a query lists."""
+        return sorted(path for path in (self.folder / kind / run_id).glob("*.parquet") if not path.is_symlink())
 
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
@@ -210,7 +216,7 @@ class Store:
             StoreError: it could not be renamed.
         """
         try:
-            _rename(_staged(path), path)
+            _rename(self.staged(path), path)
         except OSError as error:
             raise self.cannot_write(path, error) from error
 
@@ -230,18 +236,33 @@ class Store:
 
     def clear_unfinished(self, run_id: str) -> None:
         """Removes files that a process which died was writing; for the one that holds the run's lock."""
-        for name in FOLDERS:
-            for path in (self.folder / name / run_id).glob(".*.tmp"):
-                path.unlink(missing_ok=True)
+        for path in (self.folder / "unfinished").glob(f"*.{glob.escape(run_id)}.*"):
+            path.unlink(missing_ok=True)
 
     def cannot_write(self, path: Path, error: OSError) -> StoreError:
         return StoreError(f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and go on")
 
+    def staged(self, path: Path) -> Path:
+        """Where a file is until it is published, maybe by another process than the one that writes it."""
+        return self.folder / "unfinished" / f"{'.'.join(path.relative_to(self.folder).parts)}.tmp"
+
     def _write(self, table: pa.Table, path: Path) -> None:
         try:
-            _write(table, path)
+            self._write_whole(table, path)
         except OSError as error:
             raise self.cannot_write(path, error) from error
+
+    def _write_whole(self, table: pa.Table, path: Path) -> None:
+        # Two processes may make the same empty file of a new store.
+        staged = self.staged(path).with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with staged.open("wb") as file:
+                pq.write_table(table, file, **_PLAIN)
+                _sync(file)
+            _rename(staged, path)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
 
 
 class Writer:
@@ -322,7 +343,7 @@ class StagedFile:
         self._store = store
         self.name = name
         self.path = store.path(kind, run_id, name)
-        self._staged = _staged(self.path)
+        self._staged = store.staged(self.path)
         try:
             self._file = self._staged.open("wb")
         except OSError as error:
@@ -408,24 +429,6 @@ def new_run_id(started_at: datetime) -> str:
 def _table(records: Sequence[Any], schema: pa.Schema) -> pa.Table:
     arrays = [pa.array([getattr(record, field.name) for record in records], field.type) for field in schema]
     return pa.table(arrays, schema=schema)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    # Two processes may make the same empty file of a new store.
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with staged.open("wb") as file:
-            pq.write_table(table, file, **_PLAIN)
-            _sync(file)
-        _rename(staged, path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-
-
-def _staged(path: Path) -> Path:
-    """Where documents are until they are published, maybe by another process than the one that writes them."""
-    return path.with_name(f".{path.name}.tmp")
 
 
 def _sync(file: BinaryIO) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 import pyarrow as pa
+from test_views import battle, run_of
 
 from pokeladder.records import SIDES, Battle, Point, ServerBattle, Trajectory
 from pokeladder.store import POINT_SCHEMA, TRAJECTORY_SCHEMA, Store
-from test_views import battle, run_of
 
 POKEMON = {"name": "tauros", "status": "nostatus", "hp_pct": 1.0}
 

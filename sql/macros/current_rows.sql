@@ -10,3 +10,4 @@ ANTI JOIN (
         || CASE WHEN bool_or(done) OVER (PARTITION BY merged) THEN file ELSE merged END AS filename
     FROM merge_files
 ) AS hidden USING (filename)
+WHERE filename LIKE '%.parquet'

@@ -46,6 +46,11 @@ FROM trajectories
 JOIN documents USING (document_file, trajectory_id)
 WHERE documents.digest <> trajectories.digest
 UNION ALL
+SELECT DISTINCT 'documents', documents.file, documents.row, 'it is not what its trajectory says'
+FROM documents
+JOIN trajectories USING (document_file, trajectory_id)
+WHERE documents.digest <> trajectories.digest
+UNION ALL
 SELECT 'merges', merges.file, merges.row, 'what it tells of is broken: ' || merged
 FROM merges
 SEMI JOIN faults ON faults.file = merges.merged
