@@ -115,8 +115,8 @@ class Result:
 class Battle:
     """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows.
 
-    Of imported battles only some is known. ``batch`` names the file that the row is in; trajectories and points of view
-    of the battle name it too.
+    Of imported battles only some is known. ``batch`` names the file that the row came in; trajectories and points of
+    view of the battle name it too.
     """
 
     battle_id: str
@@ -169,7 +169,7 @@ class Trajectory:
 
     Attributes:
         batch: the battle's; a trajectory whose battle was never stored is not shown.
-        document_file: name of the file of documents that holds this one.
+        document_file: name of the file of documents that this one came in.
         rating: the agent's on Showdown's ladder when it played; None if unrated.
         invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
         source: ``recorded``, ``recorded by the agent``, or the file that it came from.
