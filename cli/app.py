@@ -28,6 +28,8 @@ COMMANDS = {
     "export-filtered": "export",
     "sql": "sql",
     "replay": "replay",
+    "check": "upkeep",
+    "compact": "upkeep",
     "server": "server",
     "doctor": "doctor",
 }

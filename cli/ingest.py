@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pokeladder.cli.options import opened
+from pokeladder.cli.output import counted
 from pokeladder.cli.progress import FileBar
 from pokeladder.errors import IngestError
 
@@ -42,13 +43,13 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
             *paths, renames=agents, watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds)
         )
     click.echo(
-        f"Added {_count(added.battles, 'battle')} and {_count(added.trajectories, 'trajectory', 'trajectories')}"
+        f"Added {counted(added.battles, 'battle')} and {counted(added.trajectories, 'trajectory', 'trajectories')}"
         + (f" as run {added.run_id}." if added.run_id else ".")
     )
     if added.half_known:
-        click.echo(f"{_count(added.half_known, 'battle is', 'battles are')} known from one side only.")
+        click.echo(f"{counted(added.half_known, 'battle is', 'battles are')} known from one side only.")
     if added.already_there:
-        click.echo(f"{_count(added.already_there, 'file or row', 'files and rows')} were in the store already.")
+        click.echo(f"{counted(added.already_there, 'file or row', 'files and rows')} were in the store already.")
     if added.unsure is not None:
         number, player, opponent = added.unsure
         click.echo(
@@ -62,7 +63,7 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
         rest = len(added.broken) - BROKEN_SHOWN
         more = f", {rest} more of them" if rest > 0 else ""
         raise IngestError(
-            f"{_count(len(added.broken), 'file or row', 'files or rows')} could not be read{more}: see above"
+            f"{counted(len(added.broken), 'file or row', 'files or rows')} could not be read{more}: see above"
         )
 
 
@@ -71,7 +72,3 @@ def _rename(text: str) -> tuple[str, str]:
     if not (username and equals and agent):
         raise click.BadParameter(f"{text!r} is not USERNAME=AGENT", param_hint="--rename")
     return username, agent
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

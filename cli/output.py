@@ -104,6 +104,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     return drawn
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number of things."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return ""

@@ -101,7 +101,7 @@ def _store(folder: Path) -> Finding:
         store = Store(folder, create=False)
     except PokeladderError as error:
         return Finding("store", "problem", str(error), "name another store with --store")
-    files = len(list(store.folder.glob("battles/*/*.parquet")))
+    files = sum(not path.is_symlink() for path in store.folder.glob("battles/*/*.parquet"))
     return Finding("store", "ok", f"{store.folder}, {files} battle files")
 
 

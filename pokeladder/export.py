@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -32,6 +31,7 @@ from pokeladder.store import Store
 STATS_FILE = "filtering_stats.json"
 PARQUET_FILE = "trajectories.parquet"
 WATCH_SECONDS = 0.25
+_KEY = ["document_file", "trajectory_id"]
 # Most documents are one block: a third faster than in small ones.
 LZ4_BLOCK = lz4.frame.BLOCKSIZE_MAX1MB
 
@@ -134,10 +134,11 @@ def export_filtered(
     exported = Exported(scope, selected, wins, losses, ties, left_out, removed, digest)
     if output_dir is None:
         return exported
-    stats = _stats(store, output_dir, filters, to, exported)
     with views.query_errors(statement("export_files")):
-        rows = views.query(connection, "export_files").fetchall()
-    files = [(store.folder / "documents" / run / f"{name}.parquet", chosen) for run, name, chosen in rows]
+        rows = views.query(connection, "export_files", {"folder": str(store.folder / "documents")}).fetchall()
+        ((store_digest,),) = views.query(connection, "export_store").fetchall()
+    files = [(Path(file), chosen) for file, chosen in rows]
+    stats = _stats(store, output_dir, filters, to, exported, store_digest)
     progress = _Progress(selected, watch)
     try:
         _prepare(output_dir, stats, overwrite=overwrite, append=append)
@@ -209,7 +210,9 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
         views.query(connection, "export_selection", parameters).create("selection")
 
 
-def _stats(store: Store, output_dir: Path, filters: Filters, to: Target, exported: Exported) -> dict[str, Any]:
+def _stats(
+    store: Store, output_dir: Path, filters: Filters, to: Target, exported: Exported, store_digest: str
+) -> dict[str, Any]:
     """The content of ``filtering_stats.json``: the old pipeline's keys first."""
     return {
         "input_dir": str(store.folder),
@@ -223,21 +226,11 @@ def _stats(store: Store, output_dir: Path, filters: Filters, to: Target, exporte
         "results": {"WIN": exported.wins, "LOSS": exported.losses, "TIE": exported.ties},
         "to": to,
         "selection_digest": exported.digest,
-        "store_digest": _store_digest(store),
+        "store_digest": store_digest,
         "sql": statement("export_selection"),
         "pokeladder_version": version("pokeladder"),
         "complete": False,
     }
-
-
-def _store_digest(store: Store) -> str:
-    """Differs when the store does: its files never change, so their names are enough."""
-    names = sorted(
-        str(path.relative_to(store.folder))
-        for kind in ("battles", "trajectories")
-        for path in (store.folder / kind).glob("*/*.parquet")
-    )
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _prepare(output_dir: Path, stats: Mapping[str, Any], *, overwrite: bool, append: bool) -> None:
@@ -282,12 +275,12 @@ def _write_files(
 
     def write(path: Path, trajectories: Sequence[Mapping[str, str]]) -> None:
         # Text: with a Path for each, pathlib would take as long as the compression.
-        places = {chosen["trajectory_id"]: chosen["path"].split("/") for chosen in trajectories}
+        places = {_key(chosen): chosen["path"].split("/") for chosen in trajectories}
         for documents in _documents(path, places):
-            for trajectory_id, document in documents:
+            for key, document in documents:
                 if stopped.is_set():
                     return
-                folder, name = places[trajectory_id]
+                folder, name = places[key]
                 _write_bytes(f"{output_dir}/{folder}", name, lz4.frame.compress(document, block_size=LZ4_BLOCK))
             progress.add(len(documents))
 
@@ -313,7 +306,7 @@ def _write_parquet(
     """Writes a file a format: the columns of ``trajectories``, and the document as text."""
     selected = connection.sql("SELECT * EXCLUDE (left_out) FROM selection WHERE left_out IS NULL").to_arrow_table()
     formats = sorted(set(selected.column("format").to_pylist()))
-    rows = {trajectory_id: number for number, trajectory_id in enumerate(selected.column("trajectory_id").to_pylist())}
+    rows = {_key(row): number for number, row in enumerate(selected.select(_KEY).to_pylist())}
     schema = selected.schema.append(pa.field("document", pa.string()))
     paths = {name: output_dir / name / PARQUET_FILE for name in formats}
     staged = {name: path.with_name(f".{path.name}.tmp") for name, path in paths.items()}
@@ -322,8 +315,8 @@ def _write_parquet(
     writers = {name: pq.ParquetWriter(path, schema, compression="zstd") for name, path in staged.items()}
     try:
         for path, trajectories in files:
-            for documents in _documents(path, {chosen["trajectory_id"] for chosen in trajectories}):
-                part = selected.take([rows[trajectory_id] for trajectory_id, _ in documents])
+            for documents in _documents(path, set(map(_key, trajectories))):
+                part = selected.take([rows[key] for key, _ in documents])
                 part = part.append_column(
                     schema.field("document"), [[bytes(document).decode() for _, document in documents]]
                 )
@@ -344,8 +337,13 @@ def _write_parquet(
         raise
 
 
-def _documents(path: Path, wanted: Container[str]) -> Iterator[list[tuple[str, memoryview]]]:
-    """Ids and documents of the wanted trajectories in a file of documents, one row group at a time.
+def _key(row: Mapping[str, str]) -> tuple[str, ...]:
+    """By what a document is found: a killed process may have left another one of the same trajectory."""
+    return tuple(row[name] for name in _KEY)
+
+
+def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
+    """Keys and documents of the wanted trajectories in a file of documents, one row group at a time.
 
     Raises:
         StoreError: the file is missing or broken.
@@ -353,15 +351,15 @@ def _documents(path: Path, wanted: Container[str]) -> Iterator[list[tuple[str, m
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             for group in range(file.num_row_groups):
-                ids = file.read_row_group(group, ["trajectory_id"], use_threads=False).column(0).to_pylist()
-                places = [place for place, trajectory_id in enumerate(ids) if trajectory_id in wanted]
+                keys = list(map(_key, file.read_row_group(group, _KEY, use_threads=False).to_pylist()))
+                places = [place for place, key in enumerate(keys) if key in wanted]
                 if places:
                     column = file.read_row_group(group, ["document"], use_threads=False).column(0)
                     documents = [document for chunk in column.chunks for document in _views(chunk)]
-                    yield [(ids[place], documents[place]) for place in places]
+                    yield [(keys[place], documents[place]) for place in places]
     except (FileNotFoundError, pa.ArrowException) as error:
         raise StoreError(
-            f"the documents in {path} cannot be read: {error}; leave their run out with --where"
+            f"the documents in {path} cannot be read: {error}; `pokeladder check --repair` sets them aside"
         ) from error
 
 

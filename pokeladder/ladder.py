@@ -15,6 +15,8 @@ import duckdb
 from pokeladder import result_files, views
 from pokeladder import tournament as tournaments
 from pokeladder.agents import Agent, as_agents
+from pokeladder.check import Checked, CheckProgress, check
+from pokeladder.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
 from pokeladder.errors import StoreError, UsageError
 from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
 from pokeladder.ingest import Ingested, IngestProgress, ingest
@@ -118,6 +120,9 @@ class Ladder:
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.store = Store(folder, create=create)
+        self._write_database()
+
+    def _write_database(self) -> None:
         if not views.database_is_current(self.store.database, self.store.files):
             # That file is for other DuckDB clients: a store that cannot be written is still good to read.
             with suppress(StoreError):
@@ -499,6 +504,38 @@ class Ladder:
         folder = Path(output_dir) if output_dir is not None else None
         return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
 
+    def check(self, *, repair: bool = False, watch: Callable[[CheckProgress], None] = lambda _: None) -> Checked:
+        """Reads every file of the store whole, and sees whether what refers to each other is there.
+
+        Args:
+            repair: set aside what is broken, and what refers to it, in the folder ``set-aside`` of the store; runs that
+                another process is playing are left alone.
+            watch: told the :class:`~pokeladder.check.CheckProgress` while files are read.
+
+        Raises:
+            StoreError: the store changed under the check, or cannot be written and is to be repaired.
+        """
+        checked = check(self.store, repair=repair, watch=watch)
+        self._write_database()
+        return checked
+
+    def compact(
+        self, *, grace: float = GRACE_SECONDS, watch: Callable[[CompactProgress], None] = lambda _: None
+    ) -> Compacted:
+        """Merges the small files of each run into few large ones, while others read.
+
+        Runs that another process is playing are left alone. Old files stay for queries that are under way, and are
+        removed by a later call.
+
+        Args:
+            grace: seconds that they stay.
+            watch: told the :class:`~pokeladder.compaction.CompactProgress` while files are merged.
+
+        Raises:
+            StoreError: the store cannot be written; what it holds is what it was.
+        """
+        return compact_all(self.store, grace=grace, watch=watch)
+
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
         """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.
 
@@ -544,11 +581,13 @@ class Ladder:
 
     def _runs(self, kind: str) -> list[tuple[Run, bool]]:
         """Those of a kind, the latest first, and whether they are finished."""
-        found = views.query(self._connection, "played_runs", {"kind": kind}).fetchall()
+        with views.query_errors(statement("played_runs")):
+            found = views.query(self._connection, "played_runs", {"kind": kind}).fetchall()
         return [(Run(*columns), finished) for *columns, finished in found]
 
     def _history(self, run: Run) -> History:
-        found = views.query(self._connection, "games_so_far", {"run": run.run_id}).fetchall()
+        with views.query_errors(statement("games_so_far")):
+            found = views.query(self._connection, "games_so_far", {"run": run.run_id}).fetchall()
         return History(
             played=frozenset(game for game, played, _ in found if played),
             voided={game: voided for game, _, voided in found},

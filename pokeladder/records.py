@@ -115,8 +115,8 @@ class Result:
 class Battle:
     """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows.
 
-    Of imported battles only some is known. ``batch`` names the file that the row is in; trajectories and points of view
-    of the battle name it too.
+    Of imported battles only some is known. ``batch`` names the file that the row came in; trajectories and points of
+    view of the battle name it too.
     """
 
     battle_id: str
@@ -169,7 +169,7 @@ class Trajectory:
 
     Attributes:
         batch: the battle's; a trajectory whose battle was never stored is not shown.
-        document_file: name of the file of documents that holds this one.
+        document_file: name of the file of documents that this one came in.
         rating: the agent's on Showdown's ladder when it played; None if unrated.
         invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
         source: ``recorded``, ``recorded by the agent``, or the file that it came from.
@@ -269,6 +269,20 @@ class Run:
     started_at: datetime
     pokeladder_version: str
     showdown_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A file of a run that is merged into another.
+
+    Attributes:
+        merged, file: the new and the old file, within the store's folder.
+        done: the new one counts, and not the old one; until a row says so it is the other way round.
+    """
+
+    merged: str
+    file: str
+    done: bool
 
 
 def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:

@@ -8,15 +8,20 @@ Layout::
     server_battles/<run>/<writer>-<number>.parquet what a server said of the battles that were played on it
     points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
+    merges/<run>.<merge>.<state>.parquet           which files were merged into which, until the old ones are gone
+    merged/<run>.<merge>/                          the old ones, for readers that have listed them
+    unfinished/                                    files that are being written
     logs/<run>/                                    what worker processes had to say
     pokeladder.duckdb                              views over the files above, rebuilt when missing or outdated
 
-Files are written under another name, synced, and renamed, so a glob for ``*.parquet`` finds whole files only. Of the
-files of one batch that of the battles is the last, and a trajectory is shown only beside its battle.
+Files are written elsewhere, synced, and renamed, so that a glob finds whole files only. Of the
+files of one batch that of the battles is the last, and a trajectory is shown only beside its battle. What a row calls
+its batch and its file of documents are names that stay when files are merged (:mod:`pokeladder.compaction`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import secrets
@@ -33,7 +38,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, Document, Point, Run, ServerBattle, Trajectory
+from pokeladder.records import Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -41,6 +46,8 @@ _ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "
 _ARROW |= {"list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
 # Takes hardly longer than no compression; 5 would leave three quarters of the size, and take twice as long.
 DOCUMENT_LEVEL = 3
+# Checksums tell a damaged page from a whole one; readers may leave them alone.
+_PLAIN: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
 def _schema(record: type) -> pa.Schema:
@@ -58,6 +65,7 @@ TRAJECTORY_SCHEMA = _schema(Trajectory)
 DOCUMENT_SCHEMA = _schema(Document)
 POINT_SCHEMA = _schema(Point)
 SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
+MERGE_SCHEMA = _schema(Merge)
 # Those of which a store has a folder for each run.
 FOLDERS = {
     "battles": BATTLE_SCHEMA,
@@ -66,6 +74,15 @@ FOLDERS = {
     "points": POINT_SCHEMA,
     "server_battles": SERVER_BATTLE_SCHEMA,
 }
+_COMPRESSION = dict.fromkeys(FOLDERS, _PLAIN)
+_COMPRESSION["documents"] = {
+    **_PLAIN,
+    "compression_level": DOCUMENT_LEVEL,
+    "use_dictionary": False,
+    "write_statistics": ["trajectory_id"],
+}
+# Those with files of runs side by side.
+SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA}
 
 
 class Store:
@@ -86,28 +103,34 @@ class Store:
                 "or name another with --store"
             )
         try:
-            for name in (*FOLDERS, "runs", "logs"):
+            for name in (*FOLDERS, *SINGLE_FILES, "unfinished", "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             # A glob must match something, and an empty store must know its columns.
             empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
-            for path, schema in {**empty, self.folder / "runs" / "none.parquet": RUN_SCHEMA}.items():
+            empty |= {self.folder / name / "none.parquet": schema for name, schema in SINGLE_FILES.items()}
+            for path, schema in empty.items():
                 if not path.exists():
                     path.parent.mkdir(exist_ok=True)
-                    _write(schema.empty_table(), path)
+                    self._write_whole(schema.empty_table(), path)
         except OSError as error:
             raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
 
     @property
     def files(self) -> dict[str, str]:
-        """Globs of the files behind the views that all others are made of, by the names of these views."""
+        """Globs of the files behind the views that all others are made of, by the names of these views.
+
+        ``**`` passes over symbolic links, which is how a file is taken out of the lists to come, but not away from
+        those who have listed it (:mod:`pokeladder.compaction`).
+        """
         folder = glob.escape(str(self.folder))
         return {
-            "battle_files": f"{folder}/battles/*/*.parquet",
-            "trajectory_files": f"{folder}/trajectories/*/*.parquet",
-            "document_files": f"{folder}/documents/*/*.parquet",
-            "point_files": f"{folder}/points/*/*.parquet",
-            "server_battle_files": f"{folder}/server_battles/*/*.parquet",
+            "battle_files": f"{folder}/battles/**",
+            "trajectory_files": f"{folder}/trajectories/**",
+            "document_files": f"{folder}/documents/**",
+            "point_files": f"{folder}/points/**",
+            "server_battle_files": f"{folder}/server_battles/**",
             "run_files": f"{folder}/runs/*.parquet",
+            "merge_files": f"{folder}/merges/**",
         }
 
     @property
@@ -123,17 +146,34 @@ class Store:
             raise self.cannot_write(folder, error) from error
         return folder
 
+    def runs_with_files(self) -> list[str]:
+        """The runs that have any file of the :data:`FOLDERS`."""
+        folders = {path.name for kind in FOLDERS for path in (self.folder / kind).iterdir()}
+        return sorted(folders - {"none"})
+
+    def files_of(self, kind: str, run_id: str) -> list[Path]:
+        """A run's files of one of the :data:`FOLDERS` that a query lists."""
+        return sorted(path for path in (self.folder / kind / run_id).glob("*.parquet") if not path.is_symlink())
+
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
+
+    def add_merges(self, merges: Sequence[Merge], name: str) -> None:
+        """Says what was merged, or is going to be, in the file ``name`` of the folder ``merges``.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self._write(_table(merges, MERGE_SCHEMA), self.folder / "merges" / name)
 
     def bytes_of(self, run_id: str) -> int:
         """How much a run's files take on the disk."""
         size = 0
         for name in FOLDERS:
             # A file may be given its name, or go, in between.
-            for path in (self.folder / name / run_id).glob("*"):
+            for path in (self.folder / name / run_id).glob("*.parquet"):
                 with suppress(FileNotFoundError):
-                    size += path.stat().st_size
+                    size += path.lstat().st_size
         return size
 
     def lock_run(self, run_id: str) -> FileLock:
@@ -152,6 +192,14 @@ class Store:
                 f"cannot lock {lock.lock_file}: {error}; play on a file system that can lock files, and copy the store"
             ) from error
         return lock
+
+    def is_held(self, run_id: str) -> bool:
+        """Whether a process is playing a run; asked also of a store that cannot be written."""
+        return _is_locked(self.folder / "logs" / run_id / "run.lock")
+
+    def is_ingesting(self) -> bool:
+        """Whether a process is taking something in."""
+        return _is_locked(self.folder / "logs" / "ingest" / "ingest.lock")
 
     def writer(self, run_id: str) -> Writer:
         return Writer(self, run_id)
@@ -176,9 +224,16 @@ class Store:
         Raises:
             StoreError: it could not be renamed.
         """
-        path = self.path("documents", run_id, name)
+        self.publish(self.path("documents", run_id, name))
+
+    def publish(self, path: Path) -> None:
+        """Gives a complete file its name.
+
+        Raises:
+            StoreError: it could not be renamed.
+        """
         try:
-            _rename(_staged(path), path)
+            _rename(self.staged(path), path)
         except OSError as error:
             raise self.cannot_write(path, error) from error
 
@@ -198,18 +253,33 @@ class Store:
 
     def clear_unfinished(self, run_id: str) -> None:
         """Removes files that a process which died was writing; for the one that holds the run's lock."""
-        for name in FOLDERS:
-            for path in (self.folder / name / run_id).glob(".*.tmp"):
-                path.unlink(missing_ok=True)
+        for path in (self.folder / "unfinished").glob(f"*.{glob.escape(run_id)}.*"):
+            path.unlink(missing_ok=True)
 
     def cannot_write(self, path: Path, error: OSError) -> StoreError:
         return StoreError(f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and go on")
 
+    def staged(self, path: Path) -> Path:
+        """Where a file is until it is published, maybe by another process than the one that writes it."""
+        return self.folder / "unfinished" / f"{'.'.join(path.relative_to(self.folder).parts)}.tmp"
+
     def _write(self, table: pa.Table, path: Path) -> None:
         try:
-            _write(table, path)
+            self._write_whole(table, path)
         except OSError as error:
             raise self.cannot_write(path, error) from error
+
+    def _write_whole(self, table: pa.Table, path: Path) -> None:
+        # Two processes may make the same empty file of a new store.
+        staged = self.staged(path).with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with staged.open("wb") as file:
+                pq.write_table(table, file, **_PLAIN)
+                _sync(file)
+            _rename(staged, path)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
 
 
 class Writer:
@@ -275,45 +345,39 @@ class Writer:
             self._documents = None
 
 
-class DocumentFile:
-    """Documents on their way to the store: readers see the file once it is published.
+class StagedFile:
+    """A Parquet file on its way to the store: readers see it once it is published.
 
     Args:
-        name: of the file, and what its rows say that they are in.
+        kind: one of the :data:`FOLDERS`.
+        name: of the file, without its suffix.
+
+    Attributes:
+        path: where it will be.
     """
 
-    def __init__(self, store: Store, run_id: str, name: str) -> None:
+    def __init__(self, store: Store, kind: str, run_id: str, name: str) -> None:
         self._store = store
-        self._run_id = run_id
         self.name = name
-        self._path = store.path("documents", run_id, name)
-        self._staged = _staged(self._path)
+        self.path = store.path(kind, run_id, name)
+        self._staged = store.staged(self.path)
         try:
             self._file = self._staged.open("wb")
         except OSError as error:
-            raise store.cannot_write(self._path, error) from error
-        self._parquet = pq.ParquetWriter(
-            self._file,
-            DOCUMENT_SCHEMA,
-            compression="zstd",
-            compression_level=DOCUMENT_LEVEL,
-            use_dictionary=False,
-            write_statistics=["trajectory_id"],
-        )
+            raise store.cannot_write(self.path, error) from error
+        self._parquet = pq.ParquetWriter(self._file, FOLDERS[kind], **_COMPRESSION[kind])
 
-    def append(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
+    def write(self, table: pa.Table) -> None:
         """Writes a row group.
 
         Raises:
             StoreError: the disk is full, say.
         """
-        names = [self.name] * len(documents)
-        columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
         try:
-            self._parquet.write_table(pa.table(columns, schema=DOCUMENT_SCHEMA))
+            self._parquet.write_table(table)
         except OSError as error:
             self.discard()
-            raise self._store.cannot_write(self._path, error) from error
+            raise self._store.cannot_write(self.path, error) from error
 
     def complete(self) -> None:
         """On return the whole file is on disk (synced), under another name.
@@ -326,7 +390,7 @@ class DocumentFile:
             _sync(self._file)
         except OSError as error:
             self.discard()
-            raise self._store.cannot_write(self._path, error) from error
+            raise self._store.cannot_write(self.path, error) from error
 
     def publish(self) -> None:
         """On return the file is on disk (synced) under its name.
@@ -335,7 +399,7 @@ class DocumentFile:
             StoreError: it could not be written.
         """
         self.complete()
-        self._store.publish_documents(self._run_id, self.name)
+        self._store.publish(self.path)
 
     def discard(self) -> None:
         """Removes the file that is not published."""
@@ -346,6 +410,34 @@ class DocumentFile:
         self._staged.unlink(missing_ok=True)
 
 
+class DocumentFile(StagedFile):
+    """Documents on their way to the store; their rows say which file they are in."""
+
+    def __init__(self, store: Store, run_id: str, name: str) -> None:
+        super().__init__(store, "documents", run_id, name)
+
+    def append(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
+        """Writes a row group.
+
+        Raises:
+            StoreError: the disk is full, say.
+        """
+        names = [self.name] * len(documents)
+        columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
+        self.write(pa.table(columns, schema=DOCUMENT_SCHEMA))
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def new_run_id(started_at: datetime) -> str:
     """An id that sorts by time and that no other process picks."""
     return f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -354,24 +446,6 @@ def new_run_id(started_at: datetime) -> str:
 def _table(records: Sequence[Any], schema: pa.Schema) -> pa.Table:
     arrays = [pa.array([getattr(record, field.name) for record in records], field.type) for field in schema]
     return pa.table(arrays, schema=schema)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    # Two processes may make the same empty file of a new store.
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with staged.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            _sync(file)
-        _rename(staged, path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-
-
-def _staged(path: Path) -> Path:
-    """Where documents are until they are published, maybe by another process than the one that writes them."""
-    return path.with_name(f".{path.name}.tmp")
 
 
 def _sync(file: BinaryIO) -> None:

@@ -27,6 +27,7 @@ from pokeladder.statements import statement, text
 
 # Everything that is made on top of the store's files, each after all that it reads.
 VIEWS = (
+    "macros/current_rows",
     "views/battles",
     "views/input_logs",
     "views/server_battles",
@@ -77,6 +78,8 @@ VIEWS = (
     "macros/gxe",
     "views/glicko",
 )
+# Sources of which no file is ever merged.
+WHOLE = frozenset({"run_files", "merge_files"})
 # The folds and what only they use: left out where the Python functions stand in.
 _FOLDS = frozenset(
     {
@@ -231,9 +234,19 @@ def rows(
 
 @contextmanager
 def query_errors(sql: str) -> Iterator[None]:
-    """Raises DuckDB's errors as :class:`~pokeladder.errors.QueryError` of the statement ``sql``."""
+    """Raises DuckDB's errors as :class:`~pokeladder.errors.QueryError` of the statement ``sql``.
+
+    Raises:
+        StoreError: one is about a Parquet file.
+    """
     try:
         yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if ".parquet" not in str(error):
+            raise QueryError(str(error), sql) from error
+        raise StoreError(
+            f"{error}; ask again, and if that is a file of the store, `pokeladder check` says what is broken"
+        ) from error
     except duckdb.Error as error:
         raise QueryError(str(error), sql) from error
 
@@ -279,7 +292,9 @@ def _create(
 ) -> None:
     """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions."""
     # Without hive_partitioning a folder named a=b does not add a column.
-    tables = {name: connection.read_parquet(paths, hive_partitioning=False) for name, paths in sources.items()}
+    tables = {
+        name: connection.read_parquet(paths, hive_partitioning=False, filename=True) for name, paths in sources.items()
+    }
     # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
     for name, source in tables.items():
         source.limit(0).create(name)
@@ -295,7 +310,11 @@ def _create(
             battles.create_view(name, replace=True)
     for name, source in tables.items():
         connection.execute(f"DROP TABLE {name}")
-        source.create_view(name)
+        if name in WHOLE:
+            source.create_view(name)
+        else:
+            files = ConstantExpression(sources[name])
+            connection.execute(f"CREATE VIEW {name} AS FROM current_rows({files})")
 
 
 def _digest(sources: Mapping[str, str]) -> str:

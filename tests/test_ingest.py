@@ -563,7 +563,7 @@ def test_ctrl_c_while_reading(command_line: list[str], ladder: pokeladder.Ladder
     for number in range(1500):
         (tmp_path / "in" / f"{file_name('ann', 'bob', number=number)}.json.lz4").write_bytes(packed)
     process = subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list((ladder.store.folder / "documents").glob("*/.*.tmp")):
+    while process.poll() is None and not list((ladder.store.folder / "unfinished").glob("documents.*.tmp")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()

@@ -1,7 +1,7 @@
 -- One row a run: what it was asked to do, how many battles it has played and voided, and whether it is finished.
 -- Counts the whole run, also where `battles` is cut down to a slice. Times as in battles.
 SELECT
-    run_files.* REPLACE (make_timestamp(epoch_us(started_at)) AS started_at),
+    run_files.* EXCLUDE (filename) REPLACE (make_timestamp(epoch_us(started_at)) AS started_at),
     coalesce(counts.played, 0) AS played,
     coalesce(counts.void, 0) AS void,
     coalesce(counts.played, 0) >= scheduled AS finished

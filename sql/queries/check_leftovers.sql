@@ -1,0 +1,33 @@
+-- What refers to nothing that is whole, as a killed process leaves it: kind and path of the file, the row in it (NULL for the
+-- whole file), and the reason. Of documents only files that nothing refers to. Reads the tables of pokeladder.check
+-- and faults.
+WITH whole_battles AS (
+    SELECT battles.*
+    FROM battles
+    ANTI JOIN faults ON faults.file = battles.file AND faults.row = battles.row
+),
+
+shown AS (
+    SELECT trajectories.document_file, trajectories.trajectory_id
+    FROM trajectories
+    SEMI JOIN whole_battles USING (battle_id, batch)
+    ANTI JOIN faults ON faults.file = trajectories.file AND faults.row = trajectories.row
+)
+
+SELECT 'trajectories' AS kind, file, row, 'its battle is not there' AS reason
+FROM trajectories
+ANTI JOIN whole_battles USING (battle_id, batch)
+UNION ALL
+SELECT 'server_battles', file, row, 'its battle is not there'
+FROM server_battles
+ANTI JOIN whole_battles USING (battle_id, batch)
+UNION ALL
+SELECT 'points', file, row, 'its battle is not there'
+FROM points
+ANTI JOIN whole_battles USING (battle_id, batch)
+UNION ALL
+SELECT 'documents', file, NULL, 'no trajectory refers to it'
+FROM documents
+LEFT JOIN shown USING (document_file, trajectory_id)
+GROUP BY file
+HAVING count(shown.trajectory_id) = 0

@@ -1,0 +1,5 @@
+-- The files that broken ones were merged from. Reads the tables of pokeladder.check and faults.
+SELECT DISTINCT old AS file
+FROM merges
+SEMI JOIN faults ON faults.file = merges.merged
+ORDER BY file

@@ -1,0 +1,34 @@
+-- What each run has that is whole, one row a run: kind (NULL where what the run was asked to do is lost), battles scheduled
+-- and stored, and how many of the stored ones lack trajectories, what the server said, and points of view. Reads the tables
+-- of pokeladder.check and faults.
+WITH whole_battles AS (
+    SELECT battles.*
+    FROM battles
+    ANTI JOIN faults ON faults.file = battles.file AND faults.row = battles.row
+    WHERE outcome <> 'void'
+),
+
+whole_trajectories AS (
+    SELECT trajectories.*
+    FROM trajectories
+    ANTI JOIN faults ON faults.file = trajectories.file AND faults.row = trajectories.row
+)
+
+SELECT
+    run_id,
+    runs.kind,
+    runs.scheduled,
+    count(battle_id) AS stored,
+    count(battle_id) FILTER (NOT EXISTS (
+        FROM whole_trajectories AS seen WHERE seen.battle_id = whole_battles.battle_id AND seen.batch = whole_battles.batch
+    )) AS untold,
+    count(battle_id) FILTER (NOT EXISTS (
+        FROM server_battles AS said WHERE said.battle_id = whole_battles.battle_id AND said.batch = whole_battles.batch
+    )) AS unsaid,
+    count(battle_id) FILTER (NOT EXISTS (
+        FROM points WHERE points.battle_id = whole_battles.battle_id AND points.batch = whole_battles.batch
+    )) AS unseen
+FROM whole_battles
+FULL JOIN runs USING (run_id)
+GROUP BY ALL
+ORDER BY run_id

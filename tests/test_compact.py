@@ -1,0 +1,221 @@
+"""Small files are merged while others read, and nobody sees a battle twice or not at all."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import batches
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+import pokeladder
+from pokeladder import compaction
+from pokeladder.errors import StoreError
+from pokeladder.store import FOLDERS, Store
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+ANSWERS = {
+    "battles": "FROM battles ORDER BY battle_id",
+    "logs": "FROM input_logs ORDER BY battle_id",
+    "said": "FROM server_battles ORDER BY battle_id",
+    "runs": "FROM runs",
+    "trajectories": "FROM trajectories ORDER BY trajectory_id",
+    "steps": "SELECT trajectory_id, step, action FROM steps ORDER BY ALL",
+    "points": "SELECT * EXCLUDE (filename) FROM point_files ORDER BY point",
+}
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.1)
+
+
+def answers(source: duckdb.DuckDBPyConnection | pokeladder.Ladder) -> dict[str, list[tuple]]:
+    return {name: source.sql(query).fetchall() for name, query in ANSWERS.items()}
+
+
+def files(store: Store, run_id: str = "run") -> dict[str, int]:
+    return {kind: len(store.files_of(kind, run_id)) for kind in FOLDERS}
+
+
+def test_merging_changes_no_answer(tmp_path: Path) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=20)
+    ladder = pokeladder.open(store.folder)
+    before = answers(ladder)
+    assert len(before["steps"]) == 20 * 2 * 3
+    exported = ladder.export_filtered(tmp_path / "before", min_turns=1)
+    with duckdb.connect(store.database, read_only=True) as client:
+        for merged, removed in ((50, 0), (0, 50), (0, 0), (0, 0)):
+            done = ladder.compact(grace=0)
+            assert (done.merged, done.made, done.removed) == (merged, 5 if merged else 0, removed)
+            assert files(store) == dict.fromkeys(FOLDERS, 1)
+            assert answers(ladder) == answers(client) == answers(pokeladder.open(store.folder)) == before
+            time.sleep(0.1)
+    assert [path.name for path in store.folder.glob("merge[sd]/*")] == ["none.parquet"]
+    assert ladder.export_filtered(tmp_path / "after", min_turns=1) == exported
+    assert len(list((tmp_path / "after" / "gen1ou").iterdir())) == 40
+    stats = [(tmp_path / name / "filtering_stats.json").read_text() for name in ("before", "after")]
+    assert stats[0].replace("before", "after") == stats[1]
+
+
+def test_old_files_stay_for_queries_that_are_under_way(tmp_path: Path, cli: Cli) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=6)
+    first = cli("compact")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("Merged 15 files into 5.\n15 old files (")
+    assert "removes them in 10 minutes" in first.stdout
+    assert "15 old files" in cli("compact").stdout
+    listed = duckdb.sql(f"FROM glob('{store.files['battle_files']}')").fetchall()
+    assert len(listed) == 2, "the merged file and the empty one, and no link"
+    old = [path for path in (store.folder / "battles" / "run").iterdir() if path.is_symlink()]
+    assert [pq.read_metadata(path).num_rows for path in old] == [2, 2, 2]
+    assert cli("compact", "--grace", "0").stdout == "Removed 15 files that had been merged before.\n"
+    assert cli("compact").stdout == "There is nothing to merge.\n"
+    assert files(store) == dict.fromkeys(FOLDERS, 1)
+
+
+def test_large_files_are_left_and_few_are_not_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=12)
+    monkeypatch.setattr(compaction, "LARGE_BYTES", max(p.stat().st_size for p in store.folder.glob("[bdpst]*/run/*")))
+    with store.lock_run("run"):
+        assert compaction.compact(store, "run", at_least=7).merged < 30
+        monkeypatch.setattr(compaction, "LARGE_BYTES", 1)
+        assert compaction.compact(store, "run").merged == 0
+    assert pokeladder.open(store.folder).check().battles == 12
+
+
+READER = """
+import sys, duckdb
+counts = "SELECT count(*), count(DISTINCT battle_id) FROM battles"
+joined = (
+    "SELECT count(*), count(DISTINCT trajectory_id), count(DISTINCT battle_id), sum(octet_length(document))"
+    " FROM battles JOIN trajectories USING (battle_id) JOIN document_files USING (document_file, trajectory_id)"
+)
+connection = duckdb.connect(sys.argv[1], read_only=True)
+reads = 0
+while True:
+    found = connection.sql(counts).fetchall() + connection.sql(joined).fetchall()
+    assert found == [(60, 60), (120, 120, 60, int(sys.argv[2]))], found
+    reads += 1
+    print(reads, flush=True)
+"""
+
+
+def test_readers_see_every_battle_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=60)
+    ladder = pokeladder.open(store.folder)
+    command = [sys.executable, "-c", READER, str(store.database), str(120 * len(batches.document(3)))]
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 1.0)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+        try:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "1\n", reader.communicate()
+            # Each time fewer and larger files.
+            for large in (30_000, 60_000, 120_000, 1 << 20):
+                monkeypatch.setattr(compaction, "LARGE_BYTES", large)
+                ladder.compact(grace=3)
+                assert reader.poll() is None, reader.communicate()
+            while sum(files(store).values()) > 5:
+                ladder.compact(grace=3)
+                time.sleep(0.2)
+            assert reader.poll() is None, reader.communicate()
+        finally:
+            reader.kill()
+    assert ladder.check().faults == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import pokeladder
+from pokeladder import compaction
+
+def killing(function):
+    def wrapper(path, *arguments, **options):
+        left[function.__name__] = left.get(function.__name__, 0) - 1
+        if left[function.__name__] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(path, *arguments, **options)
+    return wrapper
+
+left = {sys.argv[1]: int(sys.argv[2])}
+compaction.SETTLE_SECONDS = 0.1
+Path.rename, Path.unlink = killing(Path.rename), killing(Path.unlink)
+ladder = pokeladder.open("ladder")
+while True:
+    ladder.compact(grace=0)
+"""
+
+
+@pytest.mark.parametrize(
+    "at", [("rename", 1), ("rename", 2), ("rename", 4), ("rename", 7), ("rename", 9), ("unlink", 1), ("unlink", 40)]
+)
+def test_killed_at_any_moment(tmp_path: Path, at: tuple[str, int]) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=10)
+    ladder = pokeladder.open(store.folder)
+    before = answers(ladder)
+    killed = subprocess.run([sys.executable, "-c", KILLED, at[0], str(at[1])], cwd=tmp_path, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    checked = ladder.check()
+    assert (checked.battles, checked.trajectories, checked.documents) == (10, 20, 20)
+    assert checked.faults == []
+    assert answers(ladder) == before
+    for _ in range(6):
+        ladder.compact(grace=0)
+        time.sleep(0.1)
+        assert answers(ladder) == before
+    assert files(store) == dict.fromkeys(FOLDERS, 1)
+    assert not [*store.folder.rglob("*.tmp"), *store.folder.glob("merge[sd]/run.*")]
+
+
+def test_a_run_that_is_played_is_left_to_who_plays_it(tmp_path: Path, cli: Cli) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=4)
+    with store.lock_run("run"):
+        assert (
+            cli("compact").stdout == "There is nothing to merge.\nleft alone: run run: another process is playing it\n"
+        )
+        compaction.compact(store, "run")
+        batches.add(store, "run", [4])
+        assert pokeladder.open(store.folder).sql("SELECT count(*) FROM battles").fetchall() == [(5,)]
+        compaction.compact(store, "run", grace=0)
+    assert pokeladder.open(store.folder).sql("SELECT count(*) FROM trajectories").fetchall() == [(10,)]
+
+
+def test_what_is_taken_in_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=4)
+    for path in store.files_of("documents", "run"):
+        path.rename(path.with_name(f"ingest-{path.name}"))
+    ladder = pokeladder.open(store.folder)
+    lock = store.lock_ingest()
+    with lock:
+        assert ladder.compact().skipped == {"run": "another process is taking something in"}
+    lock.release()
+    assert ladder.compact().merged == 10
+
+
+def test_a_broken_file_keeps_its_run_as_it_was(tmp_path: Path, cli: Cli) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=4)
+    store.add_run(batches.run_of("other", 4))
+    batches.add(store, "other", range(4))
+    broken = store.files_of("documents", "other")[0]
+    broken.write_bytes(broken.read_bytes()[:100])
+    failed = cli("compact")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"Error: cannot read {broken}: ")
+    assert "Merged 10 files into 5." in failed.stdout
+    assert files(store, "other") == dict.fromkeys(FOLDERS, 2)
+    assert not [*store.folder.rglob("*.tmp")]
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = batches.new_store(tmp_path / "ladder", battles=4)
+    (store.folder / "logs").rename(tmp_path / "logs")
+    (store.folder / "logs").write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot write .* nothing stored before is lost"):
+        compaction.compact_all(store)
