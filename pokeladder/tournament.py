@@ -30,6 +30,7 @@ from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import Store, new_run_id
 from pokeladder.teams import Team, load_teams, team_files
+from pokeladder.tidying import Tidier
 
 SLOTS_A_WORKER = 8
 # A policy answers many positions for hardly more than one.
@@ -234,6 +235,7 @@ def play(
         missing = [Play(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
         recorder = Recorder(store, run, games)
         gauge = Gauge(store, run.run_id)
+        tidier = Tidier(store, run.run_id, notify)
         started = time.monotonic()
 
         def progress() -> Progress:
@@ -250,6 +252,7 @@ def play(
         def look() -> None:
             if gauge.look_if_due():
                 gauge.require_room(progress().disk_expected, notify)
+            tidier.tidy_if_due()
             watch(progress())
 
         try:
@@ -266,6 +269,7 @@ def play(
             ) from None
         finally:
             recorder.flush()
+            tidier.close()
     watch(progress())
     return progress()
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pokeladder
-from pokeladder import compaction
+from pokeladder import compaction, tidying
 from pokeladder.errors import StoreError
 from pokeladder.store import FOLDERS, Store
 
@@ -134,7 +134,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import pokeladder
-from pokeladder import compaction
+from pokeladder import compaction, tidying
 
 def killing(function):
     def wrapper(path, *arguments, **options):
@@ -219,3 +219,25 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (store.folder / "logs").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot write .* nothing stored before is lost"):
         compaction.compact_all(store)
+
+
+@pytest.mark.usefixtures("prompt")
+def test_a_run_merges_its_files_while_it_is_played(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidying, "FILES", 3)
+    monkeypatch.setattr(tidying, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.5)
+    counts: list[int] = []
+
+    def watch(progress: pokeladder.Progress) -> None:
+        ((count, games),) = ladder.sql("SELECT count(*), count(DISTINCT game) FROM battles").fetchall()
+        assert count == games == progress.stored
+        counts.append(count)
+
+    heard: list[str] = []
+    reached = ladder.selfplay("random", num_battles=250, workers=1, watch=watch, notify=heard.append)
+    assert (reached.stored, heard) == (250, [])
+    assert len(set(counts)) > 5
+    assert list((ladder.store.folder / "merges").glob("*.parquet"))
+    assert ladder.sql("SELECT count(*) FROM trajectories").fetchall() == [(500,)]
+    assert ladder.sql("SELECT count(*) FROM steps").fetchall()[0][0] > 0
+    assert not ladder.check().faults

@@ -1,0 +1,55 @@
+"""Keeping the files of a long run few, while it is played."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from pokeladder.compaction import compact
+from pokeladder.errors import StoreError
+from pokeladder.store import Store
+
+# So many small files are merged, looked for so often.
+FILES = 64
+LOOK_SECONDS = 60.0
+
+
+class Tidier:
+    """Merges a run's small files in a thread; for the process that holds the run's lock.
+
+    Args:
+        notify: told if it cannot be done, which costs nothing but speed of questions.
+    """
+
+    def __init__(self, store: Store, run_id: str, notify: Callable[[str], None]) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._notify = notify
+        self._thread = ThreadPoolExecutor(1)
+        self._merging: Future[Any] | None = None
+        self._next_look = time.monotonic() + LOOK_SECONDS
+
+    def tidy_if_due(self) -> None:
+        """Begins to merge, if there is enough to merge."""
+        if time.monotonic() < self._next_look or (self._merging is not None and not self._merging.done()):
+            return
+        self._settle()
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        if len(self._store.files_of("battles", self._run_id)) >= FILES:
+            self._merging = self._thread.submit(compact, self._store, self._run_id, at_least=FILES)
+
+    def close(self) -> None:
+        """Waits for what is being merged."""
+        self._thread.shutdown()
+        self._settle()
+
+    def _settle(self) -> None:
+        merging, self._merging = self._merging, None
+        if merging is None:
+            return
+        try:
+            merging.result()
+        except StoreError as error:
+            self._notify(f"warning: the run's files could not be merged: {error}")
