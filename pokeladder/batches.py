@@ -13,8 +13,8 @@ from poke_env.battle import AbstractBattle
 from poke_env.player import Player
 from poke_env.player.battle_order import BattleOrder
 
-# How long a position waits for others to join it.
-BATCH_SECONDS = 0.01
+# How long a position waits for others to join it, at most; while the simulator has none in hand it waits for nothing.
+BATCH_SECONDS = 0.1
 
 _seeds: WeakKeyDictionary[AbstractBattle, int] = WeakKeyDictionary()
 
