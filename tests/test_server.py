@@ -211,7 +211,7 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
 def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any, words: Any) -> None:
     ladder.registry.add("bot", {"kind": "command", "command": PLAIN_BOT, "roles": roles})
     reached = ladder.tournament(
-        ["bot", "random"], battles_per_matchup=4, battle_format="gen4randombattle", venue="server"
+        ["bot", "random"], battles_per_matchup=4, battle_format="gen4randombattle", venue="server", workers=1
     )
     assert (reached.stored, reached.void) == (4, 0)
 
@@ -312,7 +312,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
     assert not processes_with("sleep 1000")
 
 
-@pytest.mark.parametrize("role", ["acceptor", "ladder"])
+@pytest.mark.parametrize("role", ["acceptor", pytest.param("ladder", marks=pytest.mark.slow)])
 def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
