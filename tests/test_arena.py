@@ -24,6 +24,10 @@ from pokeladder.tournament import Progress
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
 
 
+def slowly(value: Any) -> Any:
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def play(ladder: pokeladder.Ladder, *agents: Any, **settings: Any) -> Progress:
     settings = {"battles_per_matchup": 2, "battle_format": "gen1randombattle", "workers": 1, **settings}
     return ladder.tournament(agents, **settings)
@@ -48,7 +52,16 @@ def loser_of(ladder: pokeladder.Ladder, condition: str = "true") -> set[str]:
 
 
 # In the last one Pokémon are often partially trapped, which Showdown's input logs do not tell all about.
-@pytest.mark.parametrize("battle_format", [*RANDOM_FORMATS, "gen1hackmonscup"])
+@pytest.mark.parametrize(
+    "battle_format",
+    [
+        "gen1hackmonscup",
+        *(
+            name if name in ("gen1randombattle", "gen4randombattle", "gen9randombattle") else slowly(name)
+            for name in RANDOM_FORMATS
+        ),
+    ],
+)
 def test_every_generation_plays_and_replays(ladder: pokeladder.Ladder, inquiry: Inquiry, battle_format: str) -> None:
     reached = play(ladder, bots.FirstLegal, bots.AsyncRandom, "heuristics", battle_format=battle_format)
     assert (reached.stored, reached.void) == (6, 0)

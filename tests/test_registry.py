@@ -366,7 +366,9 @@ def test_checkpoints_play_embedded(ladder: pokeladder.Ladder, stand_in: Registry
     assert not processes_with(str(ladder.store.folder.parent))
 
 
-@pytest.mark.parametrize("battle_format", ["gen2randombattle", "gen4randombattle", "gen9randombattle"])
+@pytest.mark.parametrize(
+    "battle_format", [pytest.param("gen2randombattle", marks=pytest.mark.slow), "gen9randombattle"]
+)
 def test_what_policies_may_choose_is_legal(ladder: pokeladder.Ladder, stand_in: Registry, battle_format: str) -> None:
     """And self-play repeats, whatever comes together, without recording too."""
     for parallel in (9, 4):

@@ -207,8 +207,8 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
     assert server["low"] < embedded["win_rate"] < server["high"]
 
 
-@pytest.mark.parametrize(("roles", "words"), [(["acceptor"], {}), ({"challenger": "challenge"}, {})])
-def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any, words: Any) -> None:
+@pytest.mark.parametrize("roles", [pytest.param(["acceptor"], marks=pytest.mark.slow), {"challenger": "challenge"}])
+def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any) -> None:
     ladder.registry.add("bot", {"kind": "command", "command": PLAIN_BOT, "roles": roles})
     reached = ladder.tournament(
         ["bot", "random"], battles_per_matchup=4, battle_format="gen4randombattle", venue="server", workers=1

@@ -199,7 +199,7 @@ def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, co
     assert content(ladder) == content(whole)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_stopped_by_a_signal(tmp_path: Path, command_line: list[str], how: signal.Signals) -> None:
     process = start_tournament(tmp_path, command_line)
     wait_for_battles(tmp_path, process)
