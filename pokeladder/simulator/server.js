@@ -97,11 +97,12 @@ class Venue {
 		this.partners = new Map();
 		this.games = new Map();
 		this.battles = new Map();
-		const { RoomBattle } = require(path.join(settings.root, 'dist', 'server', 'room-battle'));
+		const { RoomBattle, PM } = require(path.join(settings.root, 'dist', 'server', 'room-battle'));
 		this.watchUsers(Users.User.prototype);
 		this.pair(Ladders.Ladder.prototype);
 		this.seat();
 		this.referee(RoomBattle.prototype);
+		this.mourn(PM);
 	}
 
 	arrange(first, second, ...games) {
@@ -239,6 +240,15 @@ class Venue {
 		if (!sheet) return;
 		sheet.reason = 'void';
 		sheet.battle.tie();
+	}
+
+	/* Battles of a simulator that died would wait for it for ever; which they are is not known, so all are void. */
+	mourn(processes) {
+		const { releaseCrashed } = processes;
+		processes.releaseCrashed = (process) => {
+			releaseCrashed.call(processes, process);
+			for (const { battle } of [...this.battles.values()]) if (!battle.ended) battle.setEnded();
+		};
 	}
 
 	/*
