@@ -94,14 +94,13 @@ def _finish(context: click.Context, ladder: Ladder, reached: Progress, *next_com
     Raises:
         SimulatorError: battles are missing.
     """
-    store = f"--store {context.obj} " if context.obj else ""
     missing = reached.scheduled - reached.stored
-    if not missing:
-        click.echo(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
-        for command in next_commands:
-            click.echo(f"  pokeladder {store}{command}", err=True)
     if missing:
         raise SimulatorError(
             f"{missing} battles stayed void after all attempts: --resume tries again; what the processes said is in "
             f"{ladder.store.log_folder(reached.run_id)}"
         )
+    store = f"--store {context.obj} " if context.obj else ""
+    click.echo(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
+    for command in next_commands:
+        click.echo(f"  pokeladder {store}{command}", err=True)

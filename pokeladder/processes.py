@@ -62,6 +62,15 @@ def start(
     return process, ours
 
 
+def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """The exit status of a process that has been told to end; it is killed if it takes longer than that."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
 def last_words(log: Path, lines: int = 1, characters: int = 600, *, after: int = 0) -> str:
     """The end of what a process said, to follow what is said about it: ``: ...``, or nothing.
 

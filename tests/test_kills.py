@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -10,23 +11,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
+from test_arena import descendants
 
 import pokeladder
 
 KINDS = {"worker": "pokeladder.arena.worker", "simulator": "driver.js"}
-
-
-def descendants(process: psutil.Process, kind: str) -> list[psutil.Process]:
-    found = []
-    for child in process.children(recursive=True):
-        try:
-            if any(KINDS[kind] in argument for argument in child.cmdline()):
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
 
 
 def kill_one(process: subprocess.Popen[bytes], kind: str) -> bool:
@@ -35,11 +25,11 @@ def kill_one(process: subprocess.Popen[bytes], kind: str) -> bool:
         process.kill()
         process.wait()
         return True
+    victims = [pid for pid, command in descendants(process.pid).items() if KINDS[kind] in command]
     try:
-        victims = descendants(psutil.Process(process.pid), kind)
         if victims:
-            random.choice(victims).send_signal(signal.SIGKILL)
-    except psutil.Error:
+            os.kill(random.choice(victims), signal.SIGKILL)
+    except ProcessLookupError:
         return False
     return bool(victims)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pokeladder.agents import Agent
 from pokeladder.arena.messages import Notice
 from pokeladder.errors import AgentError
-from pokeladder.processes import last_words
+from pokeladder.processes import ended, last_words
 from pokeladder.programs import Program
 
 PLAYER = "pokeladder.arena.policy:PolicyPlayer"
@@ -69,11 +69,7 @@ class _Host:
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        ended(self._process, END_SECONDS)
 
 
 class Hosts:

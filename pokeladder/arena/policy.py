@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from poke_env.player.battle_order import BattleOrder
 
 from pokeladder.arena.trajectory import TrajectoryBuilder
 from pokeladder.batches import decision_seed
+from pokeladder.metamon_policy import pack, unpack
 
 POLL_SECONDS = 0.1
 
@@ -41,7 +41,7 @@ class PolicyPlayer(Player):
         self._numbers = count()
         self._slots: dict[AbstractBattle, int] = {}
         self._asked: dict[int, asyncio.Future[int]] = {}
-        self._listening = False
+        asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
 
     def choose_move(self, battle: AbstractBattle) -> BattleOrder:
         raise NotImplementedError
@@ -55,9 +55,6 @@ class PolicyPlayer(Player):
     async def choose_positions(self, positions: Sequence[TrajectoryBuilder]) -> list[str | None]:
         """A choice for each position; None for one that the policy could not read."""
         loop = asyncio.get_running_loop()
-        if not self._listening:
-            self._listening = True
-            loop.add_reader(self._connection.fileno(), self._receive)
         questions, answers, options = [], [], []
         for position in positions:
             slot = self._slots[position.battle]
@@ -77,15 +74,14 @@ class PolicyPlayer(Player):
 
     def _send(self, *message: Any) -> None:
         try:
-            self._connection.send_bytes(pickle.dumps(message, protocol=4))
+            self._connection.send_bytes(pack(message))
         except OSError:
             _give_up()
 
     def _receive(self) -> None:
         try:
             while self._connection.poll():
-                # The socket lies in a folder of this user's own.
-                _, answers = pickle.loads(self._connection.recv_bytes())  # noqa: S301
+                _, answers = unpack(self._connection.recv_bytes())
                 for slot, action in answers:
                     answer = self._asked.pop(slot, None)
                     if answer is not None and not answer.done():

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import orjson
 
+from pokeladder.processes import ended
+
 # It says something once a second.
 SILENT_SECONDS = 30.0
 READ_BYTES = 1 << 20
@@ -57,11 +59,7 @@ class Channel:
     def stop(self) -> int:
         """Ends it, unless it has ended, and waits for that; its exit status."""
         self._socket.close()
-        try:
-            return self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+        return ended(self._process, END_SECONDS)
 
     def fileno(self) -> int:
         """Readable when there is something to :meth:`receive`."""
