@@ -37,7 +37,7 @@ def serve(number: int, connection: Connection) -> None:
             assert json.loads(state).keys() >= STATE_KEYS
             episodes[number, slot] += 1
             answers.append((slot, random.Random(seed).choice(legal)))
-        print(f"asked {len(content)} of {len(episodes)}", flush=True)  # noqa: T201
+        os.write(1, f"asked {len(content)} of {len(episodes)}\n".encode())  # whole lines, whichever thread writes
         dies = os.environ.get("STAND_IN_DIES")
         if dies and episodes.total() > 500 and not Path(dies).exists():
             Path(dies).touch()
