@@ -15,9 +15,8 @@ import pytest
 from test_arena import descendants
 
 import pokeladder
+from conftest import TESTS
 from pokeladder.arena import pool
-
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def mounts() -> bool:
@@ -97,25 +96,19 @@ def test_a_disk_that_cannot_be_written(disk) -> None:  # type: ignore[no-untyped
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(FAKETIME is None, reason="faketime is not installed")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 def test_a_clock_that_goes_back(tmp_path: Path, command_line: list[str]) -> None:
     """An hour, in the middle of a run: nothing waits for it, and no battle ends before it began."""
-    clock = tmp_path / "clock"
-    clock.write_text("+0\n")
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    library, back = tmp_path / "clock.so", tmp_path / "back"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, TESTS / "clock.c"], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(library), "CLOCK_BACK": str(back)}
     ladder = pokeladder.open(tmp_path / "ladder")
     arguments = ["tournament", "random", "heuristics", "max-power", "--battles-per-matchup", "80"]
     with subprocess.Popen([*command_line, *arguments], cwd=tmp_path, env=environment) as process:
         while not ladder.sql("SELECT count(*) FROM battles").fetchall()[0][0]:
             assert process.poll() is None
             time.sleep(0.05)
-        clock.write_text("-3600\n")
+        back.touch()
         assert process.wait(120) == 0
     assert ladder.sql(
         "SELECT count(*), count(DISTINCT game), max(finished_at) - min(finished_at) > INTERVAL 50 MINUTE,"

