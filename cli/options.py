@@ -32,7 +32,7 @@ def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def play_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say how battles are played, named as in :class:`pokeladder.ladder.PlaySettings`."""
+    """Adds the options that say how battles are played, named as in :class:`pokeladder.runs.PlaySettings`."""
     return _with(command, PLAY_OPTIONS)
 
 

@@ -78,6 +78,13 @@ def command_line() -> list[str]:
     return [command()]
 
 
+@pytest.fixture
+def prompt_line() -> list[str]:
+    """The command as with ``prompt``."""
+    sooner = "from pokeladder import cli, recorder; recorder.SHORTEST_SECONDS = 0.2; cli.main()"
+    return [sys.executable, "-c", sooner]
+
+
 def command() -> str:
     """The installed ``pokeladder`` beside the running Python."""
     found = shutil.which("pokeladder", path=str(Path(sys.executable).parent)) or shutil.which("pokeladder")

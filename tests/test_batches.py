@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_arena import descendants
+from test_arena import simulators as simulators_of_workers
 
 import bots
 import pokeladder
@@ -109,13 +109,13 @@ def test_a_simulator_that_dies_takes_its_positions_along(ladder: pokeladder.Ladd
 
     def kill(progress: pokeladder.Progress) -> None:
         if not killed and progress.stored:
-            killed.extend(pid for pid, command in descendants(os.getpid()).items() if "driver.js" in command)
+            killed.extend(simulators_of_workers())
             os.kill(killed[0], signal.SIGKILL)
 
     agent = Agent("one", bots.BatchedLater, {"folder": str(notes)})
-    reached = ladder.selfplay(agent, num_battles=150, parallel_instances=10, workers=1, simulators=2, watch=kill)
+    reached = ladder.selfplay(agent, num_battles=80, parallel_instances=10, workers=1, simulators=2, watch=kill)
     assert len(killed) == 2
-    assert reached.stored == 150
+    assert reached.stored == 80
     assert 1 < reached.void <= 10
     # What was kept for the battles that were lost is forgotten as well; the last hook may come too late.
     assert noted(notes, "left")[-1] <= 2
@@ -136,15 +136,15 @@ def test_old_simulators_are_renewed(ladder: pokeladder.Ladder, tmp_path: Path) -
     seen: set[int] = set()
 
     def watch(_: pokeladder.Progress) -> None:
-        seen.update(pid for pid, command in descendants(os.getpid()).items() if "driver.js" in command)
+        seen.update(simulators_of_workers())
 
     heard: list[str] = []
     agent = Agent("one", bots.Renews)
     reached = ladder.selfplay(
-        agent, num_battles=250, parallel_instances=4, workers=1, trajectories=False, watch=watch, notify=heard.append
+        agent, num_battles=120, parallel_instances=4, workers=1, trajectories=False, watch=watch, notify=heard.append
     )
-    assert (reached.stored, reached.void, heard) == (250, 0, [])
+    assert (reached.stored, reached.void, heard) == (120, 0, [])
     assert len(seen) >= 3
     alone = pokeladder.open(tmp_path / "alone")
-    alone.selfplay(Agent("one", bots.Strongest), num_battles=250, trajectories=False)
+    alone.selfplay(Agent("one", bots.Strongest), num_battles=120, trajectories=False)
     assert played(ladder) == played(alone)

@@ -39,11 +39,10 @@ def store(played: Path, cli: Cli) -> Callable[..., subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_help_has_an_example(cli: Cli, name: str) -> None:
-    for flag in ("--help", "-h"):
-        shown = cli(*name.split(), flag)
-        assert shown.returncode == 0
-        assert "Example: pokeladder" in shown.stdout
-        assert max(map(len, shown.stdout.splitlines())) <= 100
+    shown = cli(*name.split(), "--help" if name else "-h")
+    assert shown.returncode == 0
+    assert "Example: pokeladder" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 100
 
 
 def test_version(cli: Cli) -> None:

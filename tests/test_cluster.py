@@ -26,6 +26,7 @@ from pokeladder.tournament import Progress
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 NODE: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
 AGENTS = ["random", "max-power", "heuristics"]
+LONG = ["--battles-per-matchup", "60"]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladd
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[str], how: signal.Signals) -> None:
-    process = start_tournament(tmp_path, command_line, "--ray", cluster.address)
+    process = start_tournament(tmp_path, command_line, *LONG, "--ray", cluster.address)
     wait_for_battles(tmp_path, process)
     started = processes()
     assert started
@@ -137,7 +138,7 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
     if how == signal.SIGTERM:
         assert not list(Path(cluster.temp).glob("pokeladder-*"))
         return
-    resumed = start_tournament(tmp_path, command_line, "--resume", "--ray", cluster.address)
+    resumed = start_tournament(tmp_path, command_line, *LONG, "--resume", "--ray", cluster.address)
     wait_until(lambda: any("arena.worker" in command for command in processes().values()))
     assert kill_one("ray::Outpost")
     out, said = resumed.communicate(timeout=200)

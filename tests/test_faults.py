@@ -56,8 +56,8 @@ COUNT = "POKELADDER sql --format csv 'SELECT count(*), count(DISTINCT game) FROM
 def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     """What is stored stays, and when there is room again the rest is played."""
     done = disk(
-        "mount -t tmpfs -o size=1500k tmpfs disk\n"
-        "UNRESERVED selfplay random --num-battles 500; echo status $?\n"
+        "mount -t tmpfs -o size=800k tmpfs disk\n"
+        "UNRESERVED selfplay max-power --num-battles 300; echo status $?\n"
         f"{COUNT}\n"
         "mount -o remount,size=300m disk\n"
         "POKELADDER selfplay --resume >/dev/null; echo status $?\n"
@@ -67,8 +67,8 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     first, before, second, after, checked = done.stdout.splitlines()[-5:]
     assert (first, second, checked) == ("status 1", "status 0", "status 0"), done.stderr
     assert "No space left on device; nothing stored before is lost: make room for it, and go on" in done.stderr
-    assert 0 < int(before.split(",")[0]) < 500
-    assert after == "500,500"
+    assert 0 < int(before.split(",")[0]) < 300
+    assert after == "300,300"
 
 
 def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore[no-untyped-def]
@@ -97,14 +97,14 @@ def test_a_disk_that_cannot_be_written(disk) -> None:  # type: ignore[no-untyped
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
-def test_a_clock_that_goes_back(tmp_path: Path, command_line: list[str]) -> None:
+def test_a_clock_that_goes_back(tmp_path: Path, prompt_line: list[str]) -> None:
     """An hour, in the middle of a run: nothing waits for it, and no battle ends before it began."""
     library, back = tmp_path / "clock.so", tmp_path / "back"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, TESTS / "clock.c"], check=True)
     environment = {**os.environ, "LD_PRELOAD": str(library), "CLOCK_BACK": str(back)}
     ladder = pokeladder.open(tmp_path / "ladder")
-    arguments = ["tournament", "random", "heuristics", "max-power", "--battles-per-matchup", "80"]
-    with subprocess.Popen([*command_line, *arguments], cwd=tmp_path, env=environment) as process:
+    arguments = ["tournament", "random", "heuristics", "max-power", "--battles-per-matchup", "30"]
+    with subprocess.Popen([*prompt_line, *arguments], cwd=tmp_path, env=environment) as process:
         while not ladder.sql("SELECT count(*) FROM battles").fetchall()[0][0]:
             assert process.poll() is None
             time.sleep(0.05)
@@ -113,7 +113,7 @@ def test_a_clock_that_goes_back(tmp_path: Path, command_line: list[str]) -> None
     assert ladder.sql(
         "SELECT count(*), count(DISTINCT game), max(finished_at) - min(finished_at) > INTERVAL 50 MINUTE,"
         " bool_and(finished_at >= started_at) FROM battles"
-    ).fetchall() == [(240, 240, True, True)]
+    ).fetchall() == [(90, 90, True, True)]
     assert ladder.sql("SELECT count(*) FROM elo").fetchall() == [(3,)]
 
 
@@ -130,8 +130,8 @@ def test_a_worker_that_hangs(ladder: pokeladder.Ladder, monkeypatch: pytest.Monk
             os.kill(hung[0], signal.SIGSTOP)
 
     reached = ladder.tournament(
-        ["random", "max-power"], battles_per_matchup=120, workers=2, watch=hang, notify=heard.append
+        ["random", "max-power"], battles_per_matchup=80, workers=2, watch=hang, notify=heard.append
     )
-    assert reached.stored == 120
+    assert reached.stored == 80
     assert reached.void > 0
     assert ["a worker process died (exit status -9" in line for line in heard] == [True]

@@ -96,7 +96,7 @@ def test_the_same_seed_makes_the_same_battles_and_another_does_not(tmp_path: Pat
     def play(name: str, seed: int, parallel: int, workers: int) -> list[tuple]:
         ladder = pokeladder.open(tmp_path / name)
         agents = ["random", "bots:AsyncRandom", "max-power", "heuristics"]
-        ladder.tournament(agents, battles_per_matchup=6, seed=seed, parallel=parallel, workers=workers)
+        ladder.tournament(agents, battles_per_matchup=4, seed=seed, parallel=parallel, workers=workers)
         return content(ladder)
 
     once = play("once", 11, 16, 2)
@@ -105,9 +105,9 @@ def test_the_same_seed_makes_the_same_battles_and_another_does_not(tmp_path: Pat
     assert {row[5] for row in other}.isdisjoint(row[5] for row in once)
 
 
-def start_tournament(folder: Path, command_line: list[str], *more: str) -> subprocess.Popen[str]:
+def start_tournament(folder: Path, prompt_line: list[str], *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command_line, "tournament", "random", "max-power", "heuristics", "--battles-per-matchup", "60", *more],
+        [*prompt_line, "tournament", "random", "max-power", "heuristics", "--battles-per-matchup", "30", *more],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -127,14 +127,14 @@ def wait_for_battles(folder: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def test_readers_see_whole_battles_only_and_never_fewer(tmp_path: Path, command_line: list[str]) -> None:
+def test_readers_see_whole_battles_only_and_never_fewer(tmp_path: Path, prompt_line: list[str]) -> None:
     pokeladder.open(tmp_path / "ladder")
     database = tmp_path / "ladder" / "pokeladder.duckdb"
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        tournament = start_tournament(tmp_path, command_line)
+        tournament = start_tournament(tmp_path, prompt_line)
         _, said = tournament.communicate(timeout=200)
         assert tournament.returncode == 0, said
         time.sleep(0.5)
@@ -142,18 +142,18 @@ def test_readers_see_whole_battles_only_and_never_fewer(tmp_path: Path, command_
     finally:
         reader.kill()
     counts = [int(line.split()[1]) for line in reader.communicate()[0].splitlines() if len(line.split()) == 2]
-    assert counts[-1] == 180
+    assert counts[-1] == 90
     assert len(set(counts)) > 2, "the count was seen growing"
 
 
-@pytest.mark.parametrize("after_start", [pytest.param(0.0, marks=pytest.mark.slow), 2.0])
-def test_killed_at_any_moment_and_resumed(tmp_path: Path, command_line: list[str], after_start: float) -> None:
-    process = start_tournament(tmp_path, command_line)
-    time.sleep(after_start + random.random() * 3)
+@pytest.mark.parametrize("after_start", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
+def test_killed_at_any_moment_and_resumed(tmp_path: Path, prompt_line: list[str], after_start: float) -> None:
+    process = start_tournament(tmp_path, prompt_line)
+    time.sleep(after_start + random.random() * 2)
     process.kill()
     process.communicate()
     before = battles_stored(tmp_path / "ladder")
-    resumed = start_tournament(tmp_path, command_line, "--resume")
+    resumed = start_tournament(tmp_path, prompt_line, "--resume")
     _, said = resumed.communicate(timeout=200)
     assert resumed.returncode == 0, said
     ladder = pokeladder.open(tmp_path / "ladder")
@@ -161,15 +161,15 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path, command_line: list[str
         "SELECT count(*), count(DISTINCT battle_id), count(DISTINCT (p1, p2, seed)), count(DISTINCT run_id), max(game)"
         " FROM battles WHERE outcome <> 'void'"
     ).fetchall()
-    assert counts == [(180, 180, 180, 1, 179)], (before, said)
+    assert counts == [(90, 90, 90, 1, 89)], (before, said)
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(tmp_path: Path, command_line: list[str]) -> None:
+def test_killed_again_and_again(tmp_path: Path, prompt_line: list[str]) -> None:
     arguments = ["--battles-per-matchup", "300", "--resume"]
     kills = 0
     while True:
-        process = start_tournament(tmp_path, command_line, *arguments)
+        process = start_tournament(tmp_path, prompt_line, *arguments)
         try:
             process.communicate(timeout=random.uniform(0.1, 5))
             break
@@ -186,22 +186,22 @@ def test_killed_again_and_again(tmp_path: Path, command_line: list[str]) -> None
     assert counts.fetchall() == [(900, 900, 900, 1)], f"after {kills} kills"
 
 
-def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, command_line: list[str]) -> None:
-    process = start_tournament(tmp_path, command_line, "--seed", "3")
+def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, prompt_line: list[str]) -> None:
+    process = start_tournament(tmp_path, prompt_line, "--seed", "3")
     wait_for_battles(tmp_path, process)
     process.kill()
     process.communicate()
     ladder = pokeladder.open(tmp_path / "ladder")
-    assert 0 < len(content(ladder)) < 180
+    assert 0 < len(content(ladder)) < 90
     ladder.tournament(resume=True)
     whole = pokeladder.open(tmp_path / "whole")
-    whole.tournament(["heuristics", "random", "max-power"], battles_per_matchup=60, seed=3)
+    whole.tournament(["heuristics", "random", "max-power"], battles_per_matchup=30, seed=3)
     assert content(ladder) == content(whole)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_stopped_by_a_signal(tmp_path: Path, command_line: list[str], how: signal.Signals) -> None:
-    process = start_tournament(tmp_path, command_line)
+def test_stopped_by_a_signal(tmp_path: Path, prompt_line: list[str], how: signal.Signals) -> None:
+    process = start_tournament(tmp_path, prompt_line)
     wait_for_battles(tmp_path, process)
     process.send_signal(how)
     out, said = process.communicate(timeout=30)
@@ -210,13 +210,13 @@ def test_stopped_by_a_signal(tmp_path: Path, command_line: list[str], how: signa
     assert "Traceback" not in said
     assert out == ""
     stored = battles_stored(tmp_path / "ladder")
-    assert f"Interrupted: {stored} of 180 battles are stored in run " in said
+    assert f"Interrupted: {stored} of 90 battles are stored in run " in said
     resumed = subprocess.run(
-        [*command_line, "tournament", "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+        [*prompt_line, "tournament", "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=200
     )
     assert resumed.returncode == 0, resumed.stderr
-    assert f"has {stored} of 180 battles" in resumed.stderr
-    assert battles_stored(tmp_path / "ladder") == 180
+    assert f"has {stored} of 90 battles" in resumed.stderr
+    assert battles_stored(tmp_path / "ladder") == 90
 
 
 @pytest.mark.usefixtures("prompt")
@@ -275,34 +275,34 @@ def test_a_run_that_cannot_be_locked(ladder: pokeladder.Ladder) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="another file system")
-def test_a_store_on_another_file_system_and_copied_from_there(tmp_path: Path, command_line: list[str]) -> None:
+def test_a_store_on_another_file_system_and_copied_from_there(tmp_path: Path, prompt_line: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        process = start_tournament(Path(folder), command_line)
+        process = start_tournament(Path(folder), prompt_line)
         wait_for_battles(Path(folder), process)
         process.kill()
         process.communicate()
         there = pokeladder.open(Path(folder, "ladder"))
-        assert there.tournament(resume=True).stored == 180
+        assert there.tournament(resume=True).stored == 90
         played = content(there)
         shutil.copytree(there.store.folder, tmp_path / "copy")
     files = tmp_path / "copy" / "battles" / "*" / "*.parquet"
     count = "SELECT count(*), count(DISTINCT game) FROM"
-    assert duckdb.sql(f"{count} '{files}' WHERE outcome <> 'void'").fetchall() == [(180, 180)]
+    assert duckdb.sql(f"{count} '{files}' WHERE outcome <> 'void'").fetchall() == [(90, 90)]
     copy = pokeladder.open(tmp_path / "copy")
     assert content(copy) == played
     assert copy.replay(copy.sql("SELECT min(battle_id) FROM battles").fetchall()[0][0]).agrees
     with duckdb.connect(copy.store.database, read_only=True) as other:
-        assert other.execute(f"{count} battles").fetchall() == [(180, 180)]
+        assert other.execute(f"{count} battles").fetchall() == [(90, 90)]
 
 
-def test_two_tournaments_into_one_store(tmp_path: Path, command_line: list[str]) -> None:
-    both = [start_tournament(tmp_path, command_line, "--seed", str(seed), "--workers", "1") for seed in (1, 2)]
+def test_two_tournaments_into_one_store(tmp_path: Path, prompt_line: list[str]) -> None:
+    both = [start_tournament(tmp_path, prompt_line, "--seed", str(seed), "--workers", "1") for seed in (1, 2)]
     for process in both:
         _, said = process.communicate(timeout=250)
         assert process.returncode == 0, said
     ladder = pokeladder.open(tmp_path / "ladder")
     runs = ladder.sql("SELECT count(*), count(DISTINCT battle_id) FROM battles GROUP BY run_id").fetchall()
-    assert runs == [(180, 180), (180, 180)]
+    assert runs == [(90, 90), (90, 90)]
 
 
 def test_teams_are_checked_before_the_first_battle(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
