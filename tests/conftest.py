@@ -18,7 +18,7 @@ from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 
 # How long an example takes says nothing: simulators and other tests run beside it.
-settings.register_profile("pokeladder", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("pokeladder", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pokeladder")
 
 TESTS = Path(__file__).parent

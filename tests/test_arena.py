@@ -56,10 +56,7 @@ def loser_of(ladder: pokeladder.Ladder, condition: str = "true") -> set[str]:
     "battle_format",
     [
         "gen1hackmonscup",
-        *(
-            name if name in ("gen1randombattle", "gen4randombattle", "gen9randombattle") else slowly(name)
-            for name in RANDOM_FORMATS
-        ),
+        *(name if name in ("gen1randombattle", "gen9randombattle") else slowly(name) for name in RANDOM_FORMATS),
     ],
 )
 def test_every_generation_plays_and_replays(ladder: pokeladder.Ladder, inquiry: Inquiry, battle_format: str) -> None:
@@ -158,7 +155,9 @@ def test_a_forfeit_before_anything_was_decided_leaves_no_trajectory(ladder: poke
     assert ladder.sql("SELECT DISTINCT agent, steps FROM trajectories").fetchall() == [("ForfeitsAtOnce", 1)]
 
 
-@pytest.mark.parametrize("agent", [bots.Sleeps, bots.Spins, bots.AsyncSleeps, bots.AsyncBlocks])
+@pytest.mark.parametrize(
+    "agent", [pytest.param(bots.Sleeps, marks=pytest.mark.slow), bots.Spins, bots.AsyncSleeps, bots.AsyncBlocks]
+)
 def test_agents_that_hang_lose_and_hurt_nobody(ladder: pokeladder.Ladder, agent: type) -> None:
     said: list[str] = []
     reached = play(

@@ -36,7 +36,12 @@ def notes(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "simulators"), [(bots.Batched, None, 1), (bots.BatchedLater, None, 2), (bots.Batched, 3, 1)]
+    ("kind", "size", "simulators"),
+    [
+        (bots.Batched, None, 1),
+        pytest.param(bots.BatchedLater, None, 2, marks=pytest.mark.slow),
+        (bots.BatchedLater, 3, 2),
+    ],
 )
 def test_batches_play_as_single_positions_do(
     ladder: pokeladder.Ladder, tmp_path: Path, notes: Path, kind: type, size: int | None, simulators: int
