@@ -57,7 +57,8 @@ class Agent:
         if not callable(found):
             raise AgentError(f"agent {self.name}: {self.target} is not a poke-env Player class")
         if inspect.isabstract(found):
-            raise AgentError(f"agent {self.name}: {self.target} does not define choose_move")
+            missing = ", ".join(sorted(found.__abstractmethods__))
+            raise AgentError(f"agent {self.name}: {self.target} does not define {missing}")
         return found
 
     def identity(self) -> dict[str, Any]:

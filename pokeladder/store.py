@@ -116,21 +116,27 @@ class Store:
             raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
 
     @property
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, list[str]]:
         """Globs of the files behind the views that all others are made of, by the names of these views.
+
+        The first is of the file that is always there and empty: its columns are the view's, so that a broken file fails
+        only the questions about its kind.
 
         ``**`` passes over symbolic links, which is how a file is taken out of the lists to come, but not away from
         those who have listed it (:mod:`pokeladder.compaction`).
         """
         folder = glob.escape(str(self.folder))
+        kinds = {
+            "battle_files": "battles",
+            "trajectory_files": "trajectories",
+            "document_files": "documents",
+            "point_files": "points",
+            "server_battle_files": "server_battles",
+        }
         return {
-            "battle_files": f"{folder}/battles/**",
-            "trajectory_files": f"{folder}/trajectories/**",
-            "document_files": f"{folder}/documents/**",
-            "point_files": f"{folder}/points/**",
-            "server_battle_files": f"{folder}/server_battles/**",
-            "run_files": f"{folder}/runs/*.parquet",
-            "merge_files": f"{folder}/merges/**",
+            **{view: [f"{folder}/{kind}/none/none.parquet", f"{folder}/{kind}/**"] for view, kind in kinds.items()},
+            "run_files": [f"{folder}/runs/none.parquet", f"{folder}/runs/*.parquet"],
+            "merge_files": [f"{folder}/merges/none.parquet", f"{folder}/merges/**"],
         }
 
     @property

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ _FOLDS = frozenset(
 
 
 def connect(
-    sources: Mapping[str, str],
+    sources: Mapping[str, Sequence[str]],
     *,
     where: str | None = None,
     battle_format: str | None = None,
@@ -137,7 +138,7 @@ def connect(
     sequential.register(connection)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
-    with query_errors(where or excluding or "\n".join(sources.values())):
+    with query_errors(where or excluding or "\n".join(chain(*sources.values()))):
         _create(connection, sources, conditions, skip=_FOLDS)
     for given in (where, excluding):
         if given is not None:
@@ -159,7 +160,7 @@ def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> 
     return expression
 
 
-def write_database(path: Path, sources: Mapping[str, str]) -> None:
+def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
     """Makes the file through which any DuckDB client reads the store, in place of the one there may be.
 
     Raises:
@@ -183,7 +184,7 @@ def write_database(path: Path, sources: Mapping[str, str]) -> None:
         staged.unlink(missing_ok=True)
 
 
-def database_is_current(path: Path, sources: Mapping[str, str]) -> bool:
+def database_is_current(path: Path, sources: Mapping[str, Sequence[str]]) -> bool:
     """Whether ``path`` can be opened and is what :func:`write_database` would make of these files."""
     try:
         with duckdb.connect(path, read_only=True) as connection:
@@ -285,7 +286,7 @@ def _write_square(rows: duckdb.DuckDBPyRelation, path: Path) -> None:
 
 def _create(
     connection: duckdb.DuckDBPyConnection,
-    sources: Mapping[str, str],
+    sources: Mapping[str, Sequence[str]],
     conditions: Sequence[Expression],
     *,
     skip: frozenset[str],
@@ -317,7 +318,7 @@ def _create(
             connection.execute(f"CREATE VIEW {name} AS FROM current_rows({files})")
 
 
-def _digest(sources: Mapping[str, str]) -> str:
+def _digest(sources: Mapping[str, Sequence[str]]) -> str:
     """Differs when the files' names or any text that goes into ``pokeladder.duckdb`` does."""
-    parts = (*sources.values(), *map(text, VIEWS))
+    parts = (*chain(*sources.values()), *map(text, VIEWS))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

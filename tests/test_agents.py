@@ -70,6 +70,7 @@ def test_things_that_are_no_agents(given_: object) -> None:
         ("bots:NoSuchBot", "module bots has no NoSuchBot"),
         ("bots:NOT_AN_AGENT", "is not a poke-env Player class"),
         ("bots:Undecided", "does not define choose_move"),
+        ("pokeladder.batches:BatchPlayer", "does not define choose_batch"),
     ],
 )
 def test_targets_that_cannot_be_loaded(target: str, reason: str) -> None:

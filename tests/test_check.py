@@ -109,6 +109,8 @@ def test_a_file_cut_short(store: Store, cli: Cli, kind: str, left: tuple[int, ..
     failed = cli("sql", KINDS[kind])
     assert failed.returncode == 1
     assert re.fullmatch(rf"Error: .*{re.escape(str(broken))}'; .*`pokeladder check`.*\n", failed.stderr)
+    if kind not in ("battles", "merges"):
+        assert len(pokeladder.open(store.folder).elo().fetchall()) == 2, "other questions are answered"
     shown = cli("check")
     assert shown.returncode == 1
     assert f"broken: {relative}: it cannot be read, and no question about {kind} is answered for it: " in shown.stdout

@@ -71,7 +71,8 @@ def test_old_files_stay_for_queries_that_are_under_way(tmp_path: Path, cli: Cli)
     assert first.stdout.startswith("Merged 15 files into 5.\n15 old files (")
     assert "removes them in 10 minutes" in first.stdout
     assert "15 old files" in cli("compact").stdout
-    listed = duckdb.sql(f"FROM glob('{store.files['battle_files']}')").fetchall()
+    _, found = store.files["battle_files"]
+    listed = duckdb.sql(f"FROM glob('{found}')").fetchall()
     assert len(listed) == 2, "the merged file and the empty one, and no link"
     old = [path for path in (store.folder / "battles" / "run").iterdir() if path.is_symlink()]
     assert [pq.read_metadata(path).num_rows for path in old] == [2, 2, 2]

@@ -395,7 +395,7 @@ def test_a_database_that_cannot_be_written(mixed: Store) -> None:
 def test_odd_folders(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     store = fill(folder, MIXED, [run_of()])
-    assert store.files["battle_files"] == f"{glob.escape(str(folder))}/battles/**"
+    assert store.files["battle_files"][-1] == f"{glob.escape(str(folder))}/battles/**"
     views.write_database(store.database, store.files)
     assert views.database_is_current(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as connection:
