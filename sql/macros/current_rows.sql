@@ -2,12 +2,13 @@
 -- merged nor new ones that are not yet to take their place (see pokeladder.records.Merge). merge_files is read once, so
 -- that one moment decides, and after the files are listed.
 CREATE MACRO current_rows(files) AS TABLE
-SELECT stored.*
-FROM read_parquet(files, hive_partitioning := FALSE, filename := TRUE) AS stored
-ANTI JOIN (
-    SELECT
-        regexp_extract(filename, '^(.*/)merges/[^/]*$', 1)
-        || CASE WHEN bool_or(done) OVER (PARTITION BY merged) THEN file ELSE merged END AS filename
-    FROM merge_files
-) AS hidden USING (filename)
+SELECT *
+FROM read_parquet(files, hive_partitioning := FALSE, filename := TRUE)
+-- As an anti join it would be the rows of the files that are hashed.
 WHERE filename LIKE '%.parquet'
+    AND filename NOT IN (
+        SELECT
+            regexp_extract(filename, '^(.*/)merges/[^/]*$', 1)
+            || CASE WHEN bool_or(done) OVER (PARTITION BY merged) THEN file ELSE merged END
+        FROM merge_files
+    )
