@@ -1,18 +1,26 @@
 -- How each agent fared against each opponent; a matchup has two rows, one in either order.
 -- win_rate is the mean score, a tie being half a win; low and high are its 95% Wilson interval.
-WITH totals AS (
+WITH decided AS (
+    -- Counted before both sides are taken, so that two rows a battle are not made.
+    SELECT format, p1, p2, winner, count(*) AS games FROM rated_battles GROUP BY ALL
+),
+sides AS (
+    SELECT format, p1 AS agent, p2 AS opponent, winner = 'p1' AS won, games FROM decided
+    UNION ALL
+    SELECT format, p2 AS agent, p1 AS opponent, winner = 'p2' AS won, games FROM decided
+),
+totals AS (
     SELECT
         format,
         agent,
         opponent,
-        count(*) AS games,
-        count(*) FILTER (result = 'WIN') AS wins,
-        count(*) FILTER (result = 'LOSS') AS losses,
-        count(*) FILTER (result = 'TIE') AS ties,
-        avg(score) AS win_rate
-    FROM results
+        sum(games)::BIGINT AS games,
+        coalesce(sum(games) FILTER (won), 0)::BIGINT AS wins,
+        coalesce(sum(games) FILTER (NOT won), 0)::BIGINT AS losses,
+        coalesce(sum(games) FILTER (won IS NULL), 0)::BIGINT AS ties
+    FROM sides
     GROUP BY ALL
 )
-SELECT *, unnest(wilson(win_rate, games))
+SELECT *, (wins + ties / 2) / games AS win_rate, unnest(wilson(win_rate, games))
 FROM totals
 ORDER BY format, agent, opponent
