@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,9 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import platformdirs
-from filelock import FileLock, Timeout
 
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator.node import INSTALL_NODE, Node, find_node
@@ -25,6 +26,7 @@ PINS = ("package.json", "package-lock.json")
 STAMP = "complete.json"
 SETUP_MINUTES = 10
 PROGRESS_SECONDS = 2.0
+LOCK_SECONDS = 0.1
 # What the lock file's packages come to; for the progress only.
 EXPECTED_FILES = 2287
 
@@ -90,25 +92,13 @@ def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
         return simulator
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{folder.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            notify("Waiting for another process that is setting up the simulator ...")
-            lock.acquire(timeout=SETUP_MINUTES * 60)
-        try:
+        with (folder.parent / f"{folder.name}.lock").open("a") as lock:
+            _take(lock, notify)
             problem = setup_problem(folder)
             if problem is not None:
                 notify(f"Setting up Showdown {simulator.version} in {folder} ({problem}) ...")
-                _install(node, folder, notify)
+                _install(node, folder, lock, notify)
                 notify(f"Showdown {simulator.version} is set up.")
-        finally:
-            lock.release()
-    except Timeout as error:
-        raise SimulatorError(
-            f"another process has been setting up the simulator for {SETUP_MINUTES} minutes: "
-            f"end it, or delete {folder.parent / (folder.name + '.lock')}"
-        ) from error
     except OSError as error:
         raise SimulatorError(
             f"cannot set up the simulator in {folder}: {error}; set POKELADDER_CACHE to a folder that can be written"
@@ -116,7 +106,26 @@ def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
     return simulator
 
 
-def _install(node: Node, folder: Path, notify: Notify) -> None:
+def _take(lock: TextIO, notify: Notify) -> None:
+    """Holds the lock until the file is closed here and in the processes that share it."""
+    deadline = time.monotonic() + SETUP_MINUTES * 60
+    waited = False
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SimulatorError(
+                    f"another process has been setting up the simulator for {SETUP_MINUTES} minutes: "
+                    f"end it, or delete {lock.name}"
+                ) from None
+        if not waited:
+            notify("Waiting for another process that is setting up the simulator ...")
+            waited = True
+        time.sleep(LOCK_SECONDS)
+
+
+def _install(node: Node, folder: Path, lock: TextIO, notify: Notify) -> None:
     if node.npm is None:
         raise SimulatorError(f"{node.executable} has no npm beside it: install npm, or run {INSTALL_NODE}")
     for leftover in folder.parent.glob(f".{folder.name}-*"):
@@ -128,7 +137,7 @@ def _install(node: Node, folder: Path, notify: Notify) -> None:
         command = [str(node.executable), str(node.npm), "ci"]
         # The optional packages are databases and mailers of a public server; install scripts only fetch binaries.
         command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        _run_npm(command, staging, notify)
+        _run_npm(command, staging, lock, notify)
         (staging / STAMP).write_text(json.dumps(_census(staging)))
         if folder.exists():
             shutil.rmtree(folder)
@@ -138,10 +147,18 @@ def _install(node: Node, folder: Path, notify: Notify) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _run_npm(command: list[str], staging: Path, notify: Notify) -> None:
+def _run_npm(command: list[str], staging: Path, lock: TextIO, notify: Notify) -> None:
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
-        npm = subprocess.Popen(command, cwd=staging, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        npm = subprocess.Popen(
+            command,
+            cwd=staging,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            # If this process is killed, npm goes on writing, and whoever comes next has to wait for it.
+            pass_fds=(lock.fileno(),),
+        )
         try:
             while True:
                 try:
