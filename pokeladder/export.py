@@ -306,7 +306,7 @@ def _write_parquet(
     """Writes a file a format: the columns of ``trajectories``, and the document as text."""
     selected = connection.sql("SELECT * EXCLUDE (left_out) FROM selection WHERE left_out IS NULL").to_arrow_table()
     formats = sorted(set(selected.column("format").to_pylist()))
-    rows = {_key(row): number for number, row in enumerate(selected.select(_KEY).to_pylist())}
+    rows = {key: number for number, key in enumerate(_keys(selected))}
     schema = selected.schema.append(pa.field("document", pa.string()))
     paths = {name: output_dir / name / PARQUET_FILE for name in formats}
     staged = {name: path.with_name(f".{path.name}.tmp") for name, path in paths.items()}
@@ -342,6 +342,10 @@ def _key(row: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(row[name] for name in _KEY)
 
 
+def _keys(table: pa.Table) -> list[tuple[str, ...]]:
+    return list(zip(*(table.column(name).to_pylist() for name in _KEY), strict=True))
+
+
 def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
     """Keys and documents of the wanted trajectories in a file of documents, one row group at a time.
 
@@ -351,7 +355,7 @@ def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             for group in range(file.num_row_groups):
-                keys = list(map(_key, file.read_row_group(group, _KEY, use_threads=False).to_pylist()))
+                keys = _keys(file.read_row_group(group, _KEY, use_threads=False))
                 places = [place for place, key in enumerate(keys) if key in wanted]
                 if places:
                     column = file.read_row_group(group, ["document"], use_threads=False).column(0)

@@ -226,9 +226,7 @@ def play(
         store.clear_unfinished(run.run_id)
         history = find_history(run)
         played = history.played
-        if earlier is None:
-            store.add_run(run)
-        else:
+        if earlier is not None:
             notify(f"Run {run.run_id} has {len(played)} of {len(games)} battles.")
             if run.showdown_version != simulator.version:
                 notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
@@ -237,6 +235,7 @@ def play(
         gauge = Gauge(store, run.run_id)
         tidier = Tidier(store, run.run_id, notify)
         started = time.monotonic()
+        begun = earlier is not None
 
         def progress() -> Progress:
             return Progress(
@@ -259,8 +258,14 @@ def play(
             if missing:
                 log_folder = store.log_folder(run.run_id)
                 with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
+                    # Not before something can play: what never began is no run.
+                    if not begun:
+                        store.add_run(run)
+                        begun = True
                     _record(arena, missing, recorder, look, notify)
         except KeyboardInterrupt:
+            if not begun:
+                raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
             recorder.flush()
             reached = progress()
             raise InterruptedRunError(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bots
+import pokeladder
 from pokeladder.agents import BUILT_IN, Agent, as_agents, list_agents, parse_agent
 from pokeladder.errors import AgentError
 
@@ -100,9 +101,25 @@ def test_agents_of_installed_packages(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_importing_pokeladder_starts_nothing() -> None:
     code = (
-        "import sys, threading, pokeladder, pokeladder.cli;"
+        "import sys, threading, pokeladder, pokeladder.cli; pokeladder.open;"
         "assert threading.active_count() == 1;"
         "heavy = {'poke_env', 'torch', 'altair', 'pandas', 'gymnasium'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_names_are_there() -> None:
+    assert dir(pokeladder) == sorted(pokeladder.__all__)
+    assert all(getattr(pokeladder, name) for name in pokeladder.__all__)
+    with pytest.raises(AttributeError, match="module 'pokeladder' has no attribute 'opne'"):
+        pokeladder.opne  # noqa: B018
+
+
+def test_what_plays_needs_no_database() -> None:
+    code = (
+        "import sys, pokeladder.arena.worker, poke_env;"
+        "heavy = {'duckdb', 'pyarrow', 'altair', 'pandas'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

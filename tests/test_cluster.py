@@ -196,3 +196,4 @@ def test_without_ray(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SimulatorError, match=r"pip install 'pokeladder\[ray\]'"):
         ladder.tournament(["random", "heuristics"], ray="auto")
+    assert ladder.sql("SELECT count(*) FROM runs").fetchall() == [(0,)]
