@@ -70,7 +70,7 @@ def ladders(draw: st.DrawFn) -> list[list[Game]]:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(ladders=ladders(), k=st.sampled_from([0, 16, 32, 99.5]), initial=st.sampled_from([0, 1000, 1500.25]))
 def test_both_folds_agree_with_the_formula(
     both: list[duckdb.DuckDBPyConnection], ladders: list[list[Game]], k: float, initial: float

@@ -57,7 +57,7 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     """What is stored stays, and when there is room again the rest is played."""
     done = disk(
         "mount -t tmpfs -o size=600k tmpfs disk\n"
-        "UNRESERVED selfplay max-power --num-battles 200; echo status $?\n"
+        "UNRESERVED selfplay max-power --num-battles 120; echo status $?\n"
         f"{COUNT}\n"
         "mount -o remount,size=300m disk\n"
         "POKELADDER selfplay --resume >/dev/null; echo status $?\n"
@@ -67,8 +67,8 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     first, before, second, after, checked = done.stdout.splitlines()[-5:]
     assert (first, second, checked) == ("status 1", "status 0", "status 0"), done.stderr
     assert "No space left on device; nothing stored before is lost: make room for it, and go on" in done.stderr
-    assert 0 < int(before.split(",")[0]) < 200
-    assert after == "200,200"
+    assert 0 < int(before.split(",")[0]) < 120
+    assert after == "120,120"
 
 
 def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore[no-untyped-def]

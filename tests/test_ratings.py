@@ -186,7 +186,7 @@ def test_reference_ratings(plain: duckdb.DuckDBPyConnection, name: str, wanted: 
     assert {row["agent"]: round(row["rating"], 4) for row in rows(plain, "FROM ratings")} == wanted
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(games=tournaments(), seed=st.randoms(use_true_random=False))
 def test_neither_order_nor_sides_change_ratings(
     plain: duckdb.DuckDBPyConnection, games: list[Game], seed: random.Random
@@ -353,7 +353,7 @@ def glicko_by_the_book(games: Sequence[Game]) -> dict[str, tuple[float, float]]:
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(games=tournaments())
 def test_glicko_by_the_book(plain: duckdb.DuckDBPyConnection, games: list[Game]) -> None:
     load(plain, games)

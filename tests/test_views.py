@@ -180,7 +180,7 @@ GAMES = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(games=GAMES)
 def test_sides_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, games: list[tuple[str, str, str | None]]
