@@ -279,7 +279,9 @@ def test_a_battle_killed_in_the_middle_is_played_again(ladder: pokeladder.Ladder
     assert (reached.stored, reached.void) == (4, 1)
     (told,) = heard
     assert "agent killed ended with exit status -9 before 4 of its battles were over" in told
-    assert rows(ladder, "SELECT attempt, outcome = 'void', end_reason FROM battles WHERE game = 0 ORDER BY attempt") == [
+    assert rows(
+        ladder, "SELECT attempt, outcome = 'void', end_reason FROM battles WHERE game = 0 ORDER BY attempt"
+    ) == [
         (0, True, "crash"),
         (1, False, "normal"),
     ]
