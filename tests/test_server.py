@@ -203,8 +203,9 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
         print(f"{venue}: {row['games']} games, {row['win_rate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")  # noqa: T201
     embedded, server = found["embedded"], found["server"]
     assert embedded["games"] == server["games"] == 200
-    assert embedded["low"] < server["win_rate"] < embedded["high"]
-    assert server["low"] < embedded["win_rate"] < server["high"]
+    # That each rate is in the other's interval would fail one time in six where venues make no difference.
+    assert embedded["low"] < server["high"]
+    assert server["low"] < embedded["high"]
 
 
 @pytest.mark.parametrize("roles", [pytest.param(["acceptor"], marks=pytest.mark.slow), {"challenger": "challenge"}])
