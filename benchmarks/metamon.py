@@ -32,6 +32,10 @@ def rate(settings: dict[str, str], agent: str, battles: int, parallel: int, venu
     return battles_a_second, steps_a_second
 
 
+def show(what: str, battles: float, steps: float) -> None:
+    print(f"{what:28} {battles:7.2f} battles/s {steps:7.0f} steps/s", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("agent", help="run@epoch")
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoints", required=True, help="the folder of runs")
     parser.add_argument("--model-config", help="gin file, where runs do not say their architecture")
     parser.add_argument("--battles", type=int, default=300, help="embedded; a tenth of it on the ladder")
-    parser.add_argument("--parallel", type=int, default=128, help="embedded")
+    parser.add_argument("--parallel", type=int, default=256, help="embedded")
     options = parser.parse_args(arguments)
     settings = {"python": options.python, "checkpoints": options.checkpoints}
     if options.model_config:
@@ -48,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = 0.0
     for pairs in (1, 2):
         battles, steps = rate(settings, options.agent, max(10, options.battles // 10), pairs, "server")
-        print(f"metamon's ladder, {pairs} battles at once {battles:7.2f} battles/s {steps:7.0f} steps/s", flush=True)
+        show(f"metamon's ladder, {pairs} at once", battles, steps)
         best = max(best, battles)
     battles, steps = rate(settings, options.agent, options.battles, options.parallel, "embedded")
-    print(f"embedded, {options.parallel} battles at once         {battles:7.2f} battles/s {steps:7.0f} steps/s")
+    show(f"embedded, {options.parallel} at once", battles, steps)
     print(f"embedded / the better of the ladders: {battles / best:.1f} x")
 
 

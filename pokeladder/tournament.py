@@ -34,7 +34,7 @@ from pokeladder.tidying import Tidier
 
 SLOTS_A_WORKER = 8
 # A policy answers many positions for hardly more than one.
-SLOTS_WITH_POLICIES = 64
+SLOTS_WITH_POLICIES = 128
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ def _arena(
             return Cluster(job, resources.ray, resources.workers, parallel, SLOTS_A_WORKER, log_folder)
         count = min(workers, parallel or games, games)
         usual = SLOTS_WITH_POLICIES if programs else SLOTS_A_WORKER
-        hosts = Hosts(programs, rules.format_id, log_folder, resources.gpus)
+        hosts = Hosts(programs, rules.format_id, log_folder, resources.gpus, count)
         return Pool(job, count, ceil((parallel or usual * count) / count), log_folder, hosts)
     venue = Venue(
         url=resources.server_url,

@@ -21,7 +21,7 @@ from test_server import processes_with, rows, wait_until
 import pokeladder
 from conftest import TESTS
 from pokeladder import Agent
-from pokeladder.arena import hall
+from pokeladder.arena import hall, hosts
 from pokeladder.arena.guests import GUARD, Errand, Guest
 from pokeladder.checkpoints import scan
 from pokeladder.errors import AgentError, UsageError
@@ -364,6 +364,23 @@ def test_checkpoints_play_embedded(ladder: pokeladder.Ladder, stand_in: Registry
         asked = [int(line.split()[1]) for line in (logs / name).read_text().splitlines()]
         assert sum(asked) / len(asked) > 1.5
     assert not processes_with(str(ladder.store.folder.parent))
+
+
+@pytest.mark.parametrize(("gpu", "gpus", "policies"), [(False, [], 2), (True, [], 1), (True, ["0", "1", "2"], 3)])
+def test_policies_share_the_cores_where_there_is_no_gpu(
+    ladder: pokeladder.Ladder,
+    stand_in: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gpu: bool,
+    gpus: list[str],
+    policies: int,
+) -> None:
+    monkeypatch.setattr(hosts, "GPU_DEVICES", (tmp_path,) if gpu else ())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    reached = ladder.selfplay("run@2", num_battles=4, workers=2, gpus=gpus, trajectories=False)
+    logs = ladder.store.folder / "logs" / reached.run_id
+    assert {path.name for path in logs.glob("policy-*")} == {f"policy-0-{place}.log" for place in range(policies)}
 
 
 @pytest.mark.parametrize(

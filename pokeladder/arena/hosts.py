@@ -16,6 +16,8 @@ from pokeladder.processes import ended, last_words
 from pokeladder.programs import Program
 
 PLAYER = "pokeladder.arena.policy:PolicyPlayer"
+# One of them is there where NVIDIA's or AMD's driver is.
+GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
 # A policy process that dies so often in a row, with no battle finished between, is not started again.
 TRIES = 3
 TAIL_LINES = 4
@@ -78,12 +80,20 @@ class Hosts:
     Args:
         programs: the agents that have one.
         gpus: one process an agent on each; none for one process wherever it wants.
+        workers: how many processes ask; without a GPU, where a policy keeps one core busy, as many answer.
 
     Raises:
         AgentError: one cannot be started.
     """
 
-    def __init__(self, programs: Sequence[Program], format_id: str, log_folder: Path, gpus: Sequence[str]) -> None:
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        format_id: str,
+        log_folder: Path,
+        gpus: Sequence[str] = (),
+        workers: int = 1,
+    ) -> None:
         self._hosts: dict[str, list[_Host]] = {}
         if not programs:
             return
@@ -92,7 +102,10 @@ class Hosts:
         try:
             for number, program in enumerate(programs):
                 hosts = self._hosts[program.name] = []
-                for place, gpu in enumerate(gpus if program.gpu and gpus else [None]):
+                places: Sequence[str | None] = [None] * max(1, workers // len(programs))
+                if program.gpu and (gpus or _has_gpu()):
+                    places = gpus or [None]
+                for place, gpu in enumerate(places):
                     name = f"policy-{number}-{place}"
                     hosts.append(_Host(program, format_id, self._folder / name, log_folder / f"{name}.log", gpu))
         except BaseException:
@@ -137,3 +150,7 @@ class Hosts:
 
     def _all(self) -> list[_Host]:
         return [host for hosts in self._hosts.values() for host in hosts]
+
+
+def _has_gpu() -> bool:
+    return os.environ.get("CUDA_VISIBLE_DEVICES") != "" and any(device.exists() for device in GPU_DEVICES)

@@ -73,7 +73,7 @@ class Pool:
 
     def __init__(self, job: Job, workers: int, slots: int, log_folder: Path, hosts: Hosts | None = None) -> None:
         self._job = job
-        self._hosts = hosts or Hosts((), job.rules.format_id, log_folder, ())
+        self._hosts = hosts or Hosts((), job.rules.format_id, log_folder)
         self._slots = slots
         self._log_folder = log_folder
         self._deaths_in_a_row = 0
