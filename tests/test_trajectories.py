@@ -28,7 +28,7 @@ FORMATS = {
 }
 
 
-@pytest.fixture(scope="module", params=FORMATS)
+@pytest.fixture(scope="module", params=["gen1ou", "gen9ou", pytest.param("gen1randombattle", marks=pytest.mark.slow)])
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pokeladder.Ladder:
     ladder = pokeladder.open(tmp_path_factory.mktemp(request.param))
     ladder.tournament(
