@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_views import battle, connect, fill, rows
 
@@ -297,6 +297,10 @@ def test_reference_differences(plain: duckdb.DuckDBPyConnection) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(counts=st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any), singles=st.integers(0, 9))
+@example(counts=[0, 0, 0, 1, 0], singles=0)
+@example(counts=[0, 3, 0, 0, 0], singles=0)
+@example(counts=[0, 0, 2, 0, 0], singles=0)
+@example(counts=[0, 0, 0, 0, 2], singles=3)
 def test_differences_by_the_formulas(plain: duckdb.DuckDBPyConnection, counts: list[int], singles: int) -> None:
     games = mirrored(counts) + match(singles, 0, 0)
     load(plain, games)
@@ -312,7 +316,7 @@ def test_differences_by_the_formulas(plain: duckdb.DuckDBPyConnection, counts: l
     s0, s1 = (1 / (1 + 10 ** (-elo / 400)) for elo in (5, 40))
     if error < 1e-9:
         assert found["los"] == pytest.approx(
-            0.5 if mean == 0.5 else 1 - 0.5 ** (len(taken) + 1) if mean == 1 else 0.5 ** (len(taken) + 1)
+            0.5 if mean == 0.5 else 1 - 0.5 ** (len(taken) + 1) if mean > 0.5 else 0.5 ** (len(taken) + 1)
         )
         llr = len(taken) * (mean * math.log(s1 / s0) + (1 - mean) * math.log((1 - s1) / (1 - s0)))
     else:
