@@ -146,10 +146,10 @@ def test_old_simulators_are_renewed(ladder: pokeladder.Ladder, tmp_path: Path) -
     heard: list[str] = []
     agent = Agent("one", bots.Renews)
     reached = ladder.selfplay(
-        agent, num_battles=100, parallel_instances=4, workers=1, trajectories=False, watch=watch, notify=heard.append
+        agent, num_battles=120, parallel_instances=4, workers=1, trajectories=False, watch=watch, notify=heard.append
     )
-    assert (reached.stored, reached.void, heard) == (100, 0, [])
-    assert len(seen) >= 2
+    assert (reached.stored, reached.void, heard) == (120, 0, [])
+    assert len(seen) >= 3
     alone = pokeladder.open(tmp_path / "alone")
-    alone.selfplay(Agent("one", bots.Strongest), num_battles=100, trajectories=False)
+    alone.selfplay(Agent("one", bots.Strongest), num_battles=120, trajectories=False)
     assert played(ladder) == played(alone)

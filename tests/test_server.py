@@ -194,7 +194,7 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
 @pytest.mark.timeout(1200)
 def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
     for venue in ("embedded", "server"):
-        ladder.tournament(["heuristics", "max-power"], battles_per_matchup=200, venue=venue, seed=venue == "server")
+        ladder.tournament(["heuristics", "max-power"], battles_per_matchup=200, venue=venue)
     found = {}
     for venue in ("embedded", "server"):
         (shown,) = ladder.matchups(where=f"venue = '{venue}'").filter("agent = 'heuristics'").fetchall()
@@ -203,9 +203,8 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
         print(f"{venue}: {row['games']} games, {row['win_rate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")  # noqa: T201
     embedded, server = found["embedded"], found["server"]
     assert embedded["games"] == server["games"] == 200
-    # That each rate is in the other's interval would fail one time in six where venues make no difference.
-    assert embedded["low"] < server["high"]
-    assert server["low"] < embedded["high"]
+    assert embedded["low"] < server["win_rate"] < embedded["high"]
+    assert server["low"] < embedded["win_rate"] < server["high"]
 
 
 @pytest.mark.parametrize("roles", [pytest.param(["acceptor"], marks=pytest.mark.slow), {"challenger": "challenge"}])

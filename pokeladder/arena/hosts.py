@@ -79,8 +79,9 @@ class Hosts:
 
     Args:
         programs: the agents that have one.
-        gpus: one process an agent on each; none for one process wherever it wants.
-        workers: how many processes ask; without a GPU, where a policy keeps one core busy, as many answer.
+        gpus: one process an agent on each; if none is named, one process wherever it wants.
+        workers: how many processes ask. Without a GPU, where a policy keeps one core busy, as many answer for all
+            agents together.
 
     Raises:
         AgentError: one cannot be started.
