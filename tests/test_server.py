@@ -513,6 +513,26 @@ def test_a_server_that_cannot_be_reached(ladder: pokeladder.Ladder) -> None:
         ladder.tournament(["random", "max-power"], battles_per_matchup=2, server_url=f"ws://127.0.0.1:{port}/x")
 
 
+def test_stopped_before_anything_could_play(prompt_line: list[str], tmp_path: Path) -> None:
+    """What never began is no run."""
+    ladder = pokeladder.open(tmp_path / "ladder")
+    with subprocess.Popen(
+        [*prompt_line, "tournament", "random", "heuristics", "--venue", "server"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        # The log is there as soon as the server is started, long before it answers.
+        wait_until(lambda: list((ladder.store.folder / "logs").glob("*/server.log")) or run.poll() is not None)
+        run.send_signal(signal.SIGINT)
+        out, said = run.communicate(timeout=60)
+    assert (run.returncode, out) == (130, "")
+    assert said.endswith("Interrupted: stopped before the first battle: there is nothing to resume\n")
+    assert rows(ladder, "SELECT count(*) FROM runs") == [(0,)]
+    wait_until(lambda: not processes_with(str(tmp_path)), 20)
+
+
 def test_killed_and_resumed(
     cli: Callable[..., subprocess.CompletedProcess[str]], prompt_line: list[str], tmp_path: Path
 ) -> None:
