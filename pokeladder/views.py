@@ -172,8 +172,11 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
         with tempfile.TemporaryDirectory(prefix="pokeladder-") as folder:
             made = Path(folder) / path.name
             with duckdb.connect(made) as connection:
+                # In one transaction: each of its own would be synced by itself.
+                connection.execute("BEGIN")
                 _create(connection, sources, (), skip=frozenset())
                 connection.execute(f"COMMENT ON VIEW battle_files IS '{_digest(sources)}'")
+                connection.execute("COMMIT")
             shutil.copyfile(made, staged)
         # A log that another client left behind belongs to the old file, and would be replayed into the new one.
         path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
