@@ -157,11 +157,12 @@ while True:
 @pytest.mark.parametrize(
     "at",
     [
-        ("rename", 1),
         ("rename", 4),
-        ("rename", 7),
         ("unlink", 1),
-        *(pytest.param(at, marks=pytest.mark.slow) for at in [("rename", 2), ("rename", 9), ("unlink", 40)]),
+        *(
+            pytest.param(at, marks=pytest.mark.slow)
+            for at in [("rename", 1), ("rename", 2), ("rename", 7), ("rename", 9), ("unlink", 40)]
+        ),
     ],
 )
 def test_killed_at_any_moment(tmp_path: Path, at: tuple[str, int]) -> None:

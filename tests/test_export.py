@@ -115,8 +115,8 @@ def cut(which: int, length: int, missing: set[int]) -> Document:
     return {"states": states, "actions": [*actions[: len(states) - 1], -1]}
 
 
-@settings(max_examples=6)
-@given(cuts=st.lists(CUT, min_size=1, max_size=6))
+@settings(max_examples=3)
+@given(cuts=st.lists(CUT, min_size=1, max_size=40))
 def test_the_selection_is_that_of_the_old_rule(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, int, set[int]]]
 ) -> None:
@@ -438,7 +438,7 @@ def test_refusals_are_a_line_and_a_status(cli: Cli, shelf: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("options", [[], ["--to", "parquet"], ["--overwrite"]], ids=["files", "parquet", "overwrite"])
-@pytest.mark.parametrize("renames", [1, 3, -1])
+@pytest.mark.parametrize("renames", [pytest.param(1, marks=pytest.mark.slow), 3, -1])
 def test_a_kill_leaves_whole_files(cli: Cli, shelf: Path, tmp_path: Path, options: list[str], renames: int) -> None:
     command = ["--store", str(shelf), "export-filtered", "--output-dir", "out", *options]
     wanted = expected()

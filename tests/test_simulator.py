@@ -64,7 +64,14 @@ def test_a_second_use_needs_no_network(copied: Path) -> None:
     subprocess.run([sys.executable, "-c", SET_UP], env={**os.environ, **OFFLINE}, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("damage", ["a file is gone", "a file is short", "the stamp is gone", "the stamp is cut"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "a file is short",
+        "the stamp is cut",
+        *(pytest.param(damage, marks=pytest.mark.slow) for damage in ["a file is gone", "the stamp is gone"]),
+    ],
+)
 def test_a_damaged_set_up_heals_itself(copied: Path, damage: str) -> None:
     victim = copied / "node_modules" / "pokemon-showdown" / "dist" / "sim" / "battle.js"
     stamp = copied / STAMP
