@@ -1,5 +1,5 @@
 """Battles a second of a checkpoint of metamon against itself: on metamon's own ladder, with a process a side and one
-battle at a time, and embedded, where one process answers the positions of all battles.
+battle at a time, and embedded, where policies answer the positions of many battles at once.
 
 The first battles, in which processes load and networks warm up, do not count: the rate is that of the battles which end
 after the first tenth has.
@@ -49,14 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.model_config:
         settings["model_config"] = options.model_config
     print(f"{options.agent} against itself, {len(os.sched_getaffinity(0))} cores")
-    best = 0.0
+    ladders = []
     for pairs in (1, 2):
-        battles, steps = rate(settings, options.agent, max(10, options.battles // 10), pairs, "server")
-        show(f"metamon's ladder, {pairs} at once", battles, steps)
-        best = max(best, battles)
+        ladders.append(rate(settings, options.agent, max(10, options.battles // 10), pairs, "server"))
+        show(f"metamon's ladder, {pairs} at once", *ladders[-1])
     battles, steps = rate(settings, options.agent, options.battles, options.parallel, "embedded")
     show(f"embedded, {options.parallel} at once", battles, steps)
-    print(f"embedded / the better of the ladders: {battles / best:.1f} x")
+    ladder_battles, ladder_steps = (max(rates) for rates in zip(*ladders, strict=True))
+    print(f"embedded / the better of the ladders: {battles / ladder_battles:.1f} x battles/s, "
+          f"{steps / ladder_steps:.1f} x steps/s")  # fmt: skip
 
 
 if __name__ == "__main__":
