@@ -67,6 +67,7 @@ class Display(_Screen):
         self._standings: RenderableType = Text("")
         self._standings_due = 0.0
         self._stored = 0
+        self._finished = False
 
     def notify(self, line: str) -> None:
         if self._live is not None:
@@ -78,7 +79,10 @@ class Display(_Screen):
         if self._console.is_terminal:
             self._refresh_standings(progress, time.monotonic())
         done, total = progress.stored, progress.scheduled
-        self._show(describe(progress), done, total, Text(""), self._standings, at_once=done == total)
+        # What ends after the last battle takes a while; that all are stored is told once.
+        if done < total or not self._finished:
+            self._finished = done == total
+            self._show(describe(progress), done, total, Text(""), self._standings, at_once=self._finished)
 
     def _refresh_standings(self, progress: Progress, now: float) -> None:
         if progress.stored == self._stored or now < self._standings_due:

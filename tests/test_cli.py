@@ -19,6 +19,8 @@ from click.testing import CliRunner
 import pokeladder
 from conftest import command
 from pokeladder.cli import app
+from pokeladder.cli.progress import Display
+from pokeladder.gauges import Use
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -106,6 +108,14 @@ def test_tournament_prints_standings_and_what_next(cli: Cli, tmp_path: Path) -> 
         assert tried.returncode == 0, (hint, tried.stderr)
     assert json.loads((tmp_path / "out" / "tournament_results.json").read_text())["battles_per_matchup"] == 2
     assert "replay-embed.js" in (tmp_path / "battle.html").read_text()
+
+
+def test_a_run_is_finished_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ladder = pokeladder.open(tmp_path / "ladder")
+    with Display(ladder) as display:
+        for stored, seconds in ((4, 1.0), (6, 2.0), (6, 3.0), (6, 4.0)):
+            display.watch(pokeladder.Progress("run", 6, stored, stored, 0, seconds, Use(0, 0, 0)))
+    assert capsys.readouterr().err == "6/6 battles, 3.0 battles/s, 2 s in all\n"
 
 
 def test_elo(store: Cli, tmp_path: Path) -> None:
