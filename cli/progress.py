@@ -76,13 +76,14 @@ class Display(_Screen):
             click.echo(line, err=True)
 
     def watch(self, progress: Progress) -> None:
+        # What ends after the last battle takes a while; that all are stored is told once.
+        if self._finished:
+            return
         if self._console.is_terminal:
             self._refresh_standings(progress, time.monotonic())
         done, total = progress.stored, progress.scheduled
-        # What ends after the last battle takes a while; that all are stored is told once.
-        if done < total or not self._finished:
-            self._finished = done == total
-            self._show(describe(progress), done, total, Text(""), self._standings, at_once=self._finished)
+        self._finished = done == total
+        self._show(describe(progress), done, total, Text(""), self._standings, at_once=self._finished)
 
     def _refresh_standings(self, progress: Progress, now: float) -> None:
         if progress.stored == self._stored or now < self._standings_due:

@@ -29,6 +29,11 @@ TESTS = Path(__file__).parent
 DATA = TESTS / "data"
 
 
+def slowly(*values: Any) -> Any:
+    """Parameters of a test that runs only with ``-m slow``."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as there are cores: tests wait a third of their time."""
     return max(1, (os.cpu_count() or 1) * 3 // 2)

@@ -15,6 +15,7 @@ import pytest
 
 import bots
 import pokeladder
+from conftest import slowly
 from pokeladder.agents import Agent
 from pokeladder.arena import pool
 from pokeladder.errors import AgentError, FormatError, SimulatorError
@@ -22,10 +23,6 @@ from pokeladder.simulator.process import Inquiry
 from pokeladder.tournament import Progress
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
-
-
-def slowly(value: Any) -> Any:
-    return pytest.param(value, marks=pytest.mark.slow)
 
 
 def play(ladder: pokeladder.Ladder, *agents: Any, **settings: Any) -> Progress:
@@ -155,9 +152,7 @@ def test_a_forfeit_before_anything_was_decided_leaves_no_trajectory(ladder: poke
     assert ladder.sql("SELECT DISTINCT agent, steps FROM trajectories").fetchall() == [("ForfeitsAtOnce", 1)]
 
 
-@pytest.mark.parametrize(
-    "agent", [pytest.param(bots.Sleeps, marks=pytest.mark.slow), bots.Spins, bots.AsyncSleeps, bots.AsyncBlocks]
-)
+@pytest.mark.parametrize("agent", [slowly(bots.Sleeps), bots.Spins, bots.AsyncSleeps, bots.AsyncBlocks])
 def test_agents_that_hang_lose_and_hurt_nobody(ladder: pokeladder.Ladder, agent: type) -> None:
     said: list[str] = []
     reached = play(

@@ -12,6 +12,7 @@ from test_arena import simulators as simulators_of_workers
 
 import bots
 import pokeladder
+from conftest import slowly
 from pokeladder import Agent
 
 
@@ -39,7 +40,7 @@ def notes(tmp_path: Path) -> Path:
     ("kind", "size", "simulators"),
     [
         (bots.Batched, None, 1),
-        pytest.param(bots.BatchedLater, None, 2, marks=pytest.mark.slow),
+        slowly(bots.BatchedLater, None, 2),
         (bots.BatchedLater, 3, 2),
     ],
 )

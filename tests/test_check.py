@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 import pokeladder
+from conftest import slowly
 from pokeladder import compaction
 from pokeladder.check import Checked
 from pokeladder.errors import StoreError
@@ -93,14 +94,8 @@ def test_a_whole_store(store: Store, cli: Cli) -> None:
         ("battles", (10, 20, 20, 2), "has 8 of 10 battles: play them again with `pokeladder tournament --resume`"),
         ("trajectories", (12, 20, 20, 2), "2 battles of run run have no trajectories now"),
         ("documents", (12, 20, 20, 2), "2 battles of run run have no trajectories now"),
-        pytest.param(
-            *("server_battles", (12, 24, 24, 2), "what the server said of 2 battles of run run is lost"),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            *("points", (12, 24, 24, 2), "by what names 2 battles of run run are known is lost"),
-            marks=pytest.mark.slow,
-        ),
+        slowly("server_battles", (12, 24, 24, 2), "what the server said of 2 battles of run run is lost"),
+        slowly("points", (12, 24, 24, 2), "by what names 2 battles of run run are known is lost"),
         ("runs", (12, 24, 24, 1), "what run run was asked to do is lost: its 10 battles count"),
         ("merges", (12, 24, 24, 2), "nothing that a question shows is lost"),
     ],

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pokeladder
+from conftest import slowly
 from pokeladder import compaction, tidying
 from pokeladder.errors import StoreError
 from pokeladder.store import FOLDERS, Store
@@ -157,12 +158,13 @@ while True:
 @pytest.mark.parametrize(
     "at",
     [
+        slowly(("rename", 1)),
+        slowly(("rename", 2)),
         ("rename", 4),
+        slowly(("rename", 7)),
+        slowly(("rename", 9)),
         ("unlink", 1),
-        *(
-            pytest.param(at, marks=pytest.mark.slow)
-            for at in [("rename", 1), ("rename", 2), ("rename", 7), ("rename", 9), ("unlink", 40)]
-        ),
+        slowly(("unlink", 40)),
     ],
 )
 def test_killed_at_any_moment(tmp_path: Path, at: tuple[str, int]) -> None:

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import metamon_data as data
 import pokeladder
+from conftest import slowly
 from metamon_data import BASELINES, DATA, Document, rows, still, write
 from pokeladder.errors import QueryError, StoreError, UsageError
 
@@ -438,7 +439,7 @@ def test_refusals_are_a_line_and_a_status(cli: Cli, shelf: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("options", [[], ["--to", "parquet"], ["--overwrite"]], ids=["files", "parquet", "overwrite"])
-@pytest.mark.parametrize("renames", [pytest.param(1, marks=pytest.mark.slow), 3, -1])
+@pytest.mark.parametrize("renames", [slowly(1), 3, -1])
 def test_a_kill_leaves_whole_files(cli: Cli, shelf: Path, tmp_path: Path, options: list[str], renames: int) -> None:
     command = ["--store", str(shelf), "export-filtered", "--output-dir", "out", *options]
     wanted = expected()

@@ -23,6 +23,7 @@ import metamon_data as data
 import pokeladder
 import pokeladder.ingest
 import pokeladder.processes
+from conftest import slowly
 from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
 from pokeladder.errors import StoreError
 
@@ -202,12 +203,8 @@ PARTS = {
 
 @pytest.mark.parametrize(
     "parts",
-    [
-        pytest.param(
-            parts, id=name, marks=[pytest.mark.slow] if name in ("twice", "logs first", "player by player") else []
-        )
-        for name, parts in PARTS.items()
-    ],
+    [slowly(parts) if name in ("twice", "logs first", "player by player") else parts for name, parts in PARTS.items()],
+    ids=PARTS,
 )
 def test_parts_make_the_same_battles(ladder: pokeladder.Ladder, parts: list[list[Path]]) -> None:
     added = [ladder.ingest(*part) for part in parts]
@@ -253,10 +250,7 @@ def test_logs_that_mirror_each_other_are_of_the_same_battles(ladder: pokeladder.
     assert sorted(battles(ladder), key=str) == sorted([*both, ("ann", "cat", "p2", 9, None)], key=str)
 
 
-@pytest.mark.parametrize(
-    "parts",
-    ["ab AB", "a b B A", *(pytest.param(parts, marks=pytest.mark.slow) for parts in ["a b A B", "b a A B", "ab A B"])],
-)
+@pytest.mark.parametrize("parts", ["ab AB", slowly("a b A B"), "a b B A", slowly("b a A B"), slowly("ab A B")])
 def test_logs_may_grow(ladder: pokeladder.Ladder, tmp_path: Path, parts: str) -> None:
     games = [("bob", "WIN", 20, "0000000001"), ("bob", "LOSS", 30, "0000000002"), ("bob", "WIN", 40, "0000000003")]
     facing = [("ann", "LOSS", 21, "0000000004"), ("ann", "WIN", 31, "0000000005"), ("ann", "LOSS", 41, "0000000006")]
@@ -466,15 +460,16 @@ BROKEN = {
 
 def test_broken_files_are_named_and_the_rest_goes_in(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     write(tmp_path / "in", file_name("ann", "carl", number=1000), still(12))
-    reasons = {}
-    for number, (name, suffix, text, reason) in enumerate(BROKEN.values()):
+    cases = {}
+    for number, (case, (name, suffix, text, _)) in enumerate(BROKEN.items()):
         path = tmp_path / "in" / f"{name.replace('0000000001', f'{number:010}')}{suffix}"
         path.write_bytes(text)
-        reasons[str(path)] = reason
+        cases[str(path)] = case
     added = ladder.ingest(tmp_path / "in")
-    said = dict(added.broken)
-    assert said.keys() == reasons.keys()
-    assert {path: text for path, text in said.items() if not re.search(reasons[path], text)} == {}
+    assert sorted(path for path, _ in added.broken) == sorted(cases)
+    for path, said in added.broken:
+        _, _, _, reason = BROKEN[cases[path]]
+        assert re.search(reason, said), cases[path]
     assert (added.battles, added.trajectories) == (1, 1)
     assert rows(ladder, "SELECT opponent FROM trajectories") == [("carl",)]
 
@@ -553,7 +548,7 @@ def test_kills_at_any_time(command_line: list[str], cli: Cli, ladder: pokeladder
     assert data.counts(ladder) == (150, 300, 300, steps)
 
 
-@pytest.mark.parametrize("renames", [1, *(pytest.param(renames, marks=pytest.mark.slow) for renames in [2, 3]), 4])
+@pytest.mark.parametrize("renames", [1, slowly(2), slowly(3), 4])
 def test_a_kill_between_two_files(ladder: pokeladder.Ladder, tmp_path: Path, renames: int) -> None:
     steps = data.many(tmp_path / "in", 3)
     assert data.signalled(signal.SIGKILL, renames, tmp_path, "ingest", "in") == -signal.SIGKILL
@@ -562,7 +557,7 @@ def test_a_kill_between_two_files(ladder: pokeladder.Ladder, tmp_path: Path, ren
     assert data.counts(ladder) == (3, 6, 6, steps)
 
 
-@pytest.mark.parametrize("renames", [1, *(pytest.param(renames, marks=pytest.mark.slow) for renames in [2, 3]), 4])
+@pytest.mark.parametrize("renames", [1, slowly(2), slowly(3), 4])
 def test_ctrl_c_between_two_files(ladder: pokeladder.Ladder, tmp_path: Path, renames: int) -> None:
     data.many(tmp_path / "in", 3)
     assert data.signalled(signal.SIGINT, renames, tmp_path, "ingest", "in") == 130

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_server import processes_with, rows, wait_until
 
 import pokeladder
-from conftest import TESTS
+from conftest import TESTS, slowly
 from pokeladder import Agent
 from pokeladder.arena import hall, hosts
 from pokeladder.arena.guests import GUARD, Errand, Guest
@@ -383,9 +383,7 @@ def test_policies_share_the_cores_where_there_is_no_gpu(
     assert {path.name for path in logs.glob("policy-*")} == {f"policy-0-{place}.log" for place in range(policies)}
 
 
-@pytest.mark.parametrize(
-    "battle_format", [pytest.param("gen2randombattle", marks=pytest.mark.slow), "gen9randombattle"]
-)
+@pytest.mark.parametrize("battle_format", [slowly("gen2randombattle"), "gen9randombattle"])
 def test_what_policies_may_choose_is_legal(ladder: pokeladder.Ladder, stand_in: Registry, battle_format: str) -> None:
     """And self-play repeats, whatever comes together, without recording too."""
     for parallel in (9, 4):

@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 
 import bots
 import pokeladder
-from conftest import TESTS
+from conftest import TESTS, slowly
 from pokeladder import Agent
 from pokeladder.arena import hall
 from pokeladder.arena.desk import Scribe
@@ -207,7 +207,7 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
     assert server["low"] < embedded["win_rate"] < server["high"]
 
 
-@pytest.mark.parametrize("roles", [pytest.param(["acceptor"], marks=pytest.mark.slow), {"challenger": "challenge"}])
+@pytest.mark.parametrize("roles", [slowly(["acceptor"]), {"challenger": "challenge"}])
 def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any) -> None:
     ladder.registry.add("bot", {"kind": "command", "command": PLAIN_BOT, "roles": roles})
     reached = ladder.tournament(
@@ -314,7 +314,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
     assert not processes_with("sleep 1000")
 
 
-@pytest.mark.parametrize("role", ["acceptor", pytest.param("ladder", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("role", ["acceptor", slowly("ladder")])
 def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import slowly
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator import node as nodes
 from pokeladder.simulator.process import Inquiry
@@ -65,12 +66,7 @@ def test_a_second_use_needs_no_network(copied: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        "a file is short",
-        "the stamp is cut",
-        *(pytest.param(damage, marks=pytest.mark.slow) for damage in ["a file is gone", "the stamp is gone"]),
-    ],
+    "damage", [slowly("a file is gone"), "a file is short", slowly("the stamp is gone"), "the stamp is cut"]
 )
 def test_a_damaged_set_up_heals_itself(copied: Path, damage: str) -> None:
     victim = copied / "node_modules" / "pokemon-showdown" / "dist" / "sim" / "battle.js"

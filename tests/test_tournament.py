@@ -17,6 +17,7 @@ import duckdb
 import pytest
 
 import pokeladder
+from conftest import slowly
 from pokeladder.errors import InterruptedRunError, StoreError, TeamError, UsageError
 from pokeladder.simulator.process import Inquiry
 from pokeladder.tournament import Progress
@@ -146,7 +147,7 @@ def test_readers_see_whole_battles_only_and_never_fewer(tmp_path: Path, prompt_l
     assert len(set(counts)) > 2, "the count was seen growing"
 
 
-@pytest.mark.parametrize("after_start", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
+@pytest.mark.parametrize("after_start", [slowly(0.0), 1.5])
 def test_killed_at_any_moment_and_resumed(tmp_path: Path, prompt_line: list[str], after_start: float) -> None:
     process = start_tournament(tmp_path, prompt_line)
     time.sleep(after_start + random.random() * 2)
@@ -199,7 +200,7 @@ def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, pr
     assert content(ladder) == content(whole)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", [signal.SIGINT, slowly(signal.SIGTERM)])
 def test_stopped_by_a_signal(tmp_path: Path, prompt_line: list[str], how: signal.Signals) -> None:
     process = start_tournament(tmp_path, prompt_line)
     wait_for_battles(tmp_path, process)

@@ -16,7 +16,7 @@ import lz4.frame
 import pytest
 
 import pokeladder
-from conftest import DATA, TESTS
+from conftest import DATA, TESTS, slowly
 from pokeladder.simulator.setup import Simulator
 from pokeladder.store import Store
 
@@ -28,7 +28,7 @@ FORMATS = {
 }
 
 
-@pytest.fixture(scope="module", params=["gen1ou", "gen9ou", pytest.param("gen1randombattle", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[slowly(name) if name == "gen1randombattle" else name for name in FORMATS])
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pokeladder.Ladder:
     ladder = pokeladder.open(tmp_path_factory.mktemp(request.param))
     ladder.tournament(

@@ -389,7 +389,9 @@ def test_a_database_that_cannot_be_written(mixed: Store) -> None:
         views.write_database(mixed.folder / "nowhere" / "pokeladder.duckdb", mixed.files)
 
 
-@pytest.mark.parametrize("name", ["o'brien", 'a "b"', "set=1", "a[bc]d", "st*r", "wh?t", "{a,b} $home 50%", "Pokémon"])
+@pytest.mark.parametrize(
+    "name", ["with space", "o'brien", 'a "b"', "set=1", "a[bc]d", "st*r", "wh?t", "{a,b}", "$home", "Pokémon", "50%"]
+)
 def test_odd_folders(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     store = fill(folder, MIXED, [run_of()])
