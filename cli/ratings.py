@@ -21,6 +21,7 @@ from pokeladder.cli.tables import (
     print_table,
 )
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Slice
+from pokeladder.views import fetched
 
 UNRATED = (
     "An agent is rated among those that have taken points from each other. It is unbeaten if nobody else took any from "
@@ -102,7 +103,7 @@ def ratings(
     elif glicko:
         print_table(found, GLICKO_COLUMNS)
     else:
-        unrated = len(found.filter("status <> 'rated'")) > 0
+        unrated = len(fetched(found.filter("status <> 'rated'"))) > 0
         shifts = SHIFT_COLUMNS if excluding else {}
         print_table(found, {**RATING_COLUMNS, **shifts, **(STATUS_COLUMNS if unrated else {})})
         if unrated:

@@ -9,6 +9,7 @@ import duckdb
 from rich.table import Table
 
 from pokeladder.cli.output import console, table
+from pokeladder.views import fetched
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], Any]]
@@ -20,7 +21,7 @@ def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns) -> None:
 
 def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns) -> Table:
     """The relation's rows under these heads; a column with the format in front where there are several."""
-    found = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    found = [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
     if len({row["format"] for row in found}) > 1:
         columns = {"format": lambda row: row["format"], **columns}
     return table(list(columns), [[cell(row) for cell in columns.values()] for row in found])

@@ -128,15 +128,14 @@ def export_filtered(
         raise UsageError("--overwrite and --append contradict each other: choose one")
     connection = views.connect(store.files)
     _select(connection, filters)
-    with views.query_errors(statement("export_counts")):
-        ((scope, selected, wins, losses, ties, left_out, digest),) = views.query(connection, "export_counts").fetchall()
+    (counts,) = views.fetched(views.query(connection, "export_counts"))
+    scope, selected, wins, losses, ties, left_out, digest = counts
     removed = {reason: left_out.pop(reason) for reason in ("balance", "limit") if reason in left_out}
     exported = Exported(scope, selected, wins, losses, ties, left_out, removed, digest)
     if output_dir is None:
         return exported
-    with views.query_errors(statement("export_files")):
-        rows = views.query(connection, "export_files", {"folder": str(store.folder / "documents")}).fetchall()
-        ((store_digest,),) = views.query(connection, "export_store").fetchall()
+    rows = views.fetched(views.query(connection, "export_files", {"folder": str(store.folder / "documents")}))
+    ((store_digest,),) = views.fetched(views.query(connection, "export_store"))
     files = [(Path(file), chosen) for file, chosen in rows]
     stats = _stats(store, output_dir, filters, to, exported, store_digest)
     progress = _Progress(selected, watch)

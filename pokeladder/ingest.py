@@ -96,7 +96,7 @@ def ingest(
 
     Raises:
         UsageError: a path does not exist, or there is nothing to ingest in any.
-        StoreError: the store cannot be written; nothing was added.
+        StoreError: the store cannot be read or written; nothing was added.
         InterruptedRunError: the user stopped it; nothing was added.
     """
     found = _find([Path(path) for path in paths])
@@ -172,7 +172,7 @@ def _renames(tournaments: Sequence[Path], ingested: Ingested) -> dict[str, str]:
 
 def _new_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> list[Path]:
     """Those whose names neither the store nor an earlier path has."""
-    names = views.query(connection, "ingest_known_names").fetchall()
+    names = views.fetched(views.query(connection, "ingest_known_names"))
     known = {name for (name,) in names}
     new = []
     for path in paths:
@@ -205,8 +205,8 @@ def _read_all(
                 documents.append(reading.documents)
                 _append(connection, "summaries_read", reading.table)
             watch(IngestProgress(read, files, time.monotonic() - started))
-    ingested.broken += views.query(connection, "ingest_faults").fetchall()
-    views.query(connection, "ingest_new_trajectories").create("new_trajectories")
+    ingested.broken += views.fetched(views.query(connection, "ingest_faults"))
+    views.materialise(connection, "ingest_new_trajectories", "new_trajectories")
     return documents
 
 
@@ -237,14 +237,15 @@ def _store(
 ) -> None:
     """Pairs the points of view and writes the battles with their trajectories."""
     for name in ("points", "known_points", "all_points", "pairs", "places"):
-        _materialise(connection, name)
-    ((battles, half_known, already_there, attached, formats),) = views.query(connection, "ingest_counts").fetchall()
+        views.materialise(connection, f"ingest_{name}", name)
+    (counts,) = views.fetched(views.query(connection, "ingest_counts"))
+    battles, half_known, already_there, attached, formats = counts
     ingested.already_there += already_there
     if battles == 0 and attached == 0:
         store.remove_run(run_id)
         return
     ingested.run_id, ingested.battles, ingested.half_known = run_id, battles, half_known
-    unsure, player, opponent = views.query(connection, "ingest_unsure").fetchall()[0]
+    ((unsure, player, opponent),) = views.fetched(views.query(connection, "ingest_unsure"))
     if unsure:
         ingested.unsure = (unsure, player, opponent)
     for name in documents:
@@ -265,20 +266,16 @@ def _store(
     for begin in range(0, max(battles, 1), BATTLES_A_FILE):
         batch = f"ingest-{begin // BATTLES_A_FILE:06d}"
         part = {"run": run_id, "batch": batch, "begin": begin, "end": begin + BATTLES_A_FILE}
-        new_battles = views.query(connection, "ingest_battles", part).to_arrow_table()
+        new_battles = views.arrow_table(views.query(connection, "ingest_battles", part))
         connection.register("new_battles", new_battles)
-        rows = views.query(connection, "ingest_trajectories", {**part, "known": begin == 0}).to_arrow_table()
+        rows = views.arrow_table(views.query(connection, "ingest_trajectories", {**part, "known": begin == 0}))
         connection.unregister("new_battles")
         ingested.trajectories += len(rows)
-        points = views.query(connection, "ingest_point_rows", {**part, "known": begin == 0}).to_arrow_table()
+        points = views.arrow_table(views.query(connection, "ingest_point_rows", {**part, "known": begin == 0}))
         store.write_table(points.cast(POINT_SCHEMA), "points", run_id, batch)
         store.write_table(rows.cast(TRAJECTORY_SCHEMA), "trajectories", run_id, batch)
         if len(new_battles):
             store.write_table(new_battles.cast(BATTLE_SCHEMA), "battles", run_id, batch)
-
-
-def _materialise(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    views.query(connection, f"ingest_{name}").create(name)
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, pa.DataType]) -> None:

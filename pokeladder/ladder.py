@@ -25,7 +25,6 @@ from pokeladder.replays import Replay, replay
 from pokeladder.runs import PlaySettings, play
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import ensure_simulator
-from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.tournament import Notify, Progress
 
@@ -140,7 +139,7 @@ class Ladder:
             return self._ask(
                 "FROM ratings_with(prior := $prior) ORDER BY format, ladder, rank, agent", {"prior": prior}, slice_
             )
-        before = self.ratings(prior, **slice_).to_arrow_table()
+        before = views.arrow_table(self.ratings(prior, **slice_))
         connection = views.connect(self.store.files, **slice_, excluding=excluding)
         connection.register("before", before)
         return views.query(connection, "rating_shifts", {"prior": prior})
@@ -182,7 +181,7 @@ class Ladder:
     def formats(self, **slice_: Unpack[Slice]) -> list[str]:
         """The formats of the slice's rated battles."""
         found = self._ask("SELECT DISTINCT format FROM rated_battles ORDER BY format", {}, slice_)
-        return [row[0] for row in found.fetchall()]
+        return [row[0] for row in views.fetched(found)]
 
     def write_elo_files(
         self,
@@ -445,8 +444,7 @@ class Ladder:
             SimulatorError: the simulator cannot play it.
         """
         parameters = {"battle_id": battle_id}
-        with views.query_errors(statement("stored_battle")):
-            found = views.query(self._connection, "stored_battle", parameters).fetchall()
+        found = views.fetched(views.query(self._connection, "stored_battle", parameters))
         if not found:
             raise StoreError(f"there is no battle {battle_id}: list them with `pokeladder sql 'FROM battles'`")
         (row,) = found

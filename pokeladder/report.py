@@ -77,7 +77,7 @@ def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settin
     specs = {name: chart.to_dict() for name, chart in made.items()}
     standings = views.rows(connection, "tournament_summary", settings)
     matchups = views.rows(connection, "report_matchups")
-    (((about),),) = views.query(connection, "report_about").fetchall()
+    (((about),),) = views.fetched(views.query(connection, "report_about"))
     return template.substitute(
         about=html.escape(about or "No rated battles yet."),
         standings=_table(standings, STANDINGS, agents=True),

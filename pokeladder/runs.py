@@ -17,7 +17,6 @@ from pokeladder.errors import UsageError
 from pokeladder.programs import Program
 from pokeladder.records import Run
 from pokeladder.registry import Registry
-from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
 from pokeladder.tournament import History, Notify, Progress, Resources, Tournament, Watch, tournament_of
@@ -158,14 +157,12 @@ def play(
 
 def _runs(connection: duckdb.DuckDBPyConnection, kind: str) -> list[tuple[Run, bool]]:
     """Those of a kind, the latest first, and whether they are finished."""
-    with views.query_errors(statement("played_runs")):
-        found = views.query(connection, "played_runs", {"kind": kind}).fetchall()
+    found = views.fetched(views.query(connection, "played_runs", {"kind": kind}))
     return [(Run(*columns), finished) for *columns, finished in found]
 
 
 def _history(connection: duckdb.DuckDBPyConnection, run: Run) -> History:
-    with views.query_errors(statement("games_so_far")):
-        found = views.query(connection, "games_so_far", {"run": run.run_id}).fetchall()
+    found = views.fetched(views.query(connection, "games_so_far", {"run": run.run_id}))
     return History(
         played=frozenset(game for game, played, _ in found if played),
         voided={game: voided for game, _, voided in found},

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
@@ -25,6 +25,9 @@ from duckdb.sqltypes import BOOLEAN
 from pokeladder import sequential
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.statements import statement, text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Everything that is made on top of the store's files, each after all that it reads.
 VIEWS = (
@@ -200,7 +203,8 @@ def database_is_current(path: Path, sources: Mapping[str, Sequence[str]]) -> boo
 def query(
     connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of the query ``name``; its file says which parameters it takes.
+    """The rows of the query ``name``; its file says which parameters it takes. It runs when they are asked for, as with
+    :func:`run_sql`.
 
     Raises:
         QueryError: DuckDB refused it.
@@ -211,7 +215,8 @@ def query(
 def run_sql(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | Sequence[object] | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of ``sql``. A SELECT runs when its rows are asked for: do that under :func:`query_errors` too.
+    """The rows of ``sql``. A SELECT runs when its rows are asked for: do that with :func:`fetched`, or under
+    :func:`query_errors`.
 
     Raises:
         QueryError: DuckDB refused it, or there is no statement in it.
@@ -232,8 +237,35 @@ def rows(
         QueryError: DuckDB refused it.
     """
     relation = query(connection, name, parameters)
+    return [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
+
+
+def fetched(relation: duckdb.DuckDBPyRelation) -> list[tuple[Any, ...]]:
+    """All rows of a relation.
+
+    Raises:
+        QueryError: DuckDB refused it.
+        StoreError: a Parquet file cannot be read.
+    """
+    with query_errors(relation.sql_query()):
+        return relation.fetchall()
+
+
+def arrow_table(relation: duckdb.DuckDBPyRelation) -> pa.Table:
+    """All rows of a relation, as :func:`fetched`."""
+    with query_errors(relation.sql_query()):
+        return relation.to_arrow_table()
+
+
+def materialise(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> None:
+    """Makes a table of the rows of the query ``name``.
+
+    Raises:
+        QueryError: DuckDB refused it.
+        StoreError: a Parquet file cannot be read.
+    """
     with query_errors(statement(name)):
-        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        query(connection, name).create(table)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import pytest
 
 import pokeladder
 from conftest import slowly
+from metamon_data import LADDER
 from pokeladder import compaction
 from pokeladder.check import Checked
+from pokeladder.cli import app
 from pokeladder.errors import StoreError
 from pokeladder.store import Store
 
@@ -120,6 +123,47 @@ def test_a_file_cut_short(store: Store, cli: Cli, kind: str, left: tuple[int, ..
     assert kept.stat().st_size > 0
     assert counts(pokeladder.open(store.folder).check()) == left
     repaired(store)
+
+
+ASKING = {
+    "battles": [
+        "ratings",
+        "ratings --excluding turns>30",
+        "ratings --glicko",
+        "elo",
+        "elo --output-dir elo",
+        "matchups",
+        "stats",
+        "report --output-dir report",
+        "replay nothing",
+        "export-filtered --output-dir set",
+        "tournament --resume",
+        f"ingest {LADDER}",
+    ],
+    "trajectories": ["export-filtered --output-dir set", f"ingest {LADDER}"],
+    "documents": ["export-filtered --output-dir set"],
+    "points": [f"ingest {LADDER}"],
+    "runs": [f"ingest {LADDER}", "tournament --resume"],
+}
+
+
+@pytest.mark.parametrize(("kind", "command"), [(kind, command) for kind in ASKING for command in ASKING[kind]])
+def test_a_file_cut_short_is_named_by_whoever_reads_it(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    kind: str,
+    command: str,
+) -> None:
+    broken = first(store, kind)
+    cut(broken)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pokeladder", "--store", str(store.folder), *command.split()])
+    assert app._run() == 1
+    said = capfd.readouterr()
+    assert re.fullmatch(rf"Error: .*{re.escape(str(broken))}'; .*`pokeladder check`.*\n", said.err)
+    assert said.out == ""
 
 
 def test_damage_inside_of_a_file(store: Store) -> None:
