@@ -232,8 +232,18 @@ class KilledOnce(RandomPlayer):
     def choose_move(self, battle: Any) -> BattleOrder:
         if battle.turn >= 3 and not self.flag.exists():
             self.flag.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.happen()
         return self.choose_random_move(battle)
+
+    def happen(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SleepsOnce(KilledOnce):
+    """Falls asleep instead of being killed."""
+
+    def happen(self) -> None:
+        time.sleep(3600)
 
 
 class Leaves(RandomPlayer):

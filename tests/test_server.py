@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -390,22 +391,24 @@ def test_a_server_that_ends_or_stands_still(
     assert heard == [f"warning: {what}: its battles are void and are played again"]
 
 
-@pytest.mark.usefixtures("prompt")
-def test_a_simulator_of_the_server_that_dies(ladder: pokeladder.Ladder, started: list[ServerProcess]) -> None:
+def test_a_simulator_of_the_server_that_dies(
+    ladder: pokeladder.Ladder, tmp_path: Path, started: list[ServerProcess]
+) -> None:
     """The server itself goes on; the battles that were in it are void."""
     killed: list[int] = []
     heard: list[str] = []
+    flag = tmp_path / "flag"
 
-    def kill(progress: pokeladder.Progress) -> None:
-        if progress.stored >= 1 and not killed:
-            for path in Path("/proc").glob("[0-9]*/stat"):
-                fields = path.read_text().rpartition(")")[2].split()
-                if int(fields[1]) == started[0].pid and "room-battle" in (path.parent / "cmdline").read_text():
-                    killed.append(int(path.parent.name))
-            os.kill(killed[0], signal.SIGKILL)
+    def kill(_: pokeladder.Progress) -> None:
+        # A battle is in it for as long as one of its agents sleeps.
+        if flag.exists() and not killed:
+            children = psutil.Process(started[0].pid).children()
+            (simulator,) = (child for child in children if any("room-battle" in word for word in child.cmdline()))
+            simulator.kill()
+            killed.append(simulator.pid)
 
     reached = ladder.tournament(
-        ["heuristics", "max-power"],
+        [Agent("sleeper", bots.SleepsOnce, {"flag": str(flag)}), "max-power"],
         battles_per_matchup=16,
         venue="server",
         parallel=1,
