@@ -21,9 +21,8 @@ FONT = "Helvetica, Arial, sans-serif"
 LINE_POINTS = 480
 # Agents that are chosen on the page that shows a chart; with none, all are. Pictures show all.
 CHOSEN = alt.param(name="chosen", value=[])
-# Pixels a row of text takes.
-ROW = 20
-NAME_LIMIT = 160
+# Pixels a row of an axis, a line of text and the longest name take.
+ROW, LINE_OF_TEXT, NAME_LIMIT = 20, 15, 160
 Row = dict[str, Any]
 
 
@@ -57,8 +56,8 @@ def progression(
     parameters = {"k": k_factor, "initial": initial_rating, "points": LINE_POINTS}
     rows = views.rows(connection, "chart_progression", parameters)
     last = [row for row in rows if row["is_last"]]
-    height = max(320, len(last) * 15)
-    _place_labels(last, height)
+    height = max(320, len(last) * LINE_OF_TEXT)
+    _place_labels(last, [row["elo"] for row in rows], height)
     end = max((row["seq"] for row in rows), default=1)
     names = [row["agent"] for row in last]
     colours = alt.Color("agent:N", legend=None).scale(
@@ -191,17 +190,23 @@ def _tooltips(**titles: str) -> list[alt.Tooltip]:
     ]
 
 
-def _place_labels(last: Sequence[Row], height: float) -> None:
-    """Gives each row the Elo at which its name does not overlap others': lines may end close to each other."""
+def _place_labels(last: Sequence[Row], drawn: Sequence[float], height: float) -> None:
+    """Gives each row the Elo at which its name does not overlap others': lines may end close to each other.
+
+    Names stay within ``drawn``, the ratings that the axis spans, so that they do not change it.
+    """
     if not last:
         return
-    ratings = [row["elo"] for row in last]
-    room = (max(ratings) - min(ratings) or 1) / height * 15
+    lowest = min(drawn)
+    room = (max(drawn) - lowest or 1) / height * LINE_OF_TEXT
     ordered = sorted(last, key=lambda row: -row["elo"])
-    for number, row in enumerate(ordered):
-        above = ordered[number - 1]["label"] if number else float("inf")
-        row["label"] = min(row["elo"], above - room)
+    ceiling = float("inf")
+    for row in ordered:
+        row["label"] = min(row["elo"], ceiling)
         row["name"] = f"{row['final']:.0f}  {row['agent']}"
+        ceiling = row["label"] - room
+    for number, row in enumerate(reversed(ordered)):
+        row["label"] = max(row["label"], lowest + number * room)
 
 
 def _unrated(agents: Sequence[str]) -> list[str]:

@@ -136,6 +136,27 @@ def test_many_battles_make_few_points(tmp_path: Path) -> None:
     assert last == pytest.approx({row["agent"]: row["elo"] for row in asked(ladder.elo())})
 
 
+def test_a_line_begins_with_the_first_battle(tmp_path: Path) -> None:
+    games: list[Game] = [("a", "b", 1, None)] * 6 + [("a", "c", 0, None)] * 3
+    lines = charts.progression(connect(ladder_of(tmp_path / "s", games).store)).to_dict()["datasets"]
+    rows = max(lines.values(), key=len)
+    paths = {agent: [(row["seq"], row["elo"]) for row in rows if row["agent"] == agent] for agent in "abc"}
+    assert paths["b"][0] == (0, 1500)
+    assert paths["c"][0] == (6, 1500)
+    assert [seq for seq, _ in paths["c"]] == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("number", [7, 40])
+def test_names_of_lines_that_end_close_to_each_other(tmp_path: Path, number: int) -> None:
+    names = [f"agent {place:02}" for place in range(number)]
+    pairs = [*zip(names[::2], names[1::2], strict=False)]
+    games: list[Game] = [(*pair, score, None) for pair in pairs for score in [1] * 20 + [0] * 10]
+    svg = vl_convert.vegalite_to_svg(charts.progression(connect(ladder_of(tmp_path / "s", games).store)).to_dict())
+    heights = sorted(float(y) for y in re.findall(r'translate\([\d.]+,([\d.]+)\)"[^>]*>\d+  agent', svg))
+    assert len(heights) == number // 2 * 2
+    assert min(below - above for above, below in itertools.pairwise(heights)) > 11, "the size of the letters"
+
+
 def test_charts_for_notebooks(odd: pokeladder.Ladder) -> None:
     for name in charts.CHARTS:
         assert odd.chart(name, agents=ODD[:2]).to_dict()["$schema"]

@@ -1,6 +1,7 @@
--- What the chart of Elo over time shows: for each agent its start, and then points that are the mean of its ratings after
--- some battles; seq is the format's battle that the last of them was. There are $points points in all, or 15 an agent if
--- that is more, so that many lines can be told apart. final is the last rating of all. $k, $initial as in elo_with.
+-- What the chart of Elo over time shows: for each agent its start, before its first battle, and then points that are the
+-- mean of its ratings after some battles; seq is the format's battle that the last of them was. There are $points points
+-- in all, or 15 an agent if that is more, so that many lines can be told apart. final is the last rating of all.
+-- $k, $initial as in elo_with.
 WITH progression AS MATERIALIZED (
     FROM elo_progression_with(k := $k, initial := $initial)
 ),
@@ -25,8 +26,9 @@ thinned AS (
     FROM numbered
     GROUP BY format, agent, (game - 1) * least(games, points) // games
     UNION ALL
-    SELECT DISTINCT format, agent, 0, $initial, NULL, FALSE
+    SELECT format, agent, min(seq) - 1, $initial, NULL, FALSE
     FROM sides
+    GROUP BY format, agent
 )
 
 SELECT agent, place, seq, elo, final, is_last
