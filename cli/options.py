@@ -40,9 +40,22 @@ def _with(command: Callable[..., Any], options: Sequence[Decorator]) -> Callable
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-def slice_of(battle_format: str | None, run: str | None, agents: tuple[str, ...], where: str | None) -> Slice:
+def slice_of(
+    battle_format: str | None, run: str | None, agents: tuple[str, ...], where: str | None, by_version: bool = False
+) -> Slice:
     """The arguments of :class:`pokeladder.Ladder` methods that the options mean."""
-    return {"battle_format": battle_format, "run": run, "agents": list(agents) or None, "where": where}
+    return {
+        "battle_format": battle_format,
+        "run": run,
+        "agents": list(agents) or None,
+        "where": where,
+        "by_version": by_version,
+    }
+
+
+by_version_option = click.option(
+    "--by-version", is_flag=True, help="Take each version of an agent for an agent of its own, NAME#VERSION."
+)
 
 
 def format_option(*choices: str) -> Decorator:
@@ -63,7 +76,7 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
         show_default=True,
         help="A built-in set, one under $METAMON_CACHE_DIR/teams, or a path.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Decides teams and battle seeds."),
+    click.option("--seed", type=int, help="Decides teams and battle seeds.  [default: one that is drawn, and told]"),
     click.option(
         "--workers",
         type=click.IntRange(min=1),
@@ -127,4 +140,15 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
     ),
     click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."),
     click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
+    click.option(
+        "--allow-changed",
+        is_flag=True,
+        help="Resume though an agent's code or weights are not those that the run was played with.",
+    ),
+    click.option(
+        "--more",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Add N new battles a matchup to the latest finished run of these agents with these settings.",
+    ),
 )

@@ -9,9 +9,9 @@ import click
 
 from pokeladder.cli.options import opened, play_options
 from pokeladder.cli.progress import Display
-from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table
+from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table, unreliable
 from pokeladder.errors import SimulatorError
-from pokeladder.ladder import Ladder
+from pokeladder.ladder import Ladder, Slice
 from pokeladder.tournament import Progress
 
 PARALLEL = "Battles at once, over all workers; on a server, pairs of agents' processes.  [default: 8 a worker; a core]"
@@ -48,7 +48,8 @@ def tournament(
     with Display(ladder) as display:
         reached = ladder.tournament(agents, resume=resume, watch=display.watch, notify=display.notify, **settings)
     if reached.stored:
-        print_table(ladder.standings(run=reached.run_id), STANDINGS_COLUMNS)
+        slice_: Slice = {"run": reached.run_id}
+        print_table(ladder.standings(**slice_), STANDINGS_COLUMNS, unreliable(ladder, slice_))
     if output_dir is not None:
         click.echo(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
     # A server of others does not tell what a battle can be played again from.
@@ -89,7 +90,7 @@ def selfplay(context: click.Context, /, agent: str | None, opponent: str | None,
 
 
 def _finish(context: click.Context, ladder: Ladder, reached: Progress, *next_commands: str) -> None:
-    """Says what to do next.
+    """Says what became of the run and what to do next.
 
     Raises:
         SimulatorError: battles are missing.
@@ -99,6 +100,13 @@ def _finish(context: click.Context, ladder: Ladder, reached: Progress, *next_com
         raise SimulatorError(
             f"{missing} battles stayed void after all attempts: --resume tries again; what the processes said is in "
             f"{ladder.store.log_folder(reached.run_id)}"
+        )
+    repeated = ladder.repeated(reached.run_id)
+    if repeated:
+        click.echo(
+            f"{repeated:,} of these {reached.stored:,} battles equal earlier ones and count once in ratings: "
+            "--more N plays new ones.",
+            err=True,
         )
     store = f"--store {context.obj} " if context.obj else ""
     click.echo(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from pokeladder.cli.output import console
-from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn
-from pokeladder.ladder import Ladder
+from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn, unreliable
+from pokeladder.ladder import Ladder, Slice
 from pokeladder.tournament import Progress
 
 # Standings are asked for again after this many times what asking took last time.
@@ -89,7 +89,9 @@ class Display(_Screen):
         if progress.stored == self._stored or now < self._standings_due:
             return
         self._stored = progress.stored
-        self._standings = drawn(self._ladder.standings(run=progress.run_id), STANDINGS_COLUMNS)
+        slice_: Slice = {"run": progress.run_id}
+        marked = unreliable(self._ladder, slice_)
+        self._standings = drawn(self._ladder.standings(**slice_), STANDINGS_COLUMNS, marked)
         took = time.monotonic() - now
         self._standings_due = now + max(STANDINGS_SECONDS, STANDINGS_SHARE * took)
 
@@ -110,6 +112,8 @@ def describe(progress: Progress) -> str:
             line += f", {_duration(progress.seconds)} in all"
     if progress.void:
         line += f", {progress.void} void"
+    if progress.unrecorded:
+        line += f", {progress.unrecorded} trajectories not recorded"
     return line
 
 

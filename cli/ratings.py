@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pokeladder.cli.options import format_option, opened, slice_of, slice_options
+from pokeladder.cli.options import by_version_option, format_option, opened, slice_of, slice_options
 from pokeladder.cli.output import print_relation
 from pokeladder.cli.tables import (
     GLICKO_COLUMNS,
@@ -19,6 +19,7 @@ from pokeladder.cli.tables import (
     STATISTICS_COLUMNS,
     STATUS_COLUMNS,
     print_table,
+    unreliable,
 )
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Slice
 from pokeladder.views import fetched
@@ -42,6 +43,7 @@ UNRATED = (
 )
 @click.option("--output-prefix", default="elo_results", show_default=True, help="How those files' names begin.")
 @slice_options
+@by_version_option
 @format_option("table", "csv", "json")
 @click.pass_context
 def elo(
@@ -56,13 +58,13 @@ def elo(
 ) -> None:
     """Rank the agents by Elo, battles in order of finish, each format by itself."""
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_formats(ladder, slice_)
+    _say_what_is_pooled(ladder, slice_)
     if output_dir is not None:
         for path in ladder.write_elo_files(output_dir, output_prefix, k_factor, initial_rating, **slice_):
             click.echo(f"Wrote {path}", err=True)
     standings = ladder.standings(k_factor, initial_rating, **slice_)
     if output == "table":
-        print_table(standings, STANDINGS_COLUMNS)
+        print_table(standings, STANDINGS_COLUMNS, unreliable(ladder, slice_))
     else:
         print_relation(standings, output)
 
@@ -78,6 +80,7 @@ def elo(
 @click.option("--excluding", metavar="SQL", help="Leave out battles that meet this, and say what that shifts.")
 @click.option("--glicko", is_flag=True, help="Show Glicko-1 and GXE, as Showdown does, instead.")
 @slice_options
+@by_version_option
 @format_option("table", "csv", "json")
 @click.pass_context
 def ratings(
@@ -96,16 +99,17 @@ def ratings(
     if glicko and (prior or excluding):
         raise click.UsageError("--glicko goes with neither --prior nor --excluding: leave them out")
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_formats(ladder, slice_)
+    _say_what_is_pooled(ladder, slice_)
     found = ladder.glicko(**slice_) if glicko else ladder.ratings(prior, excluding=excluding, **slice_)
     if output != "table":
         print_relation(found, output)
     elif glicko:
-        print_table(found, GLICKO_COLUMNS)
+        print_table(found, GLICKO_COLUMNS, unreliable(ladder, slice_))
     else:
         unrated = len(fetched(found.filter("status <> 'rated'"))) > 0
         shifts = SHIFT_COLUMNS if excluding else {}
-        print_table(found, {**RATING_COLUMNS, **shifts, **(STATUS_COLUMNS if unrated else {})})
+        columns = {**RATING_COLUMNS, **shifts, **(STATUS_COLUMNS if unrated else {})}
+        print_table(found, columns, unreliable(ladder, slice_))
         if unrated:
             click.echo(UNRATED, err=True)
 
@@ -119,6 +123,7 @@ def ratings(
     help="Also test in sequence whether the agent is stronger by ELO1 (H1) or by ELO0 only (H0), errors 5% each.",
 )
 @slice_options
+@by_version_option
 @format_option("table", "csv", "json")
 @click.pass_context
 def matchups(context: click.Context, /, sprt: tuple[float, float] | None, output: str, **options: Any) -> None:
@@ -129,7 +134,7 @@ def matchups(context: click.Context, /, sprt: tuple[float, float] | None, output
     if sprt is not None and not sprt[0] < sprt[1]:
         raise click.UsageError("--sprt needs two differences, the smaller one first: --sprt 0 20")
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_formats(ladder, slice_)
+    _say_what_is_pooled(ladder, slice_)
     found = ladder.matchups(**slice_) if sprt is None else ladder.matchups(sprt, **slice_)
     if output == "table":
         print_table(found, MATCHUP_COLUMNS if sprt is None else SPRT_COLUMNS)
@@ -139,12 +144,13 @@ def matchups(context: click.Context, /, sprt: tuple[float, float] | None, output
 
 @click.command(epilog="Example: pokeladder stats --run 20261122-181500-0a1b")
 @slice_options
+@by_version_option
 @format_option("table", "csv", "json")
 @click.pass_context
 def stats(context: click.Context, /, output: str, **options: Any) -> None:
     """Show games, results, lengths and invalid choices of every agent."""
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_formats(ladder, slice_)
+    _say_what_is_pooled(ladder, slice_)
     found = ladder.statistics(**slice_)
     if output == "table":
         print_table(found, STATISTICS_COLUMNS)
@@ -152,9 +158,19 @@ def stats(context: click.Context, /, output: str, **options: Any) -> None:
         print_relation(found, output)
 
 
-def _say_formats(ladder: Ladder, slice_: Slice) -> None:
+def _say_what_is_pooled(ladder: Ladder, slice_: Slice) -> None:
+    """Says on stderr which formats there are, and which agents have battles of several versions."""
     formats = ladder.formats(**slice_)
     if not formats:
         click.echo("No rated battles here yet.", err=True)
     elif len(formats) > 1:
         click.echo(f"Formats {', '.join(formats)} are rated separately; --battle-format shows one.", err=True)
+    if slice_.get("by_version"):
+        return
+    for agent, versions, games in fetched(ladder.several_versions(**slice_)):
+        told = ", ".join(f"{version} ({number:,})" for version, number in zip(versions, games, strict=True))
+        click.echo(
+            f"warning: the games of {agent} are of {len(versions)} versions, from the first to the last {told}: "
+            "--by-version rates them apart",
+            err=True,
+        )

@@ -5,23 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import click
 import duckdb
 from rich.table import Table
 
 from pokeladder.cli.output import console, table
+from pokeladder.ladder import Ladder, Slice
 from pokeladder.views import fetched
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], Any]]
+# Rates of invalid decisions by format and agent.
+Marked = Mapping[tuple[str, str], float]
+NONE_MARKED: Marked = {}
+MARK = "(!)"
 
 
-def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns) -> None:
-    console().print(drawn(relation, columns))
+def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> None:
+    """Prints the rows, and says on stderr what it means that agents are marked."""
+    console().print(drawn(relation, columns, marked))
+    if marked:
+        told = ", ".join(f"{agent} {_percent(rate)}" for (_, agent), rate in marked.items())
+        click.echo(
+            f"{MARK} over 5% of the decisions were invalid, and a random choice was played instead ({told}): "
+            "see `pokeladder stats`, and what the agent said in the logs of its runs",
+            err=True,
+        )
 
 
-def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns) -> Table:
-    """The relation's rows under these heads; a column with the format in front where there are several."""
+def unreliable(ladder: Ladder, slice_: Slice) -> Marked:
+    """The agents to mark in standings."""
+    return {(battle_format, agent): rate for battle_format, agent, rate in fetched(ladder.unreliable(**slice_))}
+
+
+def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> Table:
+    """The relation's rows under these heads; a column with the format in front where there are several.
+
+    Args:
+        marked: formats and agents that get a mark after their names.
+    """
     found = [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
+    for row in found:
+        if (row["format"], row.get("agent")) in marked:
+            row["agent"] = f"{row['agent']} {MARK}"
     if len({row["format"] for row in found}) > 1:
         columns = {"format": lambda row: row["format"], **columns}
     return table(list(columns), [[cell(row) for cell in columns.values()] for row in found])

@@ -30,7 +30,7 @@ from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
 from pokeladder.records import Merge
 from pokeladder.statements import statement
-from pokeladder.store import FOLDERS, SINGLE_FILES, StagedFile, Store, new_run_id
+from pokeladder.store import SCHEMAS, StagedFile, Store, conformed, new_run_id
 
 # What is asked of the rows of each kind, besides file and row. A kind is listed after those that refer to it, which are
 # written after it: what is being written meanwhile refers to nothing that was missed.
@@ -41,9 +41,9 @@ TABLES = {
     "trajectories": "trajectory_id, battle_id, batch, document_file, digest",
     "documents": "document_file, trajectory_id, sha256(document) AS digest",
     "runs": "run_id, kind, scheduled",
+    "versions": "run_id, agent",
     "merges": "merged, file AS old, done",
 }
-SCHEMAS = {**FOLDERS, **SINGLE_FILES}
 # Rows go into a table so many bytes at a time.
 PART_BYTES = 32 << 20
 
@@ -300,10 +300,9 @@ class _Examination:
             return
         try:
             with pq.ParquetFile(self._store.folder / path, page_checksum_verification=True) as file:
-                if not file.schema_arrow.equals(SCHEMAS[kind]):
-                    raise pa.ArrowInvalid(f"its columns are not those of {kind}")
+                conformed(file.schema_arrow.empty_table(), kind)
                 for number in range(file.num_row_groups):
-                    table = file.read_row_group(number)
+                    table = conformed(file.read_row_group(number), kind)
                     table.validate(full=True)
                     self._add(kind, _placed(table, path, begin))
                     begin += len(table)
@@ -404,7 +403,7 @@ def _set_aside(store: Store, path: Path, rows: set[int] | None, folder: Path) ->
     begin = 0
     with pq.ParquetFile(there) as file:
         for number in range(file.num_row_groups):
-            table = file.read_row_group(number)
+            table = conformed(file.read_row_group(number), kind)
             kept.write(table.filter(pa.array([begin + row not in rows for row in range(len(table))])))
             begin += len(table)
     kept.publish()

@@ -19,6 +19,8 @@ WEIGHTS = re.compile(r"policy_epoch_(\d+)\.pt")
 # Where amago keeps a run's weights, and the state of its optimizer and scheduler.
 WEIGHTS_FOLDER = Path("ckpts", "policy_weights")
 STATES_FOLDER = Path("ckpts", "training_states")
+# Where it keeps what the network is like.
+CONFIGURATION = Path("ckpts", "config.txt")
 # Options of play_metamon.py that a table of the registry may set.
 ARCHITECTURE = ("base", "model_config", "train_config", "observation_space", "action_space", "reward", "tokenizer")
 
@@ -86,7 +88,7 @@ def metamon_program(
             f"agent {base} needs metamon: say which interpreter has it with `pokeladder agents metamon --python PATH`"
         )
     temperature = parameters.get("temperature", table.get("temperature", 1.0))
-    arguments, plays = _weights(base, table)
+    arguments, plays, files = _weights(base, table)
     for option in ARCHITECTURE:
         if option in table:
             arguments += [f"--{option.replace('_', '-')}", _literally(table[option])]
@@ -116,14 +118,16 @@ def metamon_program(
         plays=plays,
         base=base,
         parameters=dict(parameters),
+        files=files,
     )
 
 
-def _weights(base: str, table: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """Arguments that say which weights, and the same for the settings of a run."""
+def _weights(base: str, table: Mapping[str, Any]) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
+    """Arguments that say which weights, the same for the settings of a run, and the files that hold them."""
     if "model" in table:
         epoch = [] if "epoch" not in table else ["--epoch", str(table["epoch"])]
-        return ["--model", _literally(table["model"]), *epoch], {"model": table["model"], "epoch": table.get("epoch")}
+        plays = {"model": table["model"], "epoch": table.get("epoch")}
+        return ["--model", _literally(table["model"]), *epoch], plays, ()
     run, at, epoch = table["checkpoint"].rpartition("@")
     if not at or not epoch.isdecimal():
         raise AgentError(f"the checkpoint of agent {base} is {table['checkpoint']!r}: write run@epoch")
@@ -135,9 +139,11 @@ def _weights(base: str, table: Mapping[str, Any]) -> tuple[list[str], dict[str, 
                 "`pokeladder agents metamon --checkpoints DIR`"
             )
         folder = Path(table["checkpoints"]).expanduser() / run
-    if not (folder / WEIGHTS_FOLDER / f"policy_epoch_{epoch}.pt").is_file():
+    weights = folder / WEIGHTS_FOLDER / f"policy_epoch_{epoch}.pt"
+    if not weights.is_file():
         raise AgentError(f"agent {base}: there is no epoch {epoch} in {folder / WEIGHTS_FOLDER}")
-    return ["--run", _literally(str(folder)), "--epoch", epoch], {"checkpoint": table["checkpoint"]}
+    files = tuple(str(path) for path in (weights, folder / CONFIGURATION) if path.is_file())
+    return ["--run", _literally(str(folder)), "--epoch", epoch], {"checkpoint": table["checkpoint"]}, files
 
 
 def _literally(text: str) -> str:

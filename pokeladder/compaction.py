@@ -31,7 +31,7 @@ from filelock import Timeout
 
 from pokeladder.errors import StoreError
 from pokeladder.records import Merge
-from pokeladder.store import FOLDERS, StagedFile, Store
+from pokeladder.store import FOLDERS, StagedFile, Store, conformed
 
 # Files from this size on are left as they are.
 LARGE_BYTES = 64 << 20
@@ -271,7 +271,7 @@ class _Run:
             for number, (kind, group) in enumerate(self._groups):
                 new = StagedFile(self._store, kind, self.run_id, f"merged-{name}-{number:06d}")
                 staged.append(new)
-                for table in _row_groups(group, progress):
+                for table in _row_groups(kind, group, progress):
                     new.write(table)
                 new.complete()
                 merges += [Merge(self._relative(new.path), self._relative(path), False) for path in group]
@@ -363,8 +363,8 @@ def _grouped(paths: Sequence[Path], at_least: int) -> Iterator[list[Path]]:
         yield group
 
 
-def _row_groups(paths: Sequence[Path], progress: _Progress) -> Iterator[pa.Table]:
-    """All rows of files, some at a time.
+def _row_groups(kind: str, paths: Sequence[Path], progress: _Progress) -> Iterator[pa.Table]:
+    """All rows of files of one kind, some at a time.
 
     Raises:
         StoreError: one cannot be read.
@@ -375,7 +375,7 @@ def _row_groups(paths: Sequence[Path], progress: _Progress) -> Iterator[pa.Table
         try:
             with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
                 for number in range(file.num_row_groups):
-                    tables.append(file.read_row_group(number))
+                    tables.append(conformed(file.read_row_group(number), kind))
                     size += tables[-1].nbytes
                     if size >= GROUP_BYTES:
                         yield pa.concat_tables(tables)

@@ -59,6 +59,7 @@ class Slice(TypedDict, total=False):
     battle_format: str | None
     run: str | None
     agents: Sequence[str] | None
+    by_version: bool
 
 
 class Ladder:
@@ -66,7 +67,8 @@ class Ladder:
 
     Every answer is a DuckDB relation: ``.df()``, ``.pl()``, ``.arrow()``, ``.fetchall()``. Those that take ``where``,
     ``battle_format``, ``run`` and ``agents`` look only at the battles that meet the SQL condition ``where`` over the
-    columns of ``battles``, that are of this format and run, and whose agents are both among those named.
+    columns of ``battles``, that are of this format and run, and whose agents are both among those named. With
+    ``by_version`` each version of an agent is an agent of its own, called ``NAME#VERSION``.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -182,6 +184,19 @@ class Ladder:
         """The formats of the slice's rated battles."""
         found = self._ask("SELECT DISTINCT format FROM rated_battles ORDER BY format", {}, slice_)
         return [row[0] for row in views.fetched(found)]
+
+    def several_versions(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+        """One row an agent of whom the slice's rated battles have several versions: agent, versions, games of each."""
+        return views.query(self._connect(**slice_), "several_versions")
+
+    def unreliable(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+        """One row an agent and format of whose decisions over 5% were invalid: format, agent, invalid_rate."""
+        return views.query(self._connect(**slice_), "unreliable_agents")
+
+    def repeated(self, run_id: str) -> int:
+        """How many battles of a run equal earlier ones of the store, and so do not count."""
+        ((count,),) = views.fetched(views.query(self._connect(), "repeated_of_run", {"run": run_id}))
+        return int(count)
 
     def write_elo_files(
         self,

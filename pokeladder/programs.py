@@ -64,6 +64,7 @@ class Program:
         writes: it leaves trajectories and battle logs in ``{work_dir}``, as metamon does.
         plays: what makes it another agent if it changes; the rest is how it is run.
         base, parameters: what it was named by.
+        files: further files that decide how it plays: a checkpoint's weights.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Program:
     plays: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What tells this agent from another: for the settings of a run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import lz4.frame
@@ -53,11 +53,13 @@ class Recorder:
     Attributes:
         stored: battles that count, on disk.
         void: void battles, on disk.
+        unrecorded: trajectories of the stored battles that were wanted and could not be made.
     """
 
-    def __init__(self, store: Store, run: Run, games: Sequence[Game]) -> None:
+    def __init__(self, store: Store, run: Run, games: Sequence[Game], versions: Mapping[str, str]) -> None:
         self._run = run
         self._games = games
+        self._versions = versions
         self._writer = store.writer(run.run_id)
         self._batch: list[Battle] = []
         self._server_battles: list[ServerBattle] = []
@@ -65,9 +67,10 @@ class Recorder:
         self._started = self._flushed = time.monotonic()
         self.stored = 0
         self.void = 0
+        self.unrecorded = 0
 
     def add(self, result: Result) -> None:
-        battle = battle_of(self._run, self._games[result.index], result, self._writer.batch)
+        battle = battle_of(self._run, self._games[result.index], result, self._writer.batch, self._versions)
         self._batch.append(battle)
         if result.server is not None:
             said = result.server
@@ -102,6 +105,7 @@ class Recorder:
         void = sum(battle.outcome == "void" for battle in self._batch)
         self.void += void
         self.stored += len(self._batch) - void
+        self.unrecorded += sum(battle.unrecorded or 0 for battle in self._batch)
         self._batch, self._server_battles = [], []
         self._flushed = time.monotonic()
 

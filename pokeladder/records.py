@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 Side = Literal["p1", "p2"]
 Kind = Literal["tournament", "selfplay", "import"]
 Outcome = Literal["win", "tie", "void"]
+# A digest that fits a 64-bit column.
+Digest = int
 SIDES: tuple[Side, Side] = ("p1", "p2")
 
 
@@ -91,6 +97,7 @@ class Result:
         trajectories: both sides' trajectories; None where it was not recorded, or lost.
         server: what the server said, if it was played on one.
         game: what was played, where a server did not keep to the schedule's sides, teams and seed.
+        unrecorded: of how many sides the trajectory was wanted and could not be made.
     """
 
     index: int
@@ -109,14 +116,22 @@ class Result:
     trajectories: tuple[Recorded | None, Recorded | None] = (None, None)
     server: ServerRecord | None = None
     game: Game | None = None
+    unrecorded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Battle:
     """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows.
 
-    Of imported battles only some is known. ``batch`` names the file that the row came in; trajectories and points of
-    view of the battle name it too.
+    Of imported battles only some is known. Columns that were added after version 0.1.0 stand last and are NULL in the
+    files of earlier versions.
+
+    Attributes:
+        batch: the file that the row came in; trajectories and points of view of the battle name it too.
+        p1_version, p2_version: of the agents (:mod:`pokeladder.versions`).
+        run_seed: of the run's schedule: only runs of one seed can have equal battles.
+        played: digest of all that was played (:func:`played_digest`); NULL where the input log is.
+        unrecorded: sides whose trajectory was wanted and could not be made.
     """
 
     battle_id: str
@@ -149,6 +164,11 @@ class Battle:
     p2_packed: str | None
     input_log: str | None
     batch: str
+    p1_version: str | None = None
+    p2_version: str | None = None
+    run_seed: str | None = None
+    played: Digest | None = None
+    unrecorded: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +271,7 @@ class Document:
     document: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One row of ``runs``.
 
@@ -270,6 +290,29 @@ class Run:
     pokeladder_version: str
     showdown_version: str | None
 
+    @cached_property
+    def seed(self) -> str | None:
+        """Of the schedule; None where there is none."""
+        seed = json.loads(self.settings).get("seed")
+        return None if seed is None else str(seed)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVersion:
+    """What decided how an agent played in a run, or in a session that resumed one.
+
+    Attributes:
+        version: digest of ``parts``.
+        parts: what was looked at, and its digest or value, as a JSON object.
+        recorded_at: when the session began; a run's latest row of an agent is in force.
+    """
+
+    run_id: str
+    agent: str
+    version: str
+    parts: str
+    recorded_at: datetime
+
 
 @dataclass(frozen=True, slots=True)
 class Merge:
@@ -285,13 +328,33 @@ class Merge:
     done: bool
 
 
-def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
-    """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own."""
+def played_digest(battle: tuple[str | None, ...], input_log: str) -> Digest:
+    """A digest of a battle that is equal for battles in which the same was played, whenever and in whatever run.
+
+    Args:
+        battle: format, agents, versions and packed teams, whatever tells battles apart besides seed and choices.
+        input_log: the simulator's; its lines about players are left out, since generated user names differ.
+    """
+    choices = [line for line in input_log.split("\n") if not line.startswith((">version", ">player"))]
+    text = json.dumps([*battle, *choices])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def battle_of(run: Run, game: Game, result: Result, batch: str, versions: Mapping[str, str]) -> Battle:
+    """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own.
+
+    Args:
+        versions: of the agents, by name.
+    """
     suffix = f".void{result.attempt + 1}" if result.outcome == "void" else ""
     game = result.game or game
     steps, invalid = result.steps or (None, None), result.invalid or (None, None)
     left = result.left or (None, None)
     packed = result.teams or (None, None)
+    both = versions.get(game.p1), versions.get(game.p2)
+    played = None
+    if result.input_log is not None:
+        played = played_digest((run.format, game.p1, game.p2, *both, *packed), result.input_log)
     return Battle(
         battle_id=f"{run.run_id}-{game.index:06d}{suffix}",
         run_id=run.run_id,
@@ -324,4 +387,9 @@ def battle_of(run: Run, game: Game, result: Result, batch: str) -> Battle:
         p2_packed=packed[1],
         input_log=result.input_log,
         batch=batch,
+        p1_version=both[0],
+        p2_version=both[1],
+        run_seed=run.seed,
+        played=played,
+        unrecorded=result.unrecorded,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import duckdb
 
@@ -19,9 +19,8 @@ from pokeladder.records import Run
 from pokeladder.registry import Registry
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
-from pokeladder.tournament import History, Notify, Progress, Resources, Tournament, Watch, tournament_of
-
-Runs = Callable[[], Sequence[tuple[Run, bool]]]
+from pokeladder.tournament import History, Known, Notify, Progress, Resources, Tournament, Watch, tournament_of
+from pokeladder.versions import shown
 
 
 class PlaySettings(TypedDict, total=False):
@@ -30,7 +29,7 @@ class PlaySettings(TypedDict, total=False):
     Keys:
         battle_format: any singles format of Showdown; gen1ou if not given.
         team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
-        seed: decides teams and battle seeds.
+        seed: decides teams and battle seeds; None for one that is drawn and told, and with ``resume`` for any.
         workers: processes that play them; on a server, that simulate them.
         simulators: simulator processes of each of these workers, all of whose battles a batch can come from.
         ray: play on the Ray cluster at this address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
@@ -45,13 +44,16 @@ class PlaySettings(TypedDict, total=False):
         gpus: what CUDA calls those to spread the processes of agents that use one over.
         resume: play what is missing of the latest run with these settings, all of it if there is none; without agents,
             of the latest unfinished run whatever its settings.
+        allow_changed: resume though an agent is not the version that the run was played with.
+        more: add so many battles of each two agents to those of the latest finished run that is like this one; the
+            number of battles is not looked at then.
         watch: told the :class:`~pokeladder.Progress` while battles are played.
         notify: told what the user should know on the way, a line each.
     """
 
     battle_format: str
     team_set: str
-    seed: int
+    seed: int | None
     workers: int | None
     simulators: int
     ray: str | None
@@ -66,6 +68,8 @@ class PlaySettings(TypedDict, total=False):
     battle_backend: str
     gpus: Sequence[str]
     resume: bool
+    allow_changed: bool
+    more: int | None
     watch: Watch
     notify: Notify
 
@@ -81,7 +85,7 @@ def play(
     *,
     battle_format: str = "gen1ou",
     team_set: str = DEFAULT_TEAM_SET,
-    seed: int = 0,
+    seed: int | None = None,
     workers: int | None = None,
     simulators: int = 1,
     ray: str | None = None,
@@ -96,6 +100,8 @@ def play(
     battle_backend: str = "poke-env",
     gpus: Sequence[str] = (),
     resume: bool = False,
+    allow_changed: bool = False,
+    more: int | None = None,
     watch: Watch = lambda _: None,
     notify: Notify = lambda _: None,
 ) -> Progress:
@@ -112,18 +118,19 @@ def play(
         AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
         InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
     """
-    runs = partial(_runs, connection, kind)
-    find_run: Callable[[str], Run | None] = partial(_latest_like, runs) if resume else lambda _: None
+    past = _Past(connection, kind, resume=resume, named=bool(agents), notify=notify)
     if resume and not agents:
-        unfinished = next((run for run, finished in runs() if not finished), None)
+        unfinished = next((run for run, finished in past.runs() if not finished), None)
         if unfinished is None:
             raise UsageError(f"{store.folder} has no unfinished {kind}: name agents to play one")
         wanted = tournament_of(unfinished, registry)
-        find_run = partial(_unchanged, runs)
+        # What a store names is run: whoever resumes somebody's store should see it.
+        for agent in wanted.agents:
+            notify(f"Resuming run {unfinished.run_id} runs agent {shown(agent)}.")
     else:
         wanted = Tournament(
             agents=tuple(agents),
-            battles_per_matchup=battles,
+            battles_per_matchup=battles if more is None else more,
             battle_format=battle_format,
             team_set=team_set,
             seed=seed,
@@ -137,8 +144,9 @@ def play(
     return tournaments.play(
         store,
         wanted,
-        find_run,
-        partial(_history, connection),
+        past,
+        more=more is not None and bool(agents),
+        allow_changed=allow_changed,
         resources=Resources(
             workers=workers,
             parallel=parallel,
@@ -155,29 +163,107 @@ def play(
     )
 
 
-def _runs(connection: duckdb.DuckDBPyConnection, kind: str) -> list[tuple[Run, bool]]:
-    """Those of a kind, the latest first, and whether they are finished."""
-    found = views.fetched(views.query(connection, "played_runs", {"kind": kind}))
-    return [(Run(*columns), finished) for *columns, finished in found]
+class _Past:
+    """Answers from the views; see :class:`pokeladder.tournament.Past`.
 
+    Args:
+        kind: of the runs to look at.
+        resume: go on with a run.
+        named: with one of these agents, and not with the latest unfinished one whatever its settings.
+    """
 
-def _history(connection: duckdb.DuckDBPyConnection, run: Run) -> History:
-    found = views.fetched(views.query(connection, "games_so_far", {"run": run.run_id}))
-    return History(
-        played=frozenset(game for game, played, _ in found if played),
-        voided={game: voided for game, _, voided in found},
-    )
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, kind: str, *, resume: bool, named: bool, notify: Notify
+    ) -> None:
+        self._connection = connection
+        self._kind = kind
+        self._resume = resume
+        self._named = named
+        self._notify = notify
 
+    def runs(self) -> list[tuple[Run, bool]]:
+        """Those of the kind, the latest first, and whether they are finished."""
+        found = views.fetched(views.query(self._connection, "played_runs", {"kind": self._kind}))
+        return [(Run(*columns), finished) for *columns, finished in found]
 
-def _latest_like(runs: Runs, settings: str) -> Run | None:
-    return next((run for run, _ in runs() if run.settings == settings), None)
-
-
-def _unchanged(runs: Runs, settings: str) -> Run:
-    run = _latest_like(runs, settings)
-    if run is None:
-        raise UsageError(
-            "the team set of the latest unfinished run is not what it was when that began: "
-            "restore its teams, or name the agents to begin anew"
+    def find_run(self, settings: Mapping[str, Any]) -> Run | None:
+        if not self._resume:
+            return None
+        runs = self.runs()
+        like = next((run for run, _ in runs if not _differing(json.loads(run.settings), settings)), None)
+        if like is not None:
+            return like
+        unfinished = [(run, json.loads(run.settings)) for run, finished in runs if not finished]
+        near = next(
+            ((run, asked) for run, asked in unfinished if not self._named or _names(asked) == _names(settings)), None
         )
-    return run
+        if near is None:
+            self._notify("There is no run to resume with these agents and settings: this one begins anew.")
+            return None
+        run, asked = near
+        told = "; ".join(_told(key, asked.get(key), settings.get(key)) for key in _differing(asked, settings))
+        finish = f"finish it as it is with `pokeladder {self._kind} --resume`, or leave --resume out to begin a new run"
+        if not self._named:
+            finish = "restore that, or name the agents, without --resume, to begin a new run"
+        raise UsageError(
+            f"the unfinished run {run.run_id} of these agents was asked for something else ({told}): {finish}"
+        )
+
+    def find_base(self, settings: Mapping[str, Any]) -> Run:
+        alike = ("battles_per_matchup", "begin")
+        found = [
+            (run, finished)
+            for run, finished in self.runs()
+            if not set(_differing(json.loads(run.settings), settings)) - set(alike)
+        ]
+        if not found:
+            raise UsageError(
+                f"there is no {self._kind} of these agents with these settings to add to: play one without --more first"
+            )
+        seed = json.loads(found[0][0].settings)["seed"]
+        series = [(run, finished) for run, finished in found if json.loads(run.settings)["seed"] == seed]
+        run, finished = max(series, key=lambda one: json.loads(one[0].settings).get("begin", 0))
+        if not finished:
+            raise UsageError(
+                f"run {run.run_id}, which --more would add to, is not finished: finish it first with "
+                f"`pokeladder {self._kind} --resume`"
+            )
+        return run
+
+    def history(self, run: Run) -> History:
+        found = views.fetched(views.query(self._connection, "games_so_far", {"run": run.run_id}))
+        return History(
+            played=frozenset(game for game, played, _ in found if played),
+            voided={game: voided for game, _, voided in found},
+        )
+
+    def versions(self, run: Run) -> dict[str, Known]:
+        return self._known("run_versions", {"run": run.run_id})
+
+    def latest_versions(self, names: Sequence[str]) -> dict[str, Known]:
+        return self._known("latest_versions", {"agents": list(names)})
+
+    def _known(self, query: str, parameters: Mapping[str, object]) -> dict[str, Known]:
+        found = views.fetched(views.query(self._connection, query, parameters))
+        return {agent: Known(run_id, version, json.loads(parts)) for agent, run_id, version, parts in found}
+
+
+def _differing(asked: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The settings in which two runs differ; a seed of None is any."""
+    return [
+        key
+        for key in dict.fromkeys([*asked, *wanted])
+        if asked.get(key) != wanted.get(key) and not (key == "seed" and wanted["seed"] is None)
+    ]
+
+
+def _names(settings: Mapping[str, Any]) -> list[str]:
+    return [agent["name"] for agent in settings["agents"]]
+
+
+def _told(setting: str, asked: object, wanted: object) -> str:
+    """How a setting differs, for people."""
+    name = setting.replace("_", " ")
+    if isinstance(asked, dict | list) or isinstance(wanted, dict | list):
+        return f"other {name}"
+    return f"{name} {asked}, not {wanted}"

@@ -8,6 +8,7 @@ Layout::
     server_battles/<run>/<writer>-<number>.parquet what a server said of the battles that were played on it
     points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
+    versions/<run>.<session>.parquet               what decided how the run's agents played
     merges/<run>.<merge>.<state>.parquet           which files were merged into which, until the old ones are gone
     merged/<run>.<merge>/                          the old ones, for readers that have listed them
     unfinished/                                    files that are being written
@@ -38,12 +39,12 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
+from pokeladder.records import AgentVersion, Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
 _ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary()}
-_ARROW |= {"list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
+_ARROW |= {"Digest": pa.int64(), "list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
 # Takes hardly longer than no compression; 5 would leave three quarters of the size, and take twice as long.
 DOCUMENT_LEVEL = 3
 # Checksums tell a damaged page from a whole one; readers may leave them alone.
@@ -66,6 +67,7 @@ DOCUMENT_SCHEMA = _schema(Document)
 POINT_SCHEMA = _schema(Point)
 SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
 MERGE_SCHEMA = _schema(Merge)
+VERSION_SCHEMA = _schema(AgentVersion)
 # Those of which a store has a folder for each run.
 FOLDERS = {
     "battles": BATTLE_SCHEMA,
@@ -82,7 +84,10 @@ _COMPRESSION["documents"] = {
     "write_statistics": ["trajectory_id"],
 }
 # Those with files of runs side by side.
-SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA}
+SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA, "versions": VERSION_SCHEMA}
+SCHEMAS = {**FOLDERS, **SINGLE_FILES}
+# Columns, the last of their kind, that files of version 0.1.0 lack.
+ADDED = {"battles": frozenset({"p1_version", "p2_version", "run_seed", "played", "unrecorded"})}
 
 
 class Store:
@@ -109,7 +114,8 @@ class Store:
             empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
             empty |= {self.folder / name / "none.parquet": schema for name, schema in SINGLE_FILES.items()}
             for path, schema in empty.items():
-                if not path.exists():
+                # A store of an earlier version has fewer columns.
+                if not path.exists() or not _has_columns(path, schema):
                     path.parent.mkdir(exist_ok=True)
                     self._write_whole(schema.empty_table(), path)
         except OSError as error:
@@ -137,6 +143,7 @@ class Store:
             **{view: [f"{folder}/{kind}/none/none.parquet", f"{folder}/{kind}/**"] for view, kind in kinds.items()},
             "run_files": [f"{folder}/runs/none.parquet", f"{folder}/runs/*.parquet"],
             "merge_files": [f"{folder}/merges/none.parquet", f"{folder}/merges/**"],
+            "version_files": [f"{folder}/versions/none.parquet", f"{folder}/versions/*.parquet"],
         }
 
     @property
@@ -163,6 +170,18 @@ class Store:
 
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
+
+    def add_versions(self, versions: Sequence[AgentVersion]) -> None:
+        """Adds what decides how the agents of a run play from now on.
+
+        Args:
+            versions: of one run.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        name = f"{versions[0].run_id}.{secrets.token_hex(4)}.parquet"
+        self._write(_table(versions, VERSION_SCHEMA), self.folder / "versions" / name)
 
     def add_merges(self, merges: Sequence[Merge], name: str) -> None:
         """Says what was merged, or is going to be, in the file ``name`` of the folder ``merges``.
@@ -255,6 +274,8 @@ class Store:
         """Takes all files of a run away, the battles' first; for a run that did not come to be."""
         for name in FOLDERS:
             shutil.rmtree(self.folder / name / run_id, ignore_errors=True)
+        for path in (self.folder / "versions").glob(f"{glob.escape(run_id)}.*.parquet"):
+            path.unlink(missing_ok=True)
         (self.folder / "runs" / f"{run_id}.parquet").unlink(missing_ok=True)
 
     def clear_unfinished(self, run_id: str) -> None:
@@ -431,6 +452,32 @@ class DocumentFile(StagedFile):
         names = [self.name] * len(documents)
         columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
         self.write(pa.table(columns, schema=DOCUMENT_SCHEMA))
+
+
+def conformed(table: pa.Table, kind: str) -> pa.Table:
+    """The rows of a file of this version or an earlier one, with all columns of this version.
+
+    Args:
+        kind: one of the :data:`FOLDERS` or :data:`SINGLE_FILES`.
+
+    Raises:
+        pa.ArrowInvalid: the columns are those of no version.
+    """
+    schema = SCHEMAS[kind]
+    for name in schema.names:
+        if name in ADDED.get(kind, ()) and name not in table.column_names:
+            table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
+    if not table.schema.equals(schema):
+        raise pa.ArrowInvalid(f"its columns are not those of {kind}")
+    return table
+
+
+def _has_columns(path: Path, schema: pa.Schema) -> bool:
+    """Whether a file that may be broken, and then stays for ``check``, lacks none of the columns."""
+    try:
+        return set(schema.names) <= set(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):
+        return True
 
 
 def _is_locked(path: Path) -> bool:

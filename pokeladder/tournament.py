@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import secrets
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from math import ceil
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pokeladder.agents import Agent, Directory
 from pokeladder.arena.cluster import Cluster
@@ -24,34 +27,43 @@ from pokeladder.errors import AgentError, FormatError, InterruptedRunError, Usag
 from pokeladder.gauges import Gauge, Use
 from pokeladder.programs import Program
 from pokeladder.recorder import Recorder
-from pokeladder.records import Result, Run
-from pokeladder.schedule import round_robin, selfplay
+from pokeladder.records import AgentVersion, Result, Run
+from pokeladder.schedule import draws, round_robin, selfplay
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import Store, new_run_id
 from pokeladder.teams import Team, load_teams, team_files
 from pokeladder.tidying import Tidier
+from pokeladder.versions import Version, changes, version_of
 
 SLOTS_A_WORKER = 8
 # A policy answers many positions for hardly more than one.
 SLOTS_WITH_POLICIES = 128
+# Seeds that are drawn are below this: few enough digits to type, and enough never to meet twice.
+SEEDS = 10**9
 
 
 @dataclass(frozen=True)
 class Tournament:
-    """What is to be played; see :meth:`pokeladder.Ladder.tournament` for each. Self-play is one of one matchup."""
+    """What is to be played; see :meth:`pokeladder.Ladder.tournament` for each. Self-play is one of one matchup.
+
+    Attributes:
+        seed: None for one that is drawn, or is that of the run to go on with.
+        begin: draws of each matchup's teams and seeds that went before, in the runs that this one adds to.
+    """
 
     agents: tuple[Agent | Program, ...]
     battles_per_matchup: int
     battle_format: str
     team_set: str
-    seed: int
+    seed: int | None
     turn_timeout: float
     max_invalid: int
     max_timeouts: int
     venue: Literal["embedded", "server"] = "embedded"
     battle_backend: str = "poke-env"
     kind: Literal["tournament", "selfplay"] = "tournament"
+    begin: int = 0
 
     def __post_init__(self) -> None:
         if self.kind == "tournament" and len(self.agents) < 2:
@@ -73,9 +85,11 @@ class Tournament:
         """All of it as JSON, with digests of the teams: equal settings make equal schedules."""
         digests = {team.name: hashlib.sha256(team.packed.encode()).hexdigest()[:16] for team in teams}
         # What is not there has its default value: older runs know nothing of it.
-        further: dict[str, str] = {} if self.kind == "tournament" else {"kind": self.kind}
+        further: dict[str, Any] = {} if self.kind == "tournament" else {"kind": self.kind}
         if self.venue != "embedded":
             further |= {"venue": self.venue, "battle_backend": self.battle_backend}
+        if self.begin:
+            further |= {"begin": self.begin}
         return json.dumps(
             {
                 "agents": sorted((agent.identity() for agent in self.agents), key=lambda agent: agent["name"]),
@@ -126,6 +140,7 @@ class Progress:
         stored: those on disk, from earlier sessions too.
         played: those stored in this session.
         void: void battles of this session.
+        unrecorded: trajectories of this session's battles that were wanted and could not be made.
         seconds: since this session's first battle was started.
         use: what the run takes of the disk and of the memory.
     """
@@ -135,6 +150,7 @@ class Progress:
     stored: int
     played: int
     void: int
+    unrecorded: int
     seconds: float
     use: Use
 
@@ -156,6 +172,50 @@ class History:
     voided: dict[int, int]
 
 
+@dataclass(frozen=True)
+class Known:
+    """The version of an agent that a run was played with.
+
+    Attributes:
+        run_id: of that run.
+        parts: see :class:`pokeladder.versions.Version`.
+    """
+
+    run_id: str
+    version: str
+    parts: Mapping[str, str]
+
+
+class Past(Protocol):
+    """What the store knows of earlier runs."""
+
+    def find_run(self, settings: Mapping[str, Any]) -> Run | None:
+        """The run to go on with; None for a new one.
+
+        Args:
+            settings: of the tournament to play; a seed of None stands for any.
+
+        Raises:
+            UsageError: no run is as it was asked for.
+        """
+
+    def find_base(self, settings: Mapping[str, Any]) -> Run:
+        """The latest of the runs that are like this tournament but for the number of battles, to add to.
+
+        Raises:
+            UsageError: there is none, or it is not finished.
+        """
+
+    def history(self, run: Run) -> History:
+        """What the store has of a run."""
+
+    def versions(self, run: Run) -> Mapping[str, Known]:
+        """The versions of a run's agents, by name; none for runs of pokeladder 0.1.0."""
+
+    def latest_versions(self, names: Sequence[str]) -> Mapping[str, Known]:
+        """The version of each agent in the latest run that it has one in."""
+
+
 def tournament_of(run: Run, directory: Directory) -> Tournament:
     """The tournament that a stored run was.
 
@@ -172,9 +232,10 @@ def tournament_of(run: Run, directory: Directory) -> Tournament:
 def play(
     store: Store,
     tournament: Tournament,
-    find_run: Callable[[str], Run | None],
-    find_history: Callable[[Run], History],
+    past: Past,
     *,
+    more: bool,
+    allow_changed: bool,
     resources: Resources,
     trajectories: bool,
     watch: Watch,
@@ -183,8 +244,8 @@ def play(
     """Plays a tournament, or what is missing of one.
 
     Args:
-        find_run: given the settings, the run to go on with; None for a new one.
-        find_history: what the store has of a run.
+        more: add to the battles of the latest run that is like this one.
+        allow_changed: go on with a run though the version of an agent is not the one that it began with.
         trajectories: record what each side knew and did.
         watch: told the progress after each write, and about four times a second.
         notify: told in a line what the user should know on the way.
@@ -202,16 +263,24 @@ def play(
     with Inquiry(simulator) as inquiry:
         battle_format = singles_format(inquiry, tournament.battle_format)
         teams = [] if battle_format["random_teams"] else load_teams(tournament.team_set, battle_format["id"], inquiry)
+    if more:
+        tournament = _added_to(past.find_base(_settings(tournament, teams)), tournament)
+    earlier = past.find_run(_settings(tournament, teams))
+    if tournament.seed is None:
+        tournament = replace(tournament, seed=_seed_of(earlier) if earlier else _drawn_seed(notify))
     settings = tournament.settings(teams)
     schedule = round_robin if tournament.kind == "tournament" else selfplay
     games = schedule(
         [agent.name for agent in tournament.agents],
         tournament.battles_per_matchup,
         [team.name for team in teams],
-        tournament.seed,
+        tournament.seed or 0,
+        tournament.begin,
     )
-    earlier = find_run(settings)
     run = earlier or _new_run(battle_format["id"], tournament, settings, len(games), simulator)
+    now = {agent.name: version_of(agent) for agent in tournament.agents}
+    known = past.versions(run) if earlier else past.latest_versions(list(now))
+    _compare(known, now, resumed=earlier is not None, allow_changed=allow_changed, notify=notify)
     rules = Rules(
         format_id=battle_format["id"],
         gen=battle_format["gen"],
@@ -224,18 +293,19 @@ def play(
     with store.lock_run(run.run_id):
         # Only now: until here another process may have been playing this run.
         store.clear_unfinished(run.run_id)
-        history = find_history(run)
+        history = past.history(run)
         played = history.played
         if earlier is not None:
             notify(f"Run {run.run_id} has {len(played)} of {len(games)} battles.")
             if run.showdown_version != simulator.version:
                 notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
         missing = [Play(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
-        recorder = Recorder(store, run, games)
+        recorder = Recorder(store, run, games, {name: version.digest for name, version in now.items()})
         gauge = Gauge(store, run.run_id)
         tidier = Tidier(store, run.run_id, notify)
         started = time.monotonic()
         begun = earlier is not None
+        new_versions = _rows(run, now, known if begun else {})
 
         def progress() -> Progress:
             return Progress(
@@ -244,6 +314,7 @@ def play(
                 stored=len(played) + recorder.stored,
                 played=recorder.stored,
                 void=recorder.void,
+                unrecorded=recorder.unrecorded,
                 seconds=time.monotonic() - started,
                 use=gauge.use,
             )
@@ -259,6 +330,8 @@ def play(
                 log_folder = store.log_folder(run.run_id)
                 with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
                     # Not before something can play: what never began is no run.
+                    if new_versions:
+                        store.add_versions(new_versions)
                     if not begun:
                         store.add_run(run)
                         begun = True
@@ -279,12 +352,74 @@ def play(
     return progress()
 
 
+def _settings(tournament: Tournament, teams: Sequence[Team]) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(tournament.settings(teams))
+    return settings
+
+
+def _seed_of(run: Run) -> int:
+    return int(json.loads(run.settings)["seed"])
+
+
+def _drawn_seed(notify: Notify) -> int:
+    seed = secrets.randbelow(SEEDS)
+    notify(f"Seed {seed} was drawn: --seed {seed} plays the same battles again.")
+    return seed
+
+
+def _added_to(base: Run, tournament: Tournament) -> Tournament:
+    """The tournament with the seed of a run, and draws that go on where that run's ended."""
+    settings = json.loads(base.settings)
+    names = [agent.name for agent in tournament.agents]
+    begin = settings.get("begin", 0) + draws(names, settings["battles_per_matchup"])
+    return replace(tournament, seed=settings["seed"], begin=begin)
+
+
+def _compare(
+    known: Mapping[str, Known], now: Mapping[str, Version], *, resumed: bool, allow_changed: bool, notify: Notify
+) -> None:
+    """Looks at whether agents are the versions that earlier battles were played with.
+
+    Raises:
+        AgentError: a run is to be resumed with another version.
+    """
+    for name, version_ in now.items():
+        there = known.get(name)
+        if there is None or there.version == version_.digest:
+            continue
+        changed = "; ".join(changes(there.parts, version_.parts))
+        if resumed and not allow_changed:
+            raise AgentError(
+                f"agent {name} is not the version that run {there.run_id} was played with ({changed}): restore it, "
+                "go on with --allow-changed, or begin a new run under another name"
+            )
+        told = "from here on" if resumed else "now"
+        notify(
+            f"warning: agent {name} is version {version_.digest} {told}, and was {there.version} in run {there.run_id} "
+            f"({changed}): battles of both count as its own; --by-version of ratings, elo, matchups and stats tells "
+            "them apart"
+        )
+
+
+def _rows(run: Run, now: Mapping[str, Version], known: Mapping[str, Known]) -> list[AgentVersion]:
+    """The versions of a run's agents that the store does not have."""
+    recorded_at = datetime.now(UTC)
+    return [
+        AgentVersion(run.run_id, name, version_.digest, version_.as_json(), recorded_at)
+        for name, version_ in now.items()
+        if name not in known or known[name].version != version_.digest
+    ]
+
+
 def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
     """A format that can be played here (see ``Inquiry.format``).
 
     Raises:
         FormatError: Showdown does not know it, or it is not for one Pokémon a side.
     """
+    # Showdown takes a format with custom rules for the format itself, and its battles would be rated with that one's.
+    if "@@@" in name:
+        raise FormatError(f"{name} has custom rules, which are not played: write a format's id alone, such as gen1ou")
     battle_format = inquiry.format(name)
     if battle_format is None:
         raise FormatError(f"Showdown has no format {name}: write its id, such as gen1ou or gen9randombattle")
@@ -381,13 +516,30 @@ def _agent(identity: dict[str, Any], directory: Directory) -> Agent | Program:
                 f"agent {identity['name']} {what}: register it as it was, or name the agents to begin anew"
             )
         return program
+    target = identity["target"]
+    if target.startswith("__main__:"):
+        target = _of_main(identity["name"], target.partition(":")[2])
     try:
         return Agent(
             identity["name"],
-            identity["target"],
+            target,
             {key: ast.literal_eval(value) for key, value in identity["parameters"].items()},
         )
     except (ValueError, SyntaxError) as error:
         raise AgentError(
             f"the parameters of agent {identity['name']} cannot be read back from the store: name the agents again"
+        ) from error
+
+
+def _of_main(name: str, path: str) -> Any:
+    """A class of a notebook or script, which only the process that it runs in has.
+
+    Raises:
+        AgentError: it is not there.
+    """
+    try:
+        return attrgetter(path)(sys.modules["__main__"])
+    except AttributeError as error:
+        raise AgentError(
+            f"agent {name} is the class {path} of a notebook or script: define it there again, and resume from there"
         ) from error

@@ -25,6 +25,7 @@ from duckdb.sqltypes import BOOLEAN
 from pokeladder import sequential
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.statements import statement, text
+from pokeladder.store import ADDED, SCHEMAS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,11 +37,13 @@ VIEWS = (
     "views/input_logs",
     "views/server_battles",
     "views/runs",
+    "views/agent_versions",
     "views/trajectories",
     "macros/hundredths",
     "macros/parse_moves",
     "macros/parse_pokemon",
     "views/steps",
+    "views/repeated_battles",
     "views/rated_battles",
     "views/results",
     "macros/wilson_centre",
@@ -82,8 +85,15 @@ VIEWS = (
     "macros/gxe",
     "views/glicko",
 )
+# Sources of which files of earlier versions have fewer columns, and their kinds.
+_EVOLVED = {"battle_files": "battles"}
+_SQL_TYPES = {"string": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT"}
+# An agent whose version is not known keeps its name.
+_NAMED_BY_VERSION = (
+    "* REPLACE (coalesce(p1 || '#' || p1_version, p1) AS p1, coalesce(p2 || '#' || p2_version, p2) AS p2)"
+)
 # Sources of which no file is ever merged.
-WHOLE = frozenset({"run_files", "merge_files"})
+WHOLE = frozenset({"run_files", "merge_files", "version_files"})
 # The folds and what only they use: left out where the Python functions stand in.
 _FOLDS = frozenset(
     {
@@ -105,6 +115,7 @@ def connect(
     run: str | None = None,
     agents: Sequence[str] | None = None,
     excluding: str | None = None,
+    by_version: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """A connection in memory with all views; ``battles`` and whatever is computed from it hold a slice only.
 
@@ -117,6 +128,7 @@ def connect(
         battle_format, run: keep battles of this format, of this run.
         agents: keep battles between two of these agents; none if it is empty.
         excluding: an SQL condition, too: leave out the battles that meet it.
+        by_version: name agents with their versions, so that each version is an agent of its own.
 
     Raises:
         QueryError: ``where`` or ``excluding`` is not one condition over ``battles``, or the files cannot be read.
@@ -142,7 +154,7 @@ def connect(
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
     with query_errors(where or excluding or "\n".join(chain(*sources.values()))):
-        _create(connection, sources, conditions, skip=_FOLDS)
+        _create(connection, sources, conditions, skip=_FOLDS, by_version=by_version)
     for given in (where, excluding):
         if given is not None:
             condition(connection, "battles", given)
@@ -280,8 +292,10 @@ def query_errors(sql: str) -> Iterator[None]:
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         if ".parquet" not in str(error):
             raise QueryError(str(error), sql) from error
+        # What follows is where in the views' own text it happened.
+        reason = str(error).partition("\n")[0]
         raise StoreError(
-            f"{error}; ask again, and if that is a file of the store, `pokeladder check` says what is broken"
+            f"{reason}; ask again, and if that is a file of the store, `pokeladder check` says what is broken"
         ) from error
     except duckdb.Error as error:
         raise QueryError(str(error), sql) from error
@@ -325,6 +339,7 @@ def _create(
     conditions: Sequence[Expression],
     *,
     skip: frozenset[str],
+    by_version: bool = False,
 ) -> None:
     """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions."""
     # Without hive_partitioning a folder named a=b does not add a column.
@@ -332,25 +347,35 @@ def _create(
         name: connection.read_parquet(paths, hive_partitioning=False, filename=True) for name, paths in sources.items()
     }
     # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
+    missing = {name: _missing_columns(name, source.columns) for name, source in tables.items()}
     for name, source in tables.items():
-        source.limit(0).create(name)
+        source.limit(0).project(missing[name]).create(name)
     for item in VIEWS:
         kind, name = item.split("/")
         if item in skip:
             continue
         connection.execute(text(item) if kind == "macros" else f"CREATE VIEW {name} AS {text(item)}")
-        if name == "battles" and conditions:
+        if name == "battles" and (conditions or by_version):
             battles = connection.sql(text(item)).set_alias(name)
             for condition in conditions:
                 battles = battles.filter(condition)
+            if by_version:
+                battles = battles.project(_NAMED_BY_VERSION)
             battles.create_view(name, replace=True)
     for name, source in tables.items():
         connection.execute(f"DROP TABLE {name}")
         if name in WHOLE:
             source.create_view(name)
         else:
-            files = ConstantExpression(sources[name])
-            connection.execute(f"CREATE VIEW {name} AS FROM current_rows({files})")
+            files, mixed = ConstantExpression(sources[name]), name in _EVOLVED
+            connection.execute(f"CREATE VIEW {name} AS SELECT {missing[name]} FROM current_rows({files}, {mixed})")  # noqa: S608
+
+
+def _missing_columns(view: str, columns: Sequence[str]) -> str:
+    """What to select for all columns of a source: a store of an earlier version that cannot be written lacks some."""
+    kind = _EVOLVED.get(view)
+    names = [name for name in SCHEMAS[kind].names if name in ADDED[kind] and name not in columns] if kind else []
+    return ", ".join(["*", *(f"NULL::{_SQL_TYPES[str(SCHEMAS[kind].field(name).type)]} AS {name}" for name in names)])
 
 
 def _digest(sources: Mapping[str, Sequence[str]]) -> str:

@@ -85,7 +85,7 @@ def repaired(store: Store) -> Checked:
 def test_a_whole_store(store: Store, cli: Cli) -> None:
     shown = cli("check")
     assert (shown.returncode, shown.stderr) == (0, "")
-    numbers = r"38 files \(\S+ MB\), 12 battles, 24 trajectories, 24 documents, 2 runs: nothing is broken\.\n"
+    numbers = r"39 files \(\S+ MB\), 12 battles, 24 trajectories, 24 documents, 2 runs: nothing is broken\.\n"
     assert re.fullmatch(numbers, shown.stdout)
     assert cli("check", "--repair").stdout == shown.stdout
     assert not (store.folder / "set-aside").exists()

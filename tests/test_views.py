@@ -375,6 +375,7 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
         "server_battles",
         "trajectories",
         "unfinished",
+        "versions",
     ]
     # A store that was moved.
     moved = Store(mixed.folder.rename(tmp_path / "moved"))

@@ -72,6 +72,11 @@ SELECT
     NULL AS p1_packed,
     NULL AS p2_packed,
     NULL AS input_log,
-    $batch AS batch
+    $batch AS batch,
+    NULL AS p1_version,
+    NULL AS p2_version,
+    NULL AS run_seed,
+    NULL AS played,
+    NULL AS unrecorded
 FROM decided
 ORDER BY number

@@ -1,0 +1,23 @@
+-- The battles that equal an earlier one of the slice: the same agents, versions, teams, sides, seed, and every choice that was
+-- played; battle_id, and in repeats the battle_id of the first of them. They are no observations of their own.
+-- Only runs of one format and seed have battles in common, so only those are compared.
+WITH shared AS (
+    SELECT format, run_seed
+    FROM battles
+    GROUP BY format, run_seed
+    HAVING min(run_id) <> max(run_id)
+),
+
+compared AS (
+    SELECT
+        battle_id,
+        row_number() OVER same AS place,
+        first_value(battle_id) OVER same AS repeats
+    FROM battles
+    WHERE (format, run_seed) IN (SELECT (format, run_seed) FROM shared) AND outcome <> 'void' AND played IS NOT NULL
+    WINDOW same AS (PARTITION BY played ORDER BY finished_at, battle_id)
+)
+
+SELECT battle_id, repeats
+FROM compared
+WHERE place > 1
