@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from poke_env.player import Player, RandomPlayer
+from poke_env.player import MaxBasePowerPlayer, Player, RandomPlayer
 from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder
 
 from pokeladder.arena import simulators
@@ -330,3 +330,11 @@ class Renews(Strongest):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         simulators.BATTLES = 10
+
+
+class Slow(MaxBasePowerPlayer):
+    """In the store that version 0.1.0 left (``data/store-0.1.0.tar.gz``)."""
+
+    def __init__(self, *, patience: int = 1, **settings: object) -> None:
+        super().__init__(**settings)
+        self.patience = patience
