@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NoReturn, TypedDict
 
 import duckdb
 
@@ -19,7 +19,17 @@ from pokeladder.records import Run
 from pokeladder.registry import Registry
 from pokeladder.store import Store
 from pokeladder.teams import DEFAULT_TEAM_SET
-from pokeladder.tournament import History, Known, Notify, Progress, Resources, Tournament, Watch, tournament_of
+from pokeladder.tournament import (
+    History,
+    Known,
+    Notify,
+    Progress,
+    Resources,
+    Tournament,
+    Watch,
+    drawn,
+    tournament_of,
+)
 from pokeladder.versions import shown
 
 
@@ -193,21 +203,19 @@ class _Past:
         like = next((run for run, _ in runs if not _differing(json.loads(run.settings), settings)), None)
         if like is not None:
             return like
-        unfinished = [(run, json.loads(run.settings)) for run, finished in runs if not finished]
-        near = next(
-            ((run, asked) for run, asked in unfinished if not self._named or _names(asked) == _names(settings)), None
-        )
-        if near is None:
-            self._notify("There is no run to resume with these agents and settings: this one begins anew.")
-            return None
-        run, asked = near
-        told = "; ".join(_told(key, asked.get(key), settings.get(key)) for key in _differing(asked, settings))
-        finish = f"finish it as it is with `pokeladder {self._kind} --resume`, or leave --resume out to begin a new run"
+        for run in (run for run, finished in runs if not finished):
+            asked = json.loads(run.settings)
+            if not self._named or _names(asked) == _names(settings):
+                self._refuse(run, asked, settings)
+        self._notify("No run of these agents with these settings can be resumed: a new one begins.")
+        return None
+
+    def _refuse(self, run: Run, asked: Mapping[str, Any], wanted: Mapping[str, Any]) -> NoReturn:
+        told = "; ".join(_told(key, asked.get(key), wanted.get(key)) for key in _differing(asked, wanted))
+        remedy = f"finish it as it is with `pokeladder {self._kind} --resume`, or leave --resume out to begin a new run"
         if not self._named:
-            finish = "restore that, or name the agents, without --resume, to begin a new run"
-        raise UsageError(
-            f"the unfinished run {run.run_id} of these agents was asked for something else ({told}): {finish}"
-        )
+            remedy = "restore that, or name the agents, without --resume, to begin a new run"
+        raise UsageError(f"the settings of the unfinished run {run.run_id} differ ({told}): {remedy}")
 
     def find_base(self, settings: Mapping[str, Any]) -> Run:
         alike = ("battles_per_matchup", "begin")
@@ -220,15 +228,16 @@ class _Past:
             raise UsageError(
                 f"there is no {self._kind} of these agents with these settings to add to: play one without --more first"
             )
-        seed = json.loads(found[0][0].settings)["seed"]
-        series = [(run, finished) for run, finished in found if json.loads(run.settings)["seed"] == seed]
-        run, finished = max(series, key=lambda one: json.loads(one[0].settings).get("begin", 0))
-        if not finished:
-            raise UsageError(
-                f"run {run.run_id}, which --more would add to, is not finished: finish it first with "
-                f"`pokeladder {self._kind} --resume`"
-            )
-        return run
+        # The latest decides on the seed; the draws of all runs of that seed went before.
+        seed = found[0][0].seed
+        series = [(run, finished) for run, finished in found if run.seed == seed]
+        for run, finished in series:
+            if not finished:
+                raise UsageError(
+                    f"run {run.run_id}, which --more would add to, is not finished: finish it first with "
+                    f"`pokeladder {self._kind} --resume`"
+                )
+        return max((run for run, _ in series), key=drawn)
 
     def history(self, run: Run) -> History:
         found = views.fetched(views.query(self._connection, "games_so_far", {"run": run.run_id}))

@@ -200,10 +200,10 @@ class Past(Protocol):
         """
 
     def find_base(self, settings: Mapping[str, Any]) -> Run:
-        """The latest of the runs that are like this tournament but for the number of battles, to add to.
+        """Of the runs that are like this tournament but for the number of battles, that with the last draws, to add to.
 
         Raises:
-            UsageError: there is none, or it is not finished.
+            UsageError: there is none, or one is not finished.
         """
 
     def history(self, run: Run) -> History:
@@ -367,12 +367,16 @@ def _drawn_seed(notify: Notify) -> int:
     return seed
 
 
+def drawn(run: Run) -> int:
+    """How many draws of each matchup's teams and seeds a run and those that it adds to have made."""
+    settings = json.loads(run.settings)
+    names = [agent["name"] for agent in settings["agents"]]
+    return int(settings.get("begin", 0)) + draws(names, settings["battles_per_matchup"])
+
+
 def _added_to(base: Run, tournament: Tournament) -> Tournament:
     """The tournament with the seed of a run, and draws that go on where that run's ended."""
-    settings = json.loads(base.settings)
-    names = [agent.name for agent in tournament.agents]
-    begin = settings.get("begin", 0) + draws(names, settings["battles_per_matchup"])
-    return replace(tournament, seed=settings["seed"], begin=begin)
+    return replace(tournament, seed=_seed_of(base), begin=drawn(base))
 
 
 def _compare(

@@ -308,7 +308,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
     assert len(heard) == 3
     assert {found for line in heard for found in re.findall(r"dozes off on (\d)", line)} == {"0", "1"}
     assert all("agent sleeper did not log in within 0.5 s: pl" in line and "dozes off" in line for line in heard)
-    assert "3rd time in a row, so that its other battles stay void" in heard[-1]
+    assert "it has failed 3 times in a row, and its other battles stay void" in heard[-1]
     assert rows(ladder, "SELECT DISTINCT end_reason, 'sleeper' IN (p1, p2) FROM battles WHERE outcome = 'void'") == [
         ("agent_dead", True)
     ]

@@ -262,7 +262,7 @@ class Hall:
             then = "another process takes its place"
             if self._failures[name] >= TRIES:
                 dead.append(name)
-                then = f"it was the {TRIES}rd time in a row, so that its other battles stay void"
+                then = f"it has failed {TRIES} times in a row, and its other battles stay void"
             self._out.append(Notice(f"agent {name} {reason}{tail}; {then}{log}"))
         self._abandon(session)
         for name in dead:
@@ -318,7 +318,7 @@ class Hall:
             self._abandon(session)
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row >= HOPELESS:
-            raise SimulatorError(f"{told} for the {HOPELESS}th time in a row; its log is {self._server.log}")
+            raise SimulatorError(f"{told}, {HOPELESS} times in a row; its log is {self._server.log}")
         self._server = self._start_server()
 
     def _hear_server(self) -> None:
