@@ -319,6 +319,15 @@ def play(
                 use=gauge.use,
             )
 
+        def begin() -> None:
+            nonlocal begun, new_versions
+            if new_versions:
+                store.add_versions(new_versions)
+                new_versions = []
+            if not begun:
+                store.add_run(run)
+                begun = True
+
         def look() -> None:
             if gauge.look_if_due():
                 gauge.require_room(progress().disk_expected, notify)
@@ -329,13 +338,7 @@ def play(
             if missing:
                 log_folder = store.log_folder(run.run_id)
                 with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
-                    # Not before something can play: what never began is no run.
-                    if new_versions:
-                        store.add_versions(new_versions)
-                    if not begun:
-                        store.add_run(run)
-                        begun = True
-                    _record(arena, missing, recorder, look, notify)
+                    _record(arena, missing, recorder, begin, look, notify)
         except KeyboardInterrupt:
             if not begun:
                 raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
@@ -480,11 +483,22 @@ def _port(tournament: Tournament, port: int | None) -> int:
 
 
 def _record(
-    arena: Pool | Cluster | Hall, games: Sequence[Play], recorder: Recorder, watch: Callable[[], None], notify: Notify
+    arena: Pool | Cluster | Hall,
+    games: Sequence[Play],
+    recorder: Recorder,
+    begin: Callable[[], None],
+    watch: Callable[[], None],
+    notify: Notify,
 ) -> None:
+    """Records what an arena plays.
+
+    Args:
+        begin: called before a result is recorded: what never comes to a result is no run.
+    """
     told: set[str] = set()
     for event in arena.play(games):
         if isinstance(event, Result):
+            begin()
             recorder.add(event)
         elif isinstance(event, Notice):
             if event.topic not in told:

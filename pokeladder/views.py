@@ -373,9 +373,12 @@ def _create(
 
 def _missing_columns(view: str, columns: Sequence[str]) -> str:
     """What to select for all columns of a source: a store of an earlier version that cannot be written lacks some."""
-    kind = _EVOLVED.get(view)
-    names = [name for name in SCHEMAS[kind].names if name in ADDED[kind] and name not in columns] if kind else []
-    return ", ".join(["*", *(f"NULL::{_SQL_TYPES[str(SCHEMAS[kind].field(name).type)]} AS {name}" for name in names)])
+    if view not in _EVOLVED:
+        return "*"
+    kind = _EVOLVED[view]
+    schema = SCHEMAS[kind]
+    names = [name for name in schema.names if name in ADDED[kind] and name not in columns]
+    return ", ".join(["*", *(f"NULL::{_SQL_TYPES[str(schema.field(name).type)]} AS {name}" for name in names)])
 
 
 def _digest(sources: Mapping[str, Sequence[str]]) -> str:

@@ -201,6 +201,7 @@ def test_agents_that_cannot_be_built(ladder: pokeladder.Ladder, agent: Agent, re
     with pytest.raises(AgentError, match=reason):
         play(ladder, agent, "random")
     assert rows(ladder, "count(*)") == [(0,)]
+    assert ladder.sql("FROM runs").fetchall() == [], "it is none to resume"
 
 
 def test_classes_that_no_module_holds(ladder: pokeladder.Ladder) -> None:
