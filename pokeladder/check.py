@@ -20,12 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import Timeout
 
-from pokeladder import views
+from pokeladder import connections, views
 from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
 from pokeladder.records import Merge
@@ -228,7 +227,7 @@ class _Examination:
         self._started = time.monotonic()
         self._read = 0
         self.stamps = _stamps(store)
-        self.connection = duckdb.connect()
+        self.connection = connections.connect()
         self.connection.execute(
             "CREATE TABLE faults (leftover BOOLEAN, kind VARCHAR, file VARCHAR, row BIGINT, reason VARCHAR)"
         )

@@ -424,6 +424,11 @@ class Ladder:
         """
         checked = check(self.store, repair=repair, watch=watch)
         self._write_database()
+        if not views.database_is_current(self.store.database, self.store.files):
+            checked.notes.append(
+                f"{self.store.database.name} is not what this pokeladder makes, and cannot be made again: do not read "
+                "the store through it; open the store once where its folder can be written"
+            )
         return checked
 
     def compact(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pokeladder import connections
 from pokeladder.outlines import OUTLINES, outlines
 from pokeladder.statements import statement, text
 
@@ -25,7 +25,7 @@ class Summariser:
     """Summarises documents with ``sql/queries/trajectory_summaries.sql``; each thread needs its own."""
 
     def __init__(self) -> None:
-        self._connection = duckdb.connect(config={"threads": 1})
+        self._connection = connections.connect(threads=1)
         self._connection.execute(text("macros/hundredths"))
         self._outlines: list[pa.Table] = []
 

@@ -8,9 +8,11 @@ macros; all else is shared.
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
+import os
+import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
 from duckdb.sqltypes import BOOLEAN
 
-from pokeladder import sequential
+from pokeladder import connections, sequential
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.statements import statement, text
 from pokeladder.store import ADDED, SCHEMAS
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 # Everything that is made on top of the store's files, each after all that it reads.
 VIEWS = (
+    "macros/misplaced",
     "macros/current_rows",
     "views/battles",
     "views/input_logs",
@@ -92,6 +95,10 @@ _SQL_TYPES = {"string": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT"}
 _NAMED_BY_VERSION = (
     "* REPLACE (coalesce(p1 || '#' || p1_version, p1) AS p1, coalesce(p2 || '#' || p2_version, p2) AS p2)"
 )
+# The oldest format of DuckDB files that can hold pokeladder.duckdb. DuckDB 1.x reads it, too.
+STORAGE_VERSION = "v1.0.0"
+# Ends the first glob of each source, and matches as "/none.parquet" does. DuckDB shows it where the store is gone.
+MOVED = "/none.parque[t - this store was moved or deleted: open it once with pokeladder where it is now]"
 # Sources of which no file is ever merged.
 WHOLE = frozenset({"run_files", "merge_files", "version_files"})
 # The folds and what only they use: left out where the Python functions stand in.
@@ -149,7 +156,7 @@ def connect(
         # IN () is no SQL; nothing is IN (NULL).
         names = [ConstantExpression(agent) for agent in agents or (None,)]
         conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
-    connection = duckdb.connect()
+    connection = connections.connect()
     sequential.register(connection)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
@@ -178,38 +185,87 @@ def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> 
 def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
     """Makes the file through which any DuckDB client reads the store, in place of the one there may be.
 
+    The file answers only where it was made: elsewhere, as a copy or in a store that was moved, its views raise an error
+    that says what to do (``sql/macros/misplaced.sql``). Beside it lies its seal, by which :func:`database_is_current`
+    knows it.
+
     Raises:
         StoreError: the file cannot be written.
     """
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    sources = _resolved(path, sources)
     try:
         # DuckDB cannot write a file in a folder with "?" in its name: it puts the log that goes with it elsewhere.
         with tempfile.TemporaryDirectory(prefix="pokeladder-") as folder:
             made = Path(folder) / path.name
-            with duckdb.connect(made) as connection:
+            with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
                 # In one transaction: each of its own would be synced by itself.
                 connection.execute("BEGIN")
-                _create(connection, sources, (), skip=frozenset())
-                connection.execute(f"COMMENT ON VIEW battle_files IS '{_digest(sources)}'")
+                _create(connection, sources, (), skip=frozenset(), guard=_guard(path))
                 connection.execute("COMMIT")
-            shutil.copyfile(made, staged)
+            database = made.read_bytes()
         # A log that another client left behind belongs to the old file, and would be replayed into the new one.
-        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-        staged.rename(path)
+        for log in _logs(path):
+            log.unlink(missing_ok=True)
+        _place(path, database)
+        _place(_seal_of(path), _seal(database, sources))
     except (OSError, duckdb.Error) as error:
         raise StoreError(f"cannot write {path}: {error}; make its folder writable, or name another store") from error
-    finally:
-        staged.unlink(missing_ok=True)
 
 
 def database_is_current(path: Path, sources: Mapping[str, Sequence[str]]) -> bool:
-    """Whether ``path`` can be opened and is what :func:`write_database` would make of these files."""
+    """Whether ``path`` is, byte for byte, what :func:`write_database` has made, and would make of these files."""
     try:
-        with duckdb.connect(path, read_only=True) as connection:
-            found = connection.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'battle_files'").fetchall()
-    except duckdb.Error:
+        return not _logs(path) and _seal_of(path).read_bytes() == _seal(path.read_bytes(), _resolved(path, sources))
+    except OSError:
         return False
-    return found == [(_digest(sources),)]
+
+
+def _resolved(path: Path, sources: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The globs as ``pokeladder.duckdb`` holds them: without symbolic links in the name of the store's folder, as
+    DuckDB names the file itself; the first one says why it finds nothing."""
+    named, real = (glob.escape(str(folder)) for folder in (path.parent, path.parent.resolve()))
+    return {
+        view: [
+            re.sub(r"/none\.parquet$", MOVED, real + one.removeprefix(named) if one.startswith(named) else one)
+            for one in globs
+        ]
+        for view, globs in sources.items()
+    }
+
+
+def _guard(path: Path) -> str:
+    """A condition that fails, with an error, for each copy of the file ``path`` that is attached."""
+    place = str(path.parent.resolve() / path.name)
+    mark = hashlib.sha256(os.fsencode(place)).hexdigest()
+    return f"filename NOT IN (FROM misplaced({ConstantExpression(place)}, '{mark}'))"
+
+
+def _logs(path: Path) -> list[Path]:
+    """What clients that have the file open for writing, or have died, have yet to put into it."""
+    return list(path.parent.glob(f"{glob.escape(path.name)}.wal*"))
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _seal(database: bytes, sources: Mapping[str, Sequence[str]]) -> bytes:
+    """Differs when the file, the names of the files that it reads or any text that goes into it does."""
+    parts = (STORAGE_VERSION, *chain(*sources.values()), *map(text, VIEWS))
+    digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape"))
+    digest.update(b"\0" + database)
+    return f"{digest.hexdigest()}\n".encode()
+
+
+def _place(path: Path, content: bytes) -> None:
+    """Writes a file that nobody is to write again, in place of the one there may be."""
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        staged.write_bytes(content)
+        staged.chmod(0o444)
+        staged.rename(path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def query(
@@ -340,8 +396,13 @@ def _create(
     *,
     skip: frozenset[str],
     by_version: bool = False,
+    guard: str | None = None,
 ) -> None:
-    """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions."""
+    """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions.
+
+    Args:
+        guard: a condition on the sources of which no file is ever merged; every view reads one of them.
+    """
     # Without hive_partitioning a folder named a=b does not add a column.
     tables = {
         name: connection.read_parquet(paths, hive_partitioning=False, filename=True) for name, paths in sources.items()
@@ -365,7 +426,7 @@ def _create(
     for name, source in tables.items():
         connection.execute(f"DROP TABLE {name}")
         if name in WHOLE:
-            source.create_view(name)
+            (source.filter(guard) if guard else source).create_view(name)
         else:
             files, mixed = ConstantExpression(sources[name]), name in _EVOLVED
             connection.execute(f"CREATE VIEW {name} AS SELECT {missing[name]} FROM current_rows({files}, {mixed})")  # noqa: S608
@@ -379,9 +440,3 @@ def _missing_columns(view: str, columns: Sequence[str]) -> str:
     schema = SCHEMAS[kind]
     names = [name for name in schema.names if name in ADDED[kind] and name not in columns]
     return ", ".join(["*", *(f"NULL::{_SQL_TYPES[str(schema.field(name).type)]} AS {name}" for name in names)])
-
-
-def _digest(sources: Mapping[str, Sequence[str]]) -> str:
-    """Differs when the files' names or any text that goes into ``pokeladder.duckdb`` does."""
-    parts = (*chain(*sources.values()), *map(text, VIEWS))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -13,11 +13,13 @@ from test_views import battle, run_of
 from pokeladder.records import SIDES, Battle, Point, ServerBattle, Trajectory
 from pokeladder.store import POINT_SCHEMA, TRAJECTORY_SCHEMA, Store
 
-POKEMON = {"name": "tauros", "status": "nostatus", "hp_pct": 1.0}
+MOVE = {"name": "bodyslam", "base_power": 85, "accuracy": 1.0}
+POKEMON = {"name": "tauros", "status": "nostatus", "hp_pct": 1.0, "moves": [MOVE]}
 
 
 def document(steps: int) -> bytes:
-    state = {"player_active_pokemon": POKEMON, "available_switches": [], "forced_switch": False}
+    state = {"player_active_pokemon": POKEMON, "opponent_active_pokemon": POKEMON, "available_switches": []}
+    state |= {"player_prev_move": MOVE, "opponent_prev_move": MOVE, "forced_switch": False}
     return json.dumps({"states": [state] * (steps + 1), "actions": [0] * steps + [-1]}).encode()
 
 

@@ -371,6 +371,7 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
         "merges",
         "points",
         "pokeladder.duckdb",
+        "pokeladder.duckdb.sha256",
         "runs",
         "server_battles",
         "trajectories",

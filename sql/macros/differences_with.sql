@@ -21,11 +21,10 @@ tested AS (
         *,
         -- Sums of squares leave 1e-9 of the size of a score where nothing varies.
         se > 1e-7 AS varies,
-        if(
-            varies,
-            (score1 - score0) * (2 * win_rate - score0 - score1) / (2 * se * se),
-            observations * (win_rate * ln(score1 / score0) + (1 - win_rate) * ln((1 - score1) / (1 - score0)))
-        ) AS llr
+        CASE
+            WHEN varies THEN (score1 - score0) * (2 * win_rate - score0 - score1) / (2 * se * se)
+            ELSE observations * (win_rate * ln(score1 / score0) + (1 - win_rate) * ln((1 - score1) / (1 - score0)))
+        END AS llr
     FROM measured
 )
 

@@ -11,15 +11,14 @@ CREATE MACRO glicko_fold(games, agents) AS list_reduce(
     lambda state, game: {
         'p1': 0::BIGINT,
         'p2': 0::BIGINT,
-        'now': list_transform(state.now, lambda own, number: if(
-            number = game.p1 OR number = game.p2,
-            glicko_after(
+        'now': list_transform(state.now, lambda own, number: CASE
+            WHEN number = game.p1 OR number = game.p2 THEN glicko_after(
                 own,
                 state.now[game.p1 + game.p2 - number],
-                if(number = game.p1, game.now[1].rating, 1 - game.now[1].rating)
-            ),
-            own
-        ))
+                CASE WHEN number = game.p1 THEN game.now[1].rating ELSE 1 - game.now[1].rating END
+            )
+            ELSE own
+        END)
     },
     {
         'p1': 0::BIGINT,

@@ -13,6 +13,7 @@ CREATE MACRO information(games, strengths, prior) AS list_transform(
         }
     ),
     lambda line: list_transform(line.weights, lambda weight, other:
-        if(line.number = other, line.total, -weight) + if(prior = 0, 1 / len(line.weights), 0)
+        CASE WHEN line.number = other THEN line.total ELSE -weight END
+        + CASE WHEN prior = 0 THEN 1 / len(line.weights) ELSE 0 END
     )
 )

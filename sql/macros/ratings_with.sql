@@ -45,8 +45,8 @@ numbered AS MATERIALIZED (
         format,
         agent,
         games,
-        if(prior = 0, head, '') AS head,
-        row_number() OVER (PARTITION BY format, if(prior = 0, head, '') ORDER BY agent) AS number
+        CASE WHEN prior = 0 THEN head ELSE '' END AS head,
+        row_number() OVER (PARTITION BY format, CASE WHEN prior = 0 THEN head ELSE '' END ORDER BY agent) AS number
     FROM laddered
     JOIN agents USING (format, agent)
 ),
@@ -103,7 +103,9 @@ newton AS (
         format,
         head,
         step + 1,
-        list_transform(strengths, lambda strength, number: strength + changes[number][1] * if(width = 0, 1, ln(1 + width) / width)),
+        list_transform(strengths, lambda strength, number:
+            strength + changes[number][1] * CASE WHEN width = 0 THEN 1 ELSE ln(1 + width) / width END
+        ),
         width
     FROM (
         SELECT *, list_max(list_transform(changes, lambda row: row[1])) - list_min(list_transform(changes, lambda row: row[1])) AS width
@@ -138,7 +140,9 @@ inverted AS (
         *,
         solve_linear(
             information(games, strengths, prior),
-            list_transform(scores, lambda score, number: list_transform(scores, lambda other, place: if(number = place, 1.0, 0.0)))
+            list_transform(scores, lambda score, number: list_transform(scores, lambda other, place:
+                CASE WHEN number = place THEN 1.0 ELSE 0.0 END
+            ))
         ) AS inverse,
         -- How much the observations of each matchup differ from what the ratings expect.
         list_transform(games, lambda row, number: list_transform(row, lambda count, other:
@@ -214,15 +218,17 @@ SELECT
     se,
     low,
     high,
-    if(rating IS NULL, NULL, rank() OVER (PARTITION BY format, ladder ORDER BY round(rating, 6) DESC)) AS rank,
-    if(rating IS NULL, NULL, 1 + (
+    CASE
+        WHEN rating IS NOT NULL THEN rank() OVER (PARTITION BY format, ladder ORDER BY round(rating, 6) DESC)
+    END AS rank,
+    CASE WHEN rating IS NOT NULL THEN 1 + (
         SELECT count(*) FROM rated AS better
         WHERE better.format = rated.format AND better.ladder = rated.ladder AND better.low > rated.high
-    )) AS rank_low,
-    if(rating IS NULL, NULL, (
+    ) END AS rank_low,
+    CASE WHEN rating IS NOT NULL THEN (
         SELECT count(*) FROM rated AS worse
         WHERE worse.format = rated.format AND worse.ladder = rated.ladder AND NOT worse.high < rated.low
-    )) AS rank_high,
+    ) END AS rank_high,
     games,
     ladder,
     CASE

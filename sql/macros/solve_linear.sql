@@ -5,7 +5,10 @@ CREATE MACRO solve_linear(matrix, right_side) AS list_transform(
         list_transform(range(1, len(matrix) + 1), lambda number: {'rows': []::DOUBLE[][], 'column': number}),
         lambda state, step: {
             'rows': list_transform(state.rows, lambda values, number: list_transform(values, lambda value, place:
-                if(number = step.column, value, value * state.rows[step.column][step.column] - values[step.column] * state.rows[step.column][place])
+                CASE
+                    WHEN number = step.column THEN value
+                    ELSE value * state.rows[step.column][step.column] - values[step.column] * state.rows[step.column][place]
+                END
                 / state.rows[step.column][step.column]
             )),
             'column': 0

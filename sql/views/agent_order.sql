@@ -8,7 +8,7 @@ SELECT
         PARTITION BY format
         ORDER BY
             CASE ratings.status WHEN 'unbeaten' THEN 1 WHEN 'winless' THEN 3 ELSE 2 END,
-            if(ratings.status = 'rated', ratings.rating, guessed.rating) DESC,
+            CASE WHEN ratings.status = 'rated' THEN ratings.rating ELSE guessed.rating END DESC,
             agent
     ) AS place
 FROM ratings

@@ -7,7 +7,7 @@ WITH scored AS (
         least(p1, p2) AS agent,
         greatest(p1, p2) AS opponent,
         pair_id,
-        if(p1 < p2, score, 1 - score) AS score
+        CASE WHEN p1 < p2 THEN score ELSE 1 - score END AS score
     FROM rated_battles
 ),
 
