@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import duckdb
 
@@ -15,7 +15,7 @@ SETTINGS = {
 
 
 def connect(
-    database: str | os.PathLike[str] = ":memory:", **settings: str | bool | int | float | list[str]
+    database: str | Path = ":memory:", **settings: str | bool | int | float | list[str]
 ) -> duckdb.DuckDBPyConnection:
     """A connection to a database of its own in memory, or to a file."""
     return duckdb.connect(database, config={**SETTINGS, **settings})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import duckdb
 
-from pokeladder import result_files, views
+from pokeladder import permissions, result_files, views
 from pokeladder.agents import Agent, as_agents
 from pokeladder.check import Checked, CheckProgress, check
 from pokeladder.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
@@ -88,15 +88,25 @@ class Ladder:
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        return self._connect()
+        return self._connect_locked()
 
-    def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Any SQL over the store's tables and views; ``parameters`` are bound to ``$name``.
+    def sql(
+        self, query: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
+    ) -> duckdb.DuckDBPyRelation:
+        """Any SQL that reads: the store's tables and views, and other files by their names.
+
+        Args:
+            parameters: bound to ``$name`` in the last statement.
+            write: the statements may also make tables, views and the like in memory, which are gone with the relation,
+                and COPY to files outside of the store. No statement attaches databases, changes settings or loads
+                extensions: open :attr:`~pokeladder.store.Store.database` read-only with ``duckdb`` for that.
 
         Raises:
-            QueryError: DuckDB refuses it.
+            QueryError: DuckDB refuses it, or it may not run.
         """
-        return views.run_sql(self._connection, query, parameters)
+        statements = permissions.checked(query, write=write, store=self.store.folder)
+        connection = self._connect_locked() if write else self._connection
+        return permissions.run(connection, statements, parameters)
 
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row a battle."""
@@ -486,6 +496,12 @@ class Ladder:
         if len(formats) > 1:
             raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
         return self._connect(**slice_)
+
+    def _connect_locked(self) -> duckdb.DuckDBPyConnection:
+        """A connection for SQL of users."""
+        connection = self._connect()
+        connection.execute("SET lock_configuration = true")
+        return connection
 
     def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         return views.connect(self.store.files, **slice_)
