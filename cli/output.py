@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pokeladder.csv_files import write_csv
 from pokeladder.views import query_errors
 
 WIDTH = 100
@@ -61,7 +62,7 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows"
         if output == "csv":
-            relation.to_csv(str(path))
+            write_csv(relation, path)
         else:
             relation.to_parquet(str(path))
         with path.open("rb") as file:

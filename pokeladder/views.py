@@ -7,7 +7,6 @@ macros; all else is shared.
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
 import os
@@ -24,7 +23,7 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
 from duckdb.sqltypes import BOOLEAN
 
-from pokeladder import connections, sequential
+from pokeladder import connections, csv_files, sequential
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.statements import statement, text
 from pokeladder.store import ADDED, SCHEMAS
@@ -358,7 +357,8 @@ def query_errors(sql: str) -> Iterator[None]:
 
 
 def write_query(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object], path: Path) -> None:
-    """Writes the rows of the query ``name`` as CSV, or its one JSON document if ``path`` ends in ``.json``.
+    """Writes the rows of the query ``name`` as CSV (:mod:`pokeladder.csv_files`), or its one JSON document if ``path``
+    ends in ``.json``.
 
     A column ``cells`` of lists, the last, becomes a column for each row, named after that row's first value.
 
@@ -373,20 +373,11 @@ def write_query(connection: duckdb.DuckDBPyConnection, name: str, parameters: Ma
             path.write_text(f"{document}\n")
             return
         if rows.columns[-1] == "cells":
-            _write_square(rows, path)
+            csv_files.write_square(rows, path)
             return
         # DuckDB's own message on a file that it cannot write names a statement, which is not at fault.
         path.touch()
-        rows.write_csv(str(path))
-
-
-def _write_square(rows: duckdb.DuckDBPyRelation, path: Path) -> None:
-    """By hand, since DuckDB cannot have two columns that differ in case only, as names of agents may."""
-    found = rows.fetchall()
-    with path.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([rows.columns[0], *(name for name, _ in found)])
-        table.writerows([name, *cells] for name, cells in found)
+        csv_files.write_csv(rows, path)
 
 
 def _create(
