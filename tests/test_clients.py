@@ -236,7 +236,7 @@ def test_a_store_that_is_gone(tmp_path: Path) -> None:
     assert attached(moved / "pokeladder.duckdb") == [(0,)]
 
 
-@pytest.mark.parametrize("change", ["view", "more", "log"])
+@pytest.mark.parametrize("change", ["more", "log"])
 def test_a_file_that_another_client_has_changed_is_made_again(tmp_path: Path, change: str) -> None:
     store = pokeladder.open(tmp_path / "ladder").store
     before = store.database.read_bytes()

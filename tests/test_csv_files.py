@@ -10,11 +10,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_views import battle, elo_file, fill
 
-import pokeladder
 from pokeladder.csv_files import FORMULA, cell, write_csv
 
 FORMULAS = [
@@ -47,6 +46,7 @@ def test_other_texts_are_left_alone(text: str) -> None:
 TEXTS = st.text(st.sampled_from("=+-@'\t\r\n1.%a\uff1d "), max_size=5)
 
 
+@settings(max_examples=10)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=40))
 def test_duckdb_and_python_agree_and_all_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
@@ -79,9 +79,5 @@ def test_names_of_agents(tmp_path: Path, cli: Callable[..., subprocess.Completed
         ["bob", "0-0", "-", "1-0"],
         ["'@ann", "0-1", "0-1", "-"],
     ]
-    progression = list(csv.DictReader(elo_file(store, "elo_results_progression.csv", tmp_path).open()))
-    assert [row["player"] for row in progression] == ["'=1+1", "'@ann"]
     done = cli("sql", "SELECT agent, -1 AS one FROM elo ORDER BY agent", "--format", "csv")
     assert done.stdout == "agent,one\n'=1+1,-1\n'@ann,-1\nbob,-1\n"
-    found = pokeladder.open(tmp_path / "ladder").sql("SELECT agent FROM elo ORDER BY agent").fetchall()
-    assert found == [("=1+1",), ("@ann",), ("bob",)]

@@ -7,11 +7,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from batches import new_store
 
 import pokeladder
-from pokeladder import connections
+from pokeladder import connections, permissions, views
 from pokeladder.errors import QueryError
 
 
@@ -27,6 +28,18 @@ def inside(ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "store").symlink_to(ladder.store.folder)
     (tmp_path / "file").symlink_to(ladder.store.folder / "battles" / "run" / "x.csv")
     return next((ladder.store.folder / "battles" / "run").iterdir())
+
+
+@pytest.fixture(scope="module")
+def ask(ladder: pokeladder.Ladder) -> Callable[..., duckdb.DuckDBPyRelation]:
+    """As `Ladder.sql`, but with one connection for all, since it takes longer to make than a test to run."""
+    connection = views.connect(ladder.store.files)
+    connection.execute("SET lock_configuration = true")
+
+    def run(sql: str, *, write: bool = False) -> duckdb.DuckDBPyRelation:
+        return permissions.run(connection, permissions.checked(sql, write=write, store=ladder.store.folder), None)
+
+    return run
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -104,40 +117,47 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize("sql", NOWHERE)
-def test_what_is_never_run(ladder: pokeladder.Ladder, inside: Path, sql: str) -> None:
+def test_what_is_never_run(ask: Callable[..., duckdb.DuckDBPyRelation], inside: Path, sql: str) -> None:
     before = sorted(Path().iterdir())
     for write in (False, True):
         with pytest.raises(QueryError):
-            ladder.sql(sql, write=write).fetchall()
+            ask(sql, write=write).fetchall()
     assert sorted(Path().iterdir()) == before
 
 
 WRITING = [
-    "CREATE TABLE mine AS FROM elo; SELECT count(*) FROM mine",
-    "CREATE TEMP TABLE mine AS PIVOT results ON result USING count(*); FROM mine",
+    "CREATE OR REPLACE TABLE mine AS FROM elo; SELECT count(*) FROM mine",
+    "CREATE OR REPLACE TEMP TABLE pivoted AS PIVOT results ON result USING count(*); FROM pivoted",
     "CREATE MACRO twice(x) AS 2 * x; SELECT twice(3)",
-    "CREATE VIEW mine AS FROM elo; FROM mine",
-    "CREATE TABLE mine (a INT); INSERT INTO mine VALUES (1); UPDATE mine SET a = 2; FROM mine",
+    "CREATE VIEW shown AS FROM elo; FROM shown",
+    "CREATE OR REPLACE TABLE mine (a INT); INSERT INTO mine VALUES (1); UPDATE mine SET a = 2; FROM mine",
     "COPY elo TO 'out.csv'",
     "COPY (FROM elo) TO 'out''s.csv' (FORMAT csv, HEADER)",
     "COPY (SELECT 'ü' AS \"to\", elo FROM elo) -- TO 'x'\n TO /* here */ 'out.parquet' (FORMAT parquet)",
     "COPY (PIVOT results ON result USING count(*)) TO 'out.json'",
     "COPY results TO 'out' (FORMAT parquet, PARTITION_BY (agent))",
     "EXPLAIN ANALYZE COPY elo TO 'out.csv'",
-    "COPY elo TO 'out.csv'; CREATE TABLE mine AS FROM 'out.csv'; COPY mine FROM 'out.csv'; FROM mine",
+    "COPY elo TO 'out.csv'; CREATE OR REPLACE TABLE mine AS FROM 'out.csv'; COPY mine FROM 'out.csv'; FROM mine",
 ]
 
 
 @pytest.mark.parametrize("sql", WRITING)
-def test_what_writes_elsewhere_is_run_with_leave(ladder: pokeladder.Ladder, inside: Path, sql: str) -> None:
+def test_what_writes_elsewhere_is_run_with_leave(
+    ask: Callable[..., duckdb.DuckDBPyRelation], inside: Path, sql: str
+) -> None:
     before = sorted(Path().iterdir())
     with pytest.raises(QueryError, match=r"add --write, or write=True in Python"):
-        ladder.sql(sql)
+        ask(sql)
     assert sorted(Path().iterdir()) == before
-    assert ladder.sql(sql, write=True).columns
+    assert ask(sql, write=True).columns
     assert any(path.name.startswith("out") for path in Path().iterdir()) == ("COPY" in sql)
-    # What it made is nobody else's.
+
+
+def test_what_one_statement_makes_is_nobody_elses(ladder: pokeladder.Ladder) -> None:
+    assert ladder.sql("CREATE TABLE mine AS FROM elo; FROM mine", write=True).fetchall()
     assert "mine" not in [name for (name,) in ladder.sql("SHOW TABLES").fetchall()]
+    with pytest.raises(QueryError, match="only reads"):
+        ladder.sql("CREATE OR REPLACE VIEW elo AS SELECT 1")
 
 
 INTO = [
@@ -158,10 +178,12 @@ INTO = [
 
 
 @pytest.mark.parametrize("sql", INTO)
-def test_nothing_writes_into_the_store(ladder: pokeladder.Ladder, inside: Path, sql: str) -> None:
+def test_nothing_writes_into_the_store(
+    ask: Callable[..., duckdb.DuckDBPyRelation], ladder: pokeladder.Ladder, inside: Path, sql: str
+) -> None:
     before = files(ladder.store.folder.parent)
     with pytest.raises(QueryError, match="does not write into the store"):
-        ladder.sql(sql.format(file=inside, folder=ladder.store.folder), write=True)
+        ask(sql.format(file=inside, folder=ladder.store.folder), write=True)
     assert files(ladder.store.folder.parent) == before
 
 
