@@ -83,7 +83,8 @@ def _check_kind(statement: Statement, *, write: bool, store: Path) -> None:
         raise QueryError(f"{kind} is not run, since this only reads: add --write, or write=True in Python", text)
     elif kind not in READ | WRITE:
         raise QueryError(
-            f"{kind} is not run here: open pokeladder.duckdb read-only in a DuckDB client of your own for it", text
+            f"{words[0][0].upper()} is not run here: use a DuckDB client of your own, and read pokeladder.duckdb there",
+            text,
         )
     if kind == "COPY":
         _check_target(text, store)

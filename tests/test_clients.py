@@ -148,6 +148,17 @@ def test_the_command_line_of_another_version(store: Store, python: Path) -> None
     assert {row["name"]: row["n"] for row in json.loads(done.stdout)} == dict.fromkeys(names, 1)
 
 
+@pytest.mark.skipif(not OTHERS, reason="POKELADDER_OTHER_DUCKDB names no other version of DuckDB")
+@pytest.mark.parametrize("python", OTHERS, ids=lambda path: path.parent.parent.name)
+def test_a_copy_does_not_answer_in_another_version(store: Store, tmp_path: Path, python: Path) -> None:
+    copy = shutil.copytree(store.folder, tmp_path / "copy", symlinks=True)
+    for version, found in (
+        asked_elsewhere(python, copy / "pokeladder.duckdb", ["FROM battles", "FROM runs", "FROM elo_with(k := 16)"]),
+        asked_elsewhere(python, Path(os.path.relpath(copy / "pokeladder.duckdb")), ["FROM battles"]),
+    ):
+        assert all(isinstance(error, str) and COPY in error for error in found), (version, found)
+
+
 def asked_elsewhere(python: Path, database: Path, queries: list[str]) -> tuple[str, list[Any]]:
     script = Path(__file__).with_name("ask_duckdb.py")
     done = subprocess.run(
