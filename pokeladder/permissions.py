@@ -28,7 +28,7 @@ PARTS |= {kind: kind for kind in ("EXPLAIN", "COPY", "CREATE", "INSERT")}
 # Operators of a plan that write files, or run SQL that no plan shows.
 OUTSIDE = re.compile("COPY|SERIALIZED_SQL|EXTERNAL_RESOURCE|GRAMMAR_EXTENSION")
 # By these options a COPY gives its files other names than the one that it names.
-NAMING = {"filename", "filename_pattern", "file_extension"}
+NAMING = {"filename", "filename_pattern", "file_extension", "hive_file_pattern"}
 EXPLAIN = "EXPLAIN (FORMAT json)\n"
 
 
