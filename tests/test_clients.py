@@ -13,6 +13,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from test_views import battle, run_of
 
 import pokeladder
 from pokeladder import views
+from pokeladder.records import AgentVersion
 from pokeladder.statements import text
 from pokeladder.store import Store
 
@@ -34,7 +37,7 @@ LOG = "{'agent': [1, 2], 'rating': [1500.0, 1400.0]}, {'agent': [1, 2], 'rating'
 # How each macro is called; those that make tables begin with FROM.
 MACROS = {
     "misplaced": "FROM misplaced('/elsewhere', 'no such mark')",
-    "current_rows": "SELECT battle_id FROM current_rows($battles)",
+    "current_rows": "SELECT battle_id FROM current_rows($battles, TRUE)",
     "hundredths": "hundredths(0.123)",
     "parse_moves": """parse_moves('[{"name": "surf", "accuracy": 1.0, "max_pp": 24}]'::JSON)""",
     "parse_pokemon": """parse_pokemon('[{"name": "tauros", "moves": [{"name": "surf"}]}]'::JSON)""",
@@ -68,7 +71,7 @@ COPY = "its views read the store of"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store with rows in every view: ann beats bob, bob beats cat, and cat beats ann."""
+    """A store with rows in every view: ann beats bob, bob beats cat, and cat beats ann; one battle was played twice."""
     store = new_store(str(tmp_path_factory.mktemp("clients") / "ladder"), 6)
     store.add_run(run_of("more", 20))
     pairs = [("bob", "cat"), ("cat", "ann"), ("ann", "dee"), ("ann", "bob")]
@@ -78,7 +81,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         )
         for number, winner in enumerate(["p1", "p1", "p1", None, "p1", "p1", "p2", "p1"] * 3)
     ]
-    store.writer("more").write(battles)
+    again = replace(battles[0], battle_id="more-000019", game=19, finished_at=datetime(2026, 4, 1, tzinfo=UTC))
+    store.writer("more").write([replace(one, run_seed="7", played=number) for number, one in enumerate(battles)])
+    store.writer("again").write([replace(again, run_id="again", run_seed="7", played=0)])
+    store.add_versions([AgentVersion("more", "ann", "0123", '{"module ann": "4567"}', datetime.now(UTC))])
     views.write_database(store.database, store.files)
     return store
 
@@ -198,8 +204,8 @@ def test_a_copy_does_not_answer_from_the_original(store: Store, tmp_path: Path) 
     # pokeladder makes it the copy's own.
     pokeladder.open(copy)
     shutil.rmtree(copy / "battles" / "more")
-    assert attached(copy / "pokeladder.duckdb") == [(6,)]
-    assert attached(store.database) == [(30,)]
+    assert attached(copy / "pokeladder.duckdb") == [(7,)]
+    assert attached(store.database) == [(31,)]
 
 
 def test_a_copy_of_an_empty_store_says_so_too(tmp_path: Path) -> None:
@@ -228,13 +234,13 @@ def test_the_store_by_its_other_names(store: Store, tmp_path: Path, monkeypatch:
         Path("ladder/pokeladder.duckdb"),
         Path("ladder/../ladder/pokeladder.duckdb"),
     ):
-        assert attached(path) == [(30,)]
+        assert attached(path) == [(31,)]
     # By either name it is one file, which is not made again and again.
     assert views.database_is_current(link / "pokeladder.duckdb", Store(link).files)
     views.write_database(link / "pokeladder.duckdb", Store(link).files)
     assert views.database_is_current(store.database, store.files)
     link.unlink()
-    assert attached(store.database) == [(30,)]
+    assert attached(store.database) == [(31,)]
 
 
 def test_a_store_that_is_gone(tmp_path: Path) -> None:
