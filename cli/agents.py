@@ -11,7 +11,7 @@ import click
 
 from pokeladder.agents import Listing, list_agents, literal
 from pokeladder.cli.options import opened
-from pokeladder.cli.output import console, table
+from pokeladder.cli.output import console, say, table
 from pokeladder.ladder import default_folder
 from pokeladder.programs import PLACEHOLDERS, ROLES
 from pokeladder.registry import Registry
@@ -98,7 +98,7 @@ def add(
         table_["roles"] = words if any(role != word for role, word in words.items()) else list(words)
     registry = _registry(context)
     registry.add(name, table_)
-    click.echo(f"Registered {name} in {registry.path}.", err=True)
+    say(f"Registered {name} in {registry.path}.", err=True)
 
 
 @agents.command(epilog="Example: pokeladder agents remove deep")
@@ -108,7 +108,7 @@ def remove(context: click.Context, name: str) -> None:
     """Take NAME out of the registry; its battles stay in the store."""
     registry = _registry(context)
     registry.remove(name)
-    click.echo(f"Removed {name} from {registry.path}.", err=True)
+    say(f"Removed {name} from {registry.path}.", err=True)
 
 
 @agents.command(
@@ -132,7 +132,7 @@ def metamon(context: click.Context, /, **settings: Any) -> None:
         raise click.UsageError("give --python or --checkpoints")
     registry = _registry(context)
     registry.set_metamon(given)
-    click.echo(f"{registry.path} says so now; {len(registry.checkpoints())} checkpoints found.", err=True)
+    say(f"{registry.path} says so now; {len(registry.checkpoints())} checkpoints found.", err=True)
 
 
 def _registry(context: click.Context) -> Registry:

@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from pokeladder.errors import PokeladderError
+from pokeladder.names import shown
 
 INTERRUPTED = 130
 # Where each command lives, so that one command does not wait for the imports of all others.
@@ -78,7 +79,7 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except PokeladderError as error:
-        click.echo(f"{error.heading}: {error}", err=True)
+        click.echo(shown(f"{error.heading}: {error}", "\n\t"), err=True)
         return error.exit_status
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pokeladder.cli.options import opened
+from pokeladder.cli.output import say
 from pokeladder.cli.progress import FileBar
 from pokeladder.export import STATS_FILE
 
@@ -89,7 +90,7 @@ def export_filtered(
         if reasons:
             click.echo(f"{what}: {_listed(reasons)}.")
     if not dry_run and output_dir is not None:
-        click.echo(f"Wrote {output_dir}; {output_dir / STATS_FILE} says how.", err=True)
+        say(f"Wrote {output_dir}; {output_dir / STATS_FILE} says how.", err=True)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pokeladder.csv_files import write_csv
+from pokeladder.names import shown
 from pokeladder.views import query_errors
 
 WIDTH = 100
@@ -32,6 +34,19 @@ def console(*, stderr: bool = False) -> Console:
     """Coloured on a terminal only; elsewhere as wide as people read."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints text that may hold names, paths or messages of others: none of it gives orders to a terminal."""
+    click.echo(shown(text, "\n\t"), err=err)
+
+
+def print_data(text: str) -> None:
+    """Prints text as it is for programs, and as :func:`say` does on a terminal."""
+    if sys.stdout.isatty():
+        say(text)
+    else:
+        click.echo(text)
 
 
 def print_relation(relation: duckdb.DuckDBPyRelation, output: str) -> None:
@@ -65,6 +80,11 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
             write_csv(relation, path)
         else:
             relation.to_parquet(str(path))
+        if output == "csv" and sys.stdout.isatty():
+            with path.open(encoding="utf-8", newline="") as lines:
+                for line in lines:
+                    click.echo(shown(line, "\n\t"), nl=False)
+            return
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
@@ -80,17 +100,25 @@ def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if number:
             out.print()
         for name, value in zip(columns, row, strict=True):
-            out.print(Text.assemble((f"{name:<{indent}}", "bold"), _plain(value)), soft_wrap=True)
+            out.print(Text.assemble((f"{shown(name):<{indent}}", "bold"), _plain(value)), soft_wrap=True)
 
 
 def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
     """An array with an object a row, a line each."""
     out = sys.stdout.buffer
+    on_terminal = sys.stdout.isatty()
     before = b"[\n"
     for row in relation.iter_rows():
-        out.write(before + orjson.dumps(dict(zip(relation.columns, row, strict=True)), default=str))
+        line = orjson.dumps(dict(zip(relation.columns, row, strict=True)), default=str)
+        out.write(before + (_in_ascii(line) if on_terminal else line))
         before = b",\n"
     out.write(b"[]\n" if before == b"[\n" else b"\n]\n")
+
+
+def _in_ascii(document: bytes) -> bytes:
+    """The same JSON without characters that a terminal might take for orders: JSON leaves some of them as they are."""
+    text = document.decode()
+    return document if text.isprintable() else json.dumps(orjson.loads(document)).encode()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
@@ -99,7 +127,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     for number, name in enumerate(columns):
         values = [row[number] for row in rows]
         numeric = values and all(isinstance(value, int | float) or NUMBER.fullmatch(str(value)) for value in values)
-        drawn.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(Text(shown(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(_plain(value)) for value in row))
     return drawn
@@ -115,4 +143,4 @@ def _plain(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 10 else f"{value:.1f}"
-    return str(value)
+    return shown(str(value), "\n\t")

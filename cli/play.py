@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pokeladder.cli.options import opened, play_options
+from pokeladder.cli.output import say
 from pokeladder.cli.progress import Display
 from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table, unreliable
 from pokeladder.errors import SimulatorError
@@ -51,7 +52,7 @@ def tournament(
         slice_: Slice = {"run": reached.run_id}
         print_table(ladder.standings(**slice_), STANDINGS_COLUMNS, unreliable(ladder, slice_))
     if output_dir is not None:
-        click.echo(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
+        say(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
     # A server of others does not tell what a battle can be played again from.
     replay = [] if settings["server_url"] else [f"replay {reached.run_id}-000000 --html battle.html"]
     _finish(
@@ -109,6 +110,6 @@ def _finish(context: click.Context, ladder: Ladder, reached: Progress, *next_com
             err=True,
         )
     store = f"--store {context.obj} " if context.obj else ""
-    click.echo(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
+    say(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
     for command in next_commands:
-        click.echo(f"  pokeladder {store}{command}", err=True)
+        say(f"  pokeladder {store}{command}", err=True)

@@ -6,15 +6,15 @@ import time
 from types import TracebackType
 from typing import Self
 
-import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from pokeladder.cli.output import console
+from pokeladder.cli.output import console, say
 from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn, unreliable
 from pokeladder.ladder import Ladder, Slice
+from pokeladder.names import shown
 from pokeladder.tournament import Progress
 
 # Standings are asked for again after this many times what asking took last time.
@@ -55,7 +55,7 @@ class _Screen:
         elif (now >= self._line_due or at_once) and line != self._said:
             self._line_due = now + LINE_SECONDS
             self._said = line
-            click.echo(line, err=True)
+            say(line, err=True)
 
 
 class Display(_Screen):
@@ -71,9 +71,9 @@ class Display(_Screen):
 
     def notify(self, line: str) -> None:
         if self._live is not None:
-            self._live.console.print(line, markup=False)
+            self._live.console.print(shown(line, "\n\t"), markup=False)
         else:
-            click.echo(line, err=True)
+            say(line, err=True)
 
     def watch(self, progress: Progress) -> None:
         # What ends after the last battle takes a while; that all are stored is told once.

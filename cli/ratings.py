@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pokeladder.cli.options import by_version_option, format_option, opened, slice_of, slice_options
-from pokeladder.cli.output import print_relation
+from pokeladder.cli.output import print_relation, say
 from pokeladder.cli.tables import (
     GLICKO_COLUMNS,
     MATCHUP_COLUMNS,
@@ -61,7 +61,7 @@ def elo(
     _say_what_is_pooled(ladder, slice_)
     if output_dir is not None:
         for path in ladder.write_elo_files(output_dir, output_prefix, k_factor, initial_rating, **slice_):
-            click.echo(f"Wrote {path}", err=True)
+            say(f"Wrote {path}", err=True)
     standings = ladder.standings(k_factor, initial_rating, **slice_)
     if output == "table":
         print_table(standings, STANDINGS_COLUMNS, unreliable(ladder, slice_))
@@ -164,12 +164,12 @@ def _say_what_is_pooled(ladder: Ladder, slice_: Slice) -> None:
     if not formats:
         click.echo("No rated battles here yet.", err=True)
     elif len(formats) > 1:
-        click.echo(f"Formats {', '.join(formats)} are rated separately; --battle-format shows one.", err=True)
+        say(f"Formats {', '.join(formats)} are rated separately; --battle-format shows one.", err=True)
     if slice_.get("by_version"):
         return
     for agent, versions, games in fetched(ladder.several_versions(**slice_)):
         told = ", ".join(f"{version} ({number:,})" for version, number in zip(versions, games, strict=True))
-        click.echo(
+        say(
             f"warning: the games of {agent} are of {len(versions)} versions, from the first to the last {told}: "
             "--by-version rates them apart",
             err=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pokeladder.cli.options import opened
+from pokeladder.cli.output import print_data, say
 from pokeladder.errors import SimulatorError, StoreError
 from pokeladder.records import Side
 from pokeladder.replays import Replay
@@ -26,15 +27,15 @@ def replay(context: click.Context, battle_id: str, page: Path | None) -> None:
 
     Exit status 1 if winner or turns are not those in the store.
     """
-    played = opened(context).replay(battle_id, notify=lambda line: click.echo(line, err=True))
+    played = opened(context).replay(battle_id, notify=lambda line: say(line, err=True))
     if page is None:
-        click.echo(played.log)
+        print_data(played.log)
     else:
         try:
             page.write_text(played.page(), encoding="utf-8")
         except OSError as error:
             raise StoreError(f"cannot write {page}: {error}; name another file with --html") from error
-        click.echo(f"Wrote {page}: open it in a browser (the viewer comes from Showdown's site).", err=True)
+        say(f"Wrote {page}: open it in a browser (the viewer comes from Showdown's site).", err=True)
     stored = _story(played, played.winner, played.turns)
     replayed = _story(played, played.replayed_winner, played.replayed_turns)
     if not played.agrees:
@@ -42,7 +43,7 @@ def replay(context: click.Context, battle_id: str, page: Path | None) -> None:
             f"the replay of {battle_id} disagrees: the store says {stored}, the simulator {replayed}; "
             "was it played on another version of Showdown?"
         )
-    click.echo(f"The replay agrees with the store: {replayed}.", err=True)
+    say(f"The replay agrees with the store: {replayed}.", err=True)
 
 
 def _story(played: Replay, winner: Side | None, turns: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pokeladder.cli.options import opened, slice_of, slice_options
+from pokeladder.cli.output import say
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR
 
 
@@ -40,6 +41,6 @@ def report(
         k_factor,
         initial_rating,
         kinds=kinds,
-        watch=lambda path: click.echo(f"Wrote {path}", err=True),
+        watch=lambda path: say(f"Wrote {path}", err=True),
         **slice_of(**options),
     )

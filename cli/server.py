@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pokeladder.arena.pool import default_workers
+from pokeladder.cli.output import say
 from pokeladder.errors import SimulatorError
 from pokeladder.processes import last_words
 from pokeladder.simulator.server import ServerProcess
@@ -29,7 +30,7 @@ def server(port: int, processes: int | None, folder: Path | None) -> None:
     It listens on this machine only and lets anybody log in under any name, without a password. `pokeladder tournament
     --server-url` plays on it.
     """
-    simulator = ensure_simulator(lambda line: click.echo(line, err=True))
+    simulator = ensure_simulator(lambda line: say(line, err=True))
     with tempfile.NamedTemporaryFile(prefix="pokeladder-server-", suffix=".log") as log:
         kept = None if folder is None else folder.absolute()
         path = Path(log.name) if kept is None else kept / "server.log"

@@ -8,7 +8,7 @@ import click
 
 from pokeladder.check import Checked, Fault
 from pokeladder.cli.options import opened
-from pokeladder.cli.output import counted
+from pokeladder.cli.output import counted, say
 from pokeladder.cli.progress import FileBar
 from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
@@ -31,16 +31,16 @@ def check(context: click.Context, repair: bool) -> None:
             repair=repair, watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds)
         )
     for fault in checked.faults:
-        click.echo(f"broken: {_told(fault)}")
+        say(f"broken: {_told(fault)}")
     for fault in checked.leftovers if repair else ():
-        click.echo(f"left over: {_told(fault)}")
+        say(f"left over: {_told(fault)}")
     for note in checked.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     left = len({fault.file for fault in checked.faults if not repair or fault.run_id in checked.left_alone})
     if checked.set_aside is not None:
-        click.echo(f"Set aside in {checked.set_aside}.")
+        say(f"Set aside in {checked.set_aside}.")
         for cost in checked.costs or ["nothing that a question shows is lost"]:
-            click.echo(f"cost: {cost}")
+            say(f"cost: {cost}")
     elif not checked.faults:
         click.echo(_summary(checked))
     if checked.leftovers and not repair:
@@ -91,7 +91,7 @@ def compact(context: click.Context, grace: float) -> None:
             f"removes them in {minutes}."
         )
     for run_id, reason in done.skipped.items():
-        click.echo(f"left alone: run {run_id}: {reason}")
+        say(f"left alone: run {run_id}: {reason}")
     if done.broken:
         raise StoreError("; ".join(done.broken))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pokeladder.errors import AgentError
+from pokeladder.names import RULE, is_name
 from pokeladder.programs import Limits, Program
 
 ENTRY_POINT_GROUP = "pokeladder.agents"
@@ -179,8 +180,8 @@ def checked_name(name: str) -> str:
     Raises:
         AgentError: it is empty, over 100 characters, or has control characters.
     """
-    if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise AgentError(f"{name!r} cannot be an agent's name: use 1 to 100 printable characters")
+    if not is_name(name):
+        raise AgentError(f"{name!r} cannot be an agent's name: {RULE}")
     return name
 
 

@@ -12,6 +12,7 @@ import altair as alt
 import duckdb
 
 from pokeladder import views
+from pokeladder.names import shown
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -28,7 +29,7 @@ Row = dict[str, Any]
 
 def rankings(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     """Ratings with 95% intervals, the strongest agent on top; those without a finite rating are named below."""
-    rows = views.rows(connection, "chart_rankings")
+    rows = _rows(connection, "chart_rankings")
     rated = [row for row in rows if row["status"] == "rated"]
     others = [f"{row['agent']} ({row['status']})" for row in rows if row["status"] != "rated"]
     title = _title("Ratings", "Bradley-Terry on the Elo scale, mean 1500, with 95% intervals", *_unrated(others))
@@ -54,7 +55,7 @@ def progression(
 ) -> alt.TopLevelMixin:
     """Sequential Elo over the battles of the format, a line an agent with its name at the end."""
     parameters = {"k": k_factor, "initial": initial_rating, "points": LINE_POINTS}
-    rows = views.rows(connection, "chart_progression", parameters)
+    rows = _rows(connection, "chart_progression", parameters)
     last = [row for row in rows if row["is_last"]]
     height = max(320, len(last) * LINE_OF_TEXT)
     _place_labels(last, [row["elo"] for row in rows], height)
@@ -89,7 +90,7 @@ def progression(
 
 def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     """Every agent's mean score against every other, the strongest first, with the number of battles."""
-    rows = views.rows(connection, "chart_heatmap")
+    rows = _rows(connection, "chart_heatmap")
     names = _in_order(rows)
     size = 54 if len(names) <= 12 else max(16, 650 // len(names))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
@@ -131,7 +132,7 @@ def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 
 def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
     """What the agents did, a small chart a statistic; agents in the order of the rankings."""
-    rows = views.rows(connection, "chart_statistics")
+    rows = _rows(connection, "chart_statistics")
     names = _in_order(rows)
     title = _title("Statistics", "Win rates with 95% intervals; forfeits and invalid choices as shares")
     if not rows:
@@ -161,6 +162,18 @@ def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
             )
         )
     return _configured(alt.concat(*charts, columns=3, spacing=24).properties(title=title))
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Row | None = None) -> list[Row]:
+    return [with_names_shown(row) for row in views.rows(connection, query, parameters)]
+
+
+def with_names_shown(row: Row) -> Row:
+    """The row with agents' names as pictures can hold them: control characters would end the process that draws them.
+
+    What is played or taken in has no such name, but a store may be older than that rule.
+    """
+    return {**row, **{column: shown(row[column]) for column in ("agent", "opponent") if column in row}}
 
 
 def _lit(opacity: float = 1.0, also: str = "agent") -> Any:

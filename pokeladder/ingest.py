@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,16 +21,19 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from filelock import Timeout
 
 from pokeladder import metamon_files, views
-from pokeladder.errors import InterruptedRunError, UsageError
+from pokeladder.errors import InterruptedRunError, StoreError, UsageError
 from pokeladder.metamon_files import BrokenFileError, LogRow
+from pokeladder.names import RULE, is_name, shown
 from pokeladder.reading import FACTS, FILES_A_TASK, Task, read_all
 from pokeladder.records import Run
 from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, Store, new_run_id
 from pokeladder.summaries import Summariser
 
 BATTLES_A_FILE = 50_000
+ROWS_AT_ONCE = 20_000
 MEMORY_LIMIT = "512MB"
 TOURNAMENT_FILE = "tournament_results.json"
 # What the old pipeline writes beside trajectories.
@@ -58,8 +62,9 @@ class Ingested:
         run_id: of the run that owns the battles; None if there was nothing new.
         trajectories, battles: how many were added.
         half_known: of these battles, those known from one side only.
-        already_there: trajectory files and rows of battle logs that the store had.
+        already_there: trajectory files and rows of battle logs that the store had, and further copies of a file.
         broken: file or line, and what is wrong with it.
+        others: JSON files that are no trajectories, neither by their names nor by their content; left out.
         unsure: points of view kept apart although they may be of one battle, and the players of one of them.
     """
 
@@ -69,6 +74,7 @@ class Ingested:
     half_known: int = 0
     already_there: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     unsure: tuple[int, str, str] | None = None
 
 
@@ -79,6 +85,7 @@ class _Found:
     trajectories: list[Path]
     logs: list[Path]
     tournaments: list[Path]
+    unreadable: list[tuple[str, str]]
 
 
 def ingest(
@@ -86,6 +93,7 @@ def ingest(
     paths: Sequence[str | os.PathLike[str]],
     renames: Mapping[str, str],
     watch: Callable[[IngestProgress], None],
+    notify: Callable[[str], None],
 ) -> Ingested:
     """Adds trajectories and battle logs that the store does not have yet.
 
@@ -93,15 +101,20 @@ def ingest(
         paths: files, and folders with all that is under them.
         renames: agents by the user names under which they played; an old ``tournament_results.json`` adds its own.
         watch: told the progress about four times a second.
+        notify: told that another process is at work, which has to end first.
 
     Raises:
-        UsageError: a path does not exist, or there is nothing to ingest in any.
+        UsageError: a path does not exist, there is nothing to ingest in any, or a name in ``renames`` cannot be an
+            agent's.
         StoreError: the store cannot be read or written; nothing was added.
         InterruptedRunError: the user stopped it; nothing was added.
     """
+    for agent in renames.values():
+        if not is_name(agent):
+            raise UsageError(f"{agent!r} cannot be an agent's name: {RULE}")
     found = _find([Path(path) for path in paths])
-    ingested = Ingested()
-    with store.lock_ingest(), tempfile.TemporaryDirectory(prefix="pokeladder-") as spill:
+    ingested = Ingested(broken=found.unreadable)
+    with _alone(store, notify), tempfile.TemporaryDirectory(prefix="pokeladder-") as spill:
         connection = views.connect(store.files)
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET temp_directory = $folder", {"folder": spill})
@@ -113,26 +126,63 @@ def ingest(
         try:
             new = _new_files(connection, found.trajectories, ingested)
             parts = (tuple(new[begin : begin + FILES_A_TASK]) for begin in range(0, len(new), FILES_A_TASK))
-            documents = _read_all(connection, [Task(store.folder, run_id, part) for part in parts], ingested, watch)
+            _read_all(connection, [Task(store.folder, run_id, part) for part in parts], ingested, watch)
             _read_logs(connection, found.logs, ingested)
-            _store(store, connection, documents, run_id, started_at, paths, ingested)
+            _leave_copies_out(connection, ingested)
+            _store(store, connection, run_id, started_at, paths, ingested)
         except BaseException as error:
             store.remove_run(run_id)
             if isinstance(error, KeyboardInterrupt):
-                told = "nothing was added: the store is as it was; run the same command again"
-                raise InterruptedRunError(told) from None
+                raise _interrupted() from None
             raise
+        finally:
+            store.clear_unfinished(run_id)
     return ingested
 
 
+@contextmanager
+def _alone(store: Store, notify: Callable[[str], None]) -> Iterator[None]:
+    """Holds the store's lock for ingests.
+
+    Raises:
+        InterruptedRunError: the user stopped it while another process had the lock.
+        StoreError: files cannot be locked there.
+    """
+    lock = store.lock_ingest()
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            notify("another ingest is adding to this store: this one waits until it has ended")
+            lock.acquire()
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    except (OSError, NotImplementedError) as error:
+        raise StoreError(
+            f"cannot lock {lock.lock_file}: {error}; copy the store to where files can be locked"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _interrupted() -> InterruptedRunError:
+    return InterruptedRunError("nothing was added: the store is as it was; run the same command again")
+
+
 def _find(paths: Sequence[Path]) -> _Found:
-    found = _Found([], [], [])
+    found = _Found([], [], [], [])
     seen: set[tuple[str, str]] = set()
     folders: dict[Path, str] = {}
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"there is no file or folder {path}")
-        for file in [path] if path.is_file() else _files_under(path):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except FileNotFoundError:
+            raise UsageError(f"there is no file or folder {path}") from None
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        for file in _files_under(path, found.unreadable) if is_folder else [path]:
             name, folder = file.name, file.parent
             if folder not in folders:
                 folders[folder] = os.path.realpath(folder)
@@ -145,7 +195,7 @@ def _find(paths: Sequence[Path]) -> _Found:
                 found.tournaments.append(file)
             elif name.endswith(metamon_files.SUFFIXES) and name not in NO_TRAJECTORIES:
                 found.trajectories.append(file)
-    if not found.trajectories and not found.logs:
+    if not found.trajectories and not found.logs and not found.unreadable:
         raise UsageError(
             f"there is nothing to ingest in {', '.join(map(str, paths))}: "
             "looked for *.json.lz4, *.json and battle_log_*.csv"
@@ -153,8 +203,11 @@ def _find(paths: Sequence[Path]) -> _Found:
     return found
 
 
-def _files_under(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+def _files_under(folder: Path, unreadable: list[tuple[str, str]]) -> Iterator[Path]:
+    def add(error: OSError) -> None:
+        unreadable.append((str(error.filename), error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=add):
         folders.sort()
         for name in sorted(names):
             yield Path(parent, name)
@@ -172,16 +225,10 @@ def _renames(tournaments: Sequence[Path], ingested: Ingested) -> dict[str, str]:
 
 def _new_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> list[Path]:
     """Those whose names neither the store nor an earlier path has."""
-    names = views.fetched(views.query(connection, "ingest_known_names"))
-    known = {name for (name,) in names}
-    new = []
-    for path in paths:
-        name = metamon_files.stem(path)
-        if name in known:
-            ingested.already_there += 1
-        else:
-            known.add(name)
-            new.append(path)
+    names = [shown(metamon_files.stem(path)) for path in paths]
+    _append(connection, "file_names", pa.table({"place": pa.array(range(len(paths)), pa.int64()), "name": names}))
+    new = [paths[place] for (place,) in views.fetched(views.query(connection, "ingest_new_files"))]
+    ingested.already_there += len(paths) - len(new)
     return new
 
 
@@ -190,53 +237,62 @@ def _read_all(
     tasks: Sequence[Task],
     ingested: Ingested,
     watch: Callable[[IngestProgress], None],
-) -> list[str]:
-    """Fills ``new_trajectories``; the names of the files of documents, which are to be published."""
+) -> None:
+    """Fills ``summaries_read``."""
     _append(connection, "summaries_read", Summariser().summaries("ingest_summaries", FACTS.empty_table()))
     files = sum(len(task.paths) for task in tasks)
     started = time.monotonic()
     read = 0
-    documents = []
     with closing(read_all(tasks)) as readings:
         for reading in readings:
             if reading is not None:
                 read += reading.files
                 ingested.broken += reading.broken
-                documents.append(reading.documents)
+                ingested.others += reading.others
                 _append(connection, "summaries_read", reading.table)
             watch(IngestProgress(read, files, time.monotonic() - started))
     ingested.broken += views.fetched(views.query(connection, "ingest_faults"))
-    views.materialise(connection, "ingest_new_trajectories", "new_trajectories")
-    return documents
 
 
 def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> None:
-    kinds = {"str": pa.string(), "int": pa.int64()}
-    _create(connection, "new_rows", {column.name: kinds[str(column.type)] for column in fields(LogRow)})
+    """Fills ``log_rows``."""
+    kinds = {"str": pa.string(), "str | None": pa.string(), "int": pa.int64()}
+    _create(connection, "log_rows", {column.name: kinds[str(column.type)] for column in fields(LogRow)})
+    rows: list[Mapping[str, Any]] = []
     for path in paths:
-        rows = []
         try:
             for row in metamon_files.read_battle_log(path):
                 if isinstance(row, LogRow):
                     rows.append(asdict(row))
                 else:
                     ingested.broken.append((str(path), row))
+                if len(rows) == ROWS_AT_ONCE:
+                    _insert(connection, "log_rows", rows)
+                    rows = []
         except BrokenFileError as error:
             ingested.broken.append((str(path), str(error)))
-        _insert(connection, "new_rows", rows)
+    _insert(connection, "log_rows", rows)
+
+
+def _leave_copies_out(connection: duckdb.DuckDBPyConnection, ingested: Ingested) -> None:
+    """Fills ``new_trajectories`` and ``new_rows`` with what has been read, but for what is known under another name."""
+    for name in ("known_points", "copies", "copied_rows", "new_trajectories", "new_rows"):
+        views.materialise(connection, f"ingest_{name}", name)
+    for name in ("copies", "copied_rows"):
+        ((known,),) = views.fetched(connection.table(name).aggregate("count(*)"))
+        ingested.already_there += known
 
 
 def _store(
     store: Store,
     connection: duckdb.DuckDBPyConnection,
-    documents: Sequence[str],
     run_id: str,
     started_at: datetime,
     paths: Sequence[str | os.PathLike[str]],
     ingested: Ingested,
 ) -> None:
     """Pairs the points of view and writes the battles with their trajectories."""
-    for name in ("points", "known_points", "all_points", "pairs", "places"):
+    for name in ("points", "all_points", "pairs", "places"):
         views.materialise(connection, f"ingest_{name}", name)
     (counts,) = views.fetched(views.query(connection, "ingest_counts"))
     battles, half_known, already_there, attached, formats = counts
@@ -248,7 +304,8 @@ def _store(
     ((unsure, player, opponent),) = views.fetched(views.query(connection, "ingest_unsure"))
     if unsure:
         ingested.unsure = (unsure, player, opponent)
-    for name in documents:
+    documents = connection.table("new_trajectories").project("document_file").distinct().order("document_file")
+    for (name,) in views.fetched(documents):
         store.publish_documents(run_id, name)
     store.add_run(
         Run(
@@ -256,7 +313,7 @@ def _store(
             kind="import",
             format=formats or "",
             venue="server",
-            settings=json.dumps({"paths": [str(Path(path).absolute()) for path in paths]}),
+            settings=json.dumps({"paths": [shown(str(Path(path).absolute())) for path in paths]}),
             scheduled=battles,
             started_at=started_at,
             pokeladder_version=version("pokeladder"),

@@ -342,6 +342,7 @@ class Ladder:
         *paths: str | os.PathLike[str],
         renames: Mapping[str, str] | None = None,
         watch: Callable[[IngestProgress], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> Ingested:
         """Adds trajectories and battle logs that metamon has written, and leaves out what the store has already.
 
@@ -352,16 +353,17 @@ class Ladder:
             renames: agents by the user names under which they played; user names are agents otherwise. An old
                 ``tournament_results.json`` among the files is heeded.
             watch: told the :class:`~pokeladder.ingest.IngestProgress` while files are read.
+            notify: told that another ingest into the store is at work, and that this one waits for its end.
 
         Returns:
             What was added, and what could not be read and why.
 
         Raises:
-            UsageError: a path does not exist, or there is nothing to ingest in any.
+            UsageError: a path does not exist, there is nothing to ingest in any, or an agent cannot be called so.
             StoreError: the store cannot be written; nothing was added.
             InterruptedRunError: stopped by Ctrl-C; nothing was added.
         """
-        return ingest(self.store, paths, renames or {}, watch)
+        return ingest(self.store, paths, renames or {}, watch, notify)
 
     def export_filtered(
         self,

@@ -12,10 +12,20 @@ from typing import Annotated, Any
 
 import msgspec
 import pyarrow as pa
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+# Far more than any battle of Showdown's has, which ends after 1,000 turns: what exceeds them is no trajectory, and
+# would take many times its own size of memory.
+MOST_STATES = 20_000
+MOST_SPECIES = 100
+# Documents above this size are counted before they are decoded, by what a state has at most of braces and commas.
+COUNTED_BYTES = 1 << 20
+BRACES_A_STATE, COMMAS_A_STATE = 64, 512
 
 Count = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 Action = Annotated[int, Meta(ge=-1, lt=2**31)]
+Word = Annotated[str, Meta(max_length=100)]
+Share = Annotated[float, Meta(ge=0, le=1000)]
 
 
 class _Move(Struct, frozen=True, gc=False):
@@ -23,10 +33,10 @@ class _Move(Struct, frozen=True, gc=False):
 
 
 class _Pokemon(Struct, frozen=True, gc=False):
-    name: str | None = None
-    base_species: str | None = None
-    hp_pct: float | None = None
-    status: str | None = None
+    name: Word | None = None
+    base_species: Word | None = None
+    hp_pct: Share | None = None
+    status: Word | None = None
 
     @property
     def species(self) -> str | None:
@@ -38,7 +48,7 @@ class _OwnPokemon(_Pokemon, frozen=True, gc=False):
 
 
 class _LastMove(Struct, frozen=True, gc=False):
-    name: str | None = None
+    name: Word | None = None
 
 
 class _State(Struct, frozen=True, gc=False):
@@ -52,7 +62,7 @@ class _State(Struct, frozen=True, gc=False):
     battle_won: bool = False
     battle_lost: bool = False
     can_tera: bool = False
-    format: str | None = None
+    format: Word | None = None
 
 
 class _Trajectory(Struct, frozen=True, gc=False):
@@ -60,6 +70,12 @@ class _Trajectory(Struct, frozen=True, gc=False):
     actions: list[Action | None] | None = None
 
 
+class _Keys(Struct, frozen=True, gc=False):
+    states: Raw | UnsetType = UNSET
+    actions: Raw | UnsetType = UNSET
+
+
+_KEYS = msgspec.json.Decoder(_Keys)
 _DECODER = msgspec.json.Decoder(_Trajectory)
 _POKEMON = msgspec.json.Decoder(_Pokemon)
 _STATE = pa.struct(
@@ -108,10 +124,10 @@ def outlines(trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> pa.Ta
     states: list[tuple[Any, ...]] = []
     for document in documents:
         try:
-            trajectory = _DECODER.decode(document)
+            trajectory = _decoded(document)
             known = trajectory.states or []
             rows.append((None, *_row(trajectory, known)))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError, _TooLargeError) as error:
             rows.append((f"it is not a JSON object like metamon's: {error}", *[None] * 8))
             known = []
         lengths.append(len(known))
@@ -125,6 +141,43 @@ def outlines(trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> pa.Ta
     values = dict(zip(_ROW, columns, strict=True), trajectory_id=trajectory_ids, unreadable=unreadable)
     arrays = [listed if field.name == "states" else pa.array(values[field.name], field.type) for field in OUTLINES]
     return pa.table(arrays, schema=OUTLINES)
+
+
+def is_trajectory(document: bytes) -> bool:
+    """Whether a document is a JSON object with what only trajectories have."""
+    try:
+        keys = _KEYS.decode(document)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return keys.states is not UNSET or keys.actions is not UNSET
+
+
+class _TooLargeError(ValueError):
+    """A document has more of something than any battle."""
+
+
+def _decoded(document: bytes) -> _Trajectory:
+    """A document's trajectory.
+
+    Raises:
+        msgspec.MsgspecError, RecursionError: it is no JSON object, or has other types than metamon's.
+        _TooLargeError: it has more than any battle.
+    """
+    if len(document) > COUNTED_BYTES and (
+        document.count(b"{") > BRACES_A_STATE * MOST_STATES or document.count(b",") > COMMAS_A_STATE * MOST_STATES
+    ):
+        raise _TooLargeError(f"it has more than the {MOST_STATES:,} states that a battle can have")
+    trajectory = _DECODER.decode(document)
+    states = trajectory.states or ()
+    if max(len(states), len(trajectory.actions or ())) > MOST_STATES:
+        raise _TooLargeError(f"it has more than the {MOST_STATES:,} states that a battle can have")
+    if (
+        len({state.player_active_pokemon.species for state in states}) > MOST_SPECIES
+        or len({state.opponent_active_pokemon.species for state in states}) > MOST_SPECIES
+        or any(len(state.available_switches or ()) > MOST_SPECIES for state in states)
+    ):
+        raise _TooLargeError(f"a side has more than {MOST_SPECIES} Pokémon")
+    return trajectory
 
 
 _ROW = ("action_count", "format", "actions", "bench", "bench_hp", "opponent_pokemon_left", "won", "lost")

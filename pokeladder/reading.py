@@ -9,11 +9,10 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import compress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,18 @@ import pyarrow as pa
 from pokeladder import metamon_files
 from pokeladder.errors import PokeladderError, StoreError
 from pokeladder.metamon_files import BrokenFileError
+from pokeladder.names import shown
+from pokeladder.outlines import is_trajectory
 from pokeladder.processes import start
 from pokeladder.store import DocumentFile, Store
 from pokeladder.summaries import Summariser, binary_array
 
-# Files of one task, whose documents share a file; and how many of them are in memory at once.
+# Files of one task, whose documents share a file; how many of them are in memory at once, and from how many bytes of
+# documents on there are fewer; and how many states, or a part more, are outlined before they are summarised.
 FILES_A_TASK = 1024
 FILES_AT_ONCE = 64
+BYTES_AT_ONCE = 32 << 20
+STATES_AT_ONCE = 400_000
 # What the name of a trajectory's file tells, and where its document went.
 FACTS = pa.schema(
     [
@@ -42,6 +46,7 @@ FACTS = pa.schema(
         ("rating", pa.int32()),
         ("player", pa.string()),
         ("opponent", pa.string()),
+        ("named_result", pa.string()),
         ("played_at", pa.timestamp("us")),
         ("document_file", pa.string()),
     ]
@@ -65,13 +70,19 @@ class Reading:
         files: how many it was.
         table: rows of ``sql/queries/ingest_summaries.sql``.
         broken: files that cannot be read, and why.
+        others: JSON files that neither by their names nor by their content are trajectories.
         documents: name of the file of documents, which is written and not yet published.
     """
 
     files: int
     table: pa.Table
     broken: list[tuple[str, str]]
+    others: list[str]
     documents: str
+
+
+class _OtherFileError(Exception):
+    """A JSON file is no trajectory, and does not look like one."""
 
 
 def read(task: Task) -> Reading:
@@ -82,25 +93,48 @@ def read(task: Task) -> Reading:
     """
     summariser = _summariser()
     file = DocumentFile(Store(task.folder), task.run_id, f"ingest-{secrets.token_hex(4)}")
+    tables: list[pa.Table] = []
     facts: list[dict[str, Any]] = []
     broken: list[tuple[str, str]] = []
-    for begin in range(0, len(task.paths), FILES_AT_ONCE):
-        names, documents = [], []
-        for path in task.paths[begin : begin + FILES_AT_ONCE]:
-            try:
-                fact, document = _read(path)
-            except BrokenFileError as error:
-                broken.append((str(path), str(error)))
-            else:
-                facts.append({**fact, "document_file": file.name})
-                names.append(fact["name"])
-                documents.append(document)
+    others: list[str] = []
+    for documents in _parts(task.paths, broken, others):
+        names = [fact["name"] for fact, _ in documents]
+        facts += [{**fact, "document_file": file.name} for fact, _ in documents]
         # A view over all documents must find JSON in each.
-        readable = summariser.read(names, documents)
-        file.append(list(compress(names, readable)), binary_array(list(compress(documents, readable))))
+        readable = summariser.read(names, [document for _, document in documents])
+        kept = [two for two, is_readable in zip(documents, readable, strict=True) if is_readable]
+        file.append([fact["name"] for fact, _ in kept], binary_array([document for _, document in kept]))
+        if summariser.states > STATES_AT_ONCE:
+            tables.append(_summaries(summariser, facts))
+            facts = []
     file.complete()
-    table = summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
-    return Reading(len(task.paths), table, broken, file.name)
+    tables.append(_summaries(summariser, facts))
+    return Reading(len(task.paths), pa.concat_tables(tables), broken, others, file.name)
+
+
+def _parts(
+    paths: Iterable[Path], broken: list[tuple[str, str]], others: list[str]
+) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
+    """Facts and documents of files, as many at once as memory is meant to hold; adds those that have none."""
+    part: list[tuple[dict[str, Any], bytes]] = []
+    size = 0
+    for path in paths:
+        try:
+            part.append(_read(path))
+            size += len(part[-1][1])
+        except BrokenFileError as error:
+            broken.append((str(path), str(error)))
+        except _OtherFileError:
+            others.append(str(path))
+        if len(part) == FILES_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _summaries(summariser: Summariser, facts: Sequence[dict[str, Any]]) -> pa.Table:
+    return summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
 
 
 # One a process: making it takes as long as reading twenty files.
@@ -109,18 +143,24 @@ _summariser = cache(Summariser)
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     text = metamon_files.stem(path)
-    name = metamon_files.parse_name(text)
+    try:
+        name = metamon_files.parse_name(text)
+    except BrokenFileError:
+        if path.suffix == ".json" and not is_trajectory(metamon_files.read_document(path)):
+            raise _OtherFileError from None
+        raise
     document = metamon_files.read_document(path)
     fact = {
         "trajectory_id": text,
         "name": text,
-        "source": str(path),
+        "source": shown(str(path)),
         "digest": hashlib.sha256(document).hexdigest(),
         "record": metamon_files.record_id(name.record),
         "format": metamon_files.format_of(name.record),
         "rating": name.rating,
         "player": name.player,
         "opponent": name.opponent,
+        "named_result": name.result,
         "played_at": name.played_at,
     }
     return fact, document

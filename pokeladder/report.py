@@ -75,8 +75,8 @@ def write_report(
 def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settings: Mapping[str, object]) -> str:
     template = Template((files("pokeladder") / "report_page.html").read_text(encoding="utf-8"))
     specs = {name: chart.to_dict() for name, chart in made.items()}
-    standings = views.rows(connection, "tournament_summary", settings)
-    matchups = views.rows(connection, "report_matchups")
+    standings = [charts.with_names_shown(row) for row in views.rows(connection, "tournament_summary", settings)]
+    matchups = [charts.with_names_shown(row) for row in views.rows(connection, "report_matchups")]
     (((about),),) = views.fetched(views.query(connection, "report_about"))
     return template.substitute(
         about=html.escape(about or "No rated battles yet."),

@@ -22,17 +22,23 @@ def binary_array(values: Sequence[bytes]) -> pa.Array:
 
 
 class Summariser:
-    """Summarises documents with ``sql/queries/trajectory_summaries.sql``; each thread needs its own."""
+    """Summarises documents with ``sql/queries/trajectory_summaries.sql``; each thread needs its own.
+
+    Attributes:
+        states: how many the documents have that were taken in since the last :meth:`summaries`.
+    """
 
     def __init__(self) -> None:
         self._connection = connections.connect(threads=1)
         self._connection.execute(text("macros/hundredths"))
         self._outlines: list[pa.Table] = []
+        self.states = 0
 
     def read(self, trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> list[bool]:
         """Takes in JSON documents for :meth:`summaries`; whether each could be read."""
         table = outlines(trajectory_ids, documents)
         self._outlines.append(table)
+        self.states += len(table.column("states").combine_chunks().values)
         return [unreadable is None for unreadable in table.column("unreadable").to_pylist()]
 
     def summaries(self, query: str, facts: pa.Table) -> pa.Table:
@@ -42,7 +48,7 @@ class Summariser:
             facts: what the documents do not tell, a row each, with their ``trajectory_id``.
         """
         tables = {"outlines": pa.concat_tables(self._outlines or [OUTLINES.empty_table()]), "facts": facts}
-        self._outlines = []
+        self._outlines, self.states = [], 0
         for name, table in tables.items():
             self._connection.register(name, table)
         try:

@@ -1,15 +1,16 @@
 -- The name, without its suffix, under which both of metamon's readers find a trajectory: seven parts between "_", the
--- format in the first. A name that a file came with is kept as far as it is such a name; a player's "_" becomes "-".
+-- format in the first. A name that a file came with is kept as far as it is such a name; a player's "_" becomes "-", and
+-- what newer names have before the result, _ts-<team set>, goes.
 CREATE MACRO metamon_file_name(name, trajectory_id, format, rating, agent, opponent, played_at, result) AS CASE
     WHEN regexp_full_match(name, '[^_]+_[^_]+_[^_]+_vs_[^_]+_[^_]+_(WIN|LOSS)') AND contains(split_part(lower(name), '_', 1), format)
         THEN name
     WHEN name IS NOT NULL AND contains(split_part(lower(name), '_', 1), format)
         THEN
             regexp_extract(name, '^([^_]+_[^_]+_)', 1)
-            || replace(regexp_extract(name, '^[^_]+_[^_]+_(.+?)_vs_(.+)_[^_]+_(WIN|LOSS)$', 1), '_', '-')
+            || replace(regexp_extract(without_team_set(name), '^[^_]+_[^_]+_(.+?)_vs_(.+)_[^_]+_(WIN|LOSS)$', 1), '_', '-')
             || '_vs_'
-            || replace(regexp_extract(name, '^[^_]+_[^_]+_(.+?)_vs_(.+)_[^_]+_(WIN|LOSS)$', 2), '_', '-')
-            || regexp_extract(name, '(_[^_]+_(WIN|LOSS))$', 1)
+            || replace(regexp_extract(without_team_set(name), '^[^_]+_[^_]+_(.+?)_vs_(.+)_[^_]+_(WIN|LOSS)$', 2), '_', '-')
+            || regexp_extract(without_team_set(name), '(_[^_]+_(WIN|LOSS))$', 1)
     ELSE
         printf(
             'metamon-%s-%010d_%s_%s_vs_%s_%s_%s',

@@ -8,7 +8,8 @@ WITH matched AS (
         ON
             known.format = points.format
             AND known.record = points.record
-            AND known.player || '_vs_' || known.opponent = points.player || '_vs_' || points.opponent
+            AND as_exported(known.player || '_vs_' || known.opponent)
+            = as_exported(points.player || '_vs_' || points.opponent)
             AND (known.name IS NULL OR points.name IS NULL)
 )
 
@@ -17,6 +18,7 @@ SELECT
     point,
     battle_id,
     batch,
+    side,
     coalesce(whole, FALSE) AS whole,
     known_name,
     known_log,
@@ -29,6 +31,7 @@ SELECT
     NULL AS point,
     battle_id,
     batch,
+    side,
     whole,
     name AS known_name,
     log AS known_log,

@@ -1,4 +1,5 @@
--- The trajectories that have been read. Reads summaries_read.
-SELECT * EXCLUDE (fault)
+-- The trajectories that have been read and are not known. Reads summaries_read and copies.
+SELECT * EXCLUDE (fault, named_result)
 FROM summaries_read
+ANTI JOIN copies USING (name)
 WHERE fault IS NULL

@@ -8,8 +8,8 @@ WITH fitting AS (
     JOIN all_points AS that
         ON
             that.format = this.format
-            AND that.player = this.opponent
-            AND that.opponent = this.player
+            AND as_exported(that.player) = as_exported(this.opponent)
+            AND as_exported(that.opponent) = as_exported(this.player)
             AND that.record = this.record
             AND that.result <> this.result
     WHERE NOT this.whole AND NOT that.whole AND NOT regexp_full_match(this.record, '\d{10}')
@@ -19,8 +19,8 @@ WITH fitting AS (
     JOIN all_points AS that
         ON
             that.format = this.format
-            AND that.player = this.opponent
-            AND that.opponent = this.player
+            AND as_exported(that.player) = as_exported(this.opponent)
+            AND as_exported(that.opponent) = as_exported(this.player)
             AND that.other_signature = this.own_signature
             AND (that.result <> this.result OR this.result = 'TIE')
             AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60

@@ -15,7 +15,13 @@ placed AS (
         (own.known_name IS NULL AND points.name IS NOT NULL) OR (own.known_log IS NULL AND points.log IS NOT NULL) AS tells,
         coalesce(own.battle_id, other.battle_id) AS battle_id,
         coalesce(own.batch, other.batch) AS batch,
-        CASE WHEN points.player <= points.opponent THEN 'p1' ELSE 'p2' END AS side,
+        CASE
+            WHEN own.side IS NOT NULL THEN own.side
+            WHEN other.side IS NOT NULL THEN if(other.side = 'p1', 'p2', 'p1')
+            -- The two may spell a name differently, and must not be the same side.
+            WHEN other.id IS NULL OR own.id < other.id THEN if(points.player <= points.opponent, 'p1', 'p2')
+            ELSE if(other.player <= other.opponent, 'p2', 'p1')
+        END AS side,
         least(own.id, coalesce(other.id, own.id)) AS battle,
         other.id IS NULL AND NOT own.whole AS alone
     FROM points

@@ -16,6 +16,7 @@ WITH joined AS (
         END AS result,
         coalesce(trajectory.steps, log.steps) AS steps,
         log.team AS team_file,
+        log.opponent_team AS opponent_team_file,
         log.source AS log,
         log.line,
         trajectory.name,
@@ -25,13 +26,12 @@ WITH joined AS (
         trajectory.pokemon_left,
         trajectory.opponent_pokemon_left
     FROM new_trajectories AS trajectory
-    FULL JOIN (
-        SELECT DISTINCT ON (format, player, opponent, record) * FROM new_rows ORDER BY source, line
-    ) AS log
+    FULL JOIN new_rows AS log
         ON
             log.format = trajectory.format
             AND log.record = trajectory.record
-            AND log.player || '_vs_' || log.opponent = trajectory.player || '_vs_' || trajectory.opponent
+            AND as_exported(log.player || '_vs_' || log.opponent)
+            = as_exported(trajectory.player || '_vs_' || trajectory.opponent)
 )
 
 SELECT

@@ -1,6 +1,6 @@
 -- Rows of a trajectory file, in the order of pokeladder.records.Trajectory: those of new battles numbered from $begin up to
 -- $end and, if $known, those of battles that the store has. Takes $run and $batch too. A side that saw no end has the
--- result that the battle has. Reads places, new_trajectories and battles of the same part (as `new_battles`).
+-- result that the battle has, and both sides have the agents that it has. Reads places, new_trajectories and battles of the same part (as `new_battles`).
 SELECT
     name AS trajectory_id,
     coalesce(places.battle_id, format('{}-{:06d}', $run, number)) AS battle_id,
@@ -9,8 +9,8 @@ SELECT
     $run AS run_id,
     places.format,
     side,
-    agent,
-    opponent_agent AS opponent,
+    if(side = 'p1', p1, p2) AS agent,
+    if(side = 'p1', p2, p1) AS opponent,
     CASE WHEN winner IS NULL THEN 'TIE' WHEN winner = side THEN 'WIN' ELSE 'LOSS' END AS result,
     new_trajectories.rating,
     new_trajectories.steps,
@@ -33,9 +33,9 @@ SELECT
 FROM places
 JOIN new_trajectories USING (name)
 JOIN (
-    SELECT battle_id, winner FROM new_battles
+    SELECT battle_id, winner, p1, p2 FROM new_battles
     UNION ALL
-    SELECT battle_id, winner FROM battles WHERE $known
+    SELECT battle_id, winner, p1, p2 FROM battles WHERE $known
 ) AS decided ON decided.battle_id = coalesce(places.battle_id, format('{}-{:06d}', $run, number))
 WHERE
     (number >= $begin AND number < $end)

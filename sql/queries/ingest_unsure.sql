@@ -16,16 +16,16 @@ WHERE
             FROM alone AS that
             WHERE
                 that.format = this.format
-                AND that.player = this.opponent
-                AND that.opponent = this.player
+                AND as_exported(that.player) = as_exported(this.opponent)
+                AND as_exported(that.opponent) = as_exported(this.player)
                 AND (this.minute IS NULL OR that.minute IS NULL)
         )
         OR EXISTS (
             FROM (SELECT *, minute + unnest([-1, 0, 1]) AS about FROM alone) AS that
             WHERE
                 that.format = this.format
-                AND that.player = this.opponent
-                AND that.opponent = this.player
+                AND as_exported(that.player) = as_exported(this.opponent)
+                AND as_exported(that.opponent) = as_exported(this.player)
                 AND that.about = this.minute
                 AND abs(epoch(this.played_at) - epoch(that.played_at)) <= 60
                 AND NOT (this.result = 'WIN' AND that.result = 'WIN')

@@ -38,7 +38,7 @@ named AS (
         state->>'battle_field' AS battle_field,
         (state->>'forced_switch')::BOOLEAN AS forced_switch,
         coalesce((state->>'can_tera')::BOOLEAN, FALSE) AS can_tera,
-        coalesce((state->'opponent_teampreview')::VARCHAR[], []) AS opponent_teampreview,
+        coalesce(TRY_CAST(state->'opponent_teampreview' AS VARCHAR[]), []) AS opponent_teampreview,
         list_sort(json_extract_string(state, '$.player_active_pokemon.moves[*].name')) AS moves,
         list_sort(json_extract_string(state, '$.available_switches[*].name')) AS switches
     FROM numbered

@@ -1,0 +1,14 @@
+-- The rows of battle logs that tell of a trajectory in `copies`, and of no point of view in known_points, by their place.
+-- Reads log_rows.
+SELECT source, line
+FROM log_rows AS log
+SEMI JOIN copies
+    ON
+        copies.format = log.format
+        AND copies.record = log.record
+        AND as_exported(copies.player || '_vs_' || copies.opponent) = as_exported(log.player || '_vs_' || log.opponent)
+ANTI JOIN known_points AS known
+    ON
+        known.format = log.format
+        AND known.record = log.record
+        AND as_exported(known.player || '_vs_' || known.opponent) = as_exported(log.player || '_vs_' || log.opponent)
