@@ -31,7 +31,10 @@ class Run:
 
 
 def repeat(source: Path, folder: Path, files: int) -> int:
-    """Fills ``folder`` with this many files, each round under new ids and a day later; the bytes that they take."""
+    """Fills ``folder`` with this many files, each round under new ids and a day later; the bytes that they take.
+
+    No two documents are equal: each says which round it is of.
+    """
     originals = sorted(source.rglob("*.json.lz4"))
     folder.mkdir(parents=True)
     digits = random.Random(0)
@@ -41,7 +44,8 @@ def repeat(source: Path, folder: Path, files: int) -> int:
         original = originals[place]
         first, rest = original.name.split("_", 1)
         rest = re.sub(r"\d\d-\d\d-\d{4}", f"{date(2001, 1, 1) + timedelta(days):%m-%d-%Y}", rest)
-        content = original.read_bytes()
+        document = lz4.frame.decompress(original.read_bytes()).rstrip()
+        content = lz4.frame.compress(document.removesuffix(b"}") + b', "round": %d}' % days)
         size += len(content)
         prefix = first.rpartition("-")[0]
         (folder / f"{prefix}-{digits.randrange(10**10):010d}_{rest}").write_bytes(content)

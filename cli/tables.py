@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import click
 import duckdb
 from rich.table import Table
 
-from pokeladder.cli.output import console, table
+from pokeladder.cli.output import console, say, table
 from pokeladder.ladder import Ladder, Slice
+from pokeladder.names import with_names_shown
 from pokeladder.views import fetched
 
 Row = Mapping[str, Any]
@@ -26,7 +26,7 @@ def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Mar
     console().print(drawn(relation, columns, marked))
     if marked:
         told = ", ".join(f"{agent} {_percent(rate)}" for (_, agent), rate in marked.items())
-        click.echo(
+        say(
             f"{MARK} over 5% of the decisions were invalid, and a random choice was played instead ({told}): "
             "see `pokeladder stats`, and what the agent said in the logs of its runs",
             err=True,
@@ -44,10 +44,11 @@ def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = 
     Args:
         marked: formats and agents that get a mark after their names.
     """
-    found = [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
-    for row in found:
+    rows = [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
+    found = [with_names_shown(row) for row in rows]
+    for row, shown_row in zip(rows, found, strict=True):
         if (row["format"], row.get("agent")) in marked:
-            row["agent"] = f"{row['agent']} {MARK}"
+            shown_row["agent"] = f"{shown_row['agent']} {MARK}"
     if len({row["format"] for row in found}) > 1:
         columns = {"format": lambda row: row["format"], **columns}
     return table(list(columns), [[cell(row) for cell in columns.values()] for row in found])

@@ -12,7 +12,7 @@ import altair as alt
 import duckdb
 
 from pokeladder import views
-from pokeladder.names import shown
+from pokeladder.names import with_names_shown
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -165,15 +165,8 @@ def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Row | None = None) -> list[Row]:
+    # The process that draws them would be ended by control characters in the names of an old store.
     return [with_names_shown(row) for row in views.rows(connection, query, parameters)]
-
-
-def with_names_shown(row: Row) -> Row:
-    """The row with agents' names as pictures can hold them: control characters would end the process that draws them.
-
-    What is played or taken in has no such name, but a store may be older than that rule.
-    """
-    return {**row, **{column: shown(row[column]) for column in ("agent", "opponent") if column in row}}
 
 
 def _lit(opacity: float = 1.0, also: str = "agent") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import io
 import os
 import re
@@ -179,6 +180,8 @@ def _open(path: Path) -> io.FileIO:
         # Without O_NONBLOCK the opening of a named pipe waits for its writer.
         file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise BrokenFileError("it is no regular file, but a socket or a device") from error
         raise BrokenFileError(error.strerror or str(error)) from error
     try:
         status = os.fstat(file.fileno())
@@ -193,7 +196,7 @@ def _open(path: Path) -> io.FileIO:
 
 
 def _kind(mode: int) -> str:
-    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe"}
     return next((name for test, name in kinds.items() if test(mode)), "a device")
 
 

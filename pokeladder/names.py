@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 LONGEST_NAME = 100
 RULE = f"use 1 to {LONGEST_NAME} printable characters"
 
@@ -25,3 +28,11 @@ def shown(text: str, keep: str = "") -> str:
     return "".join(
         char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def with_names_shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its agents as :func:`shown` gives them, in one line.
+
+    What is played or taken in has no name that needs it, but a store may be older than that rule.
+    """
+    return {**row, **{column: shown(row[column]) for column in ("agent", "opponent") if column in row}}

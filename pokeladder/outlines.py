@@ -127,7 +127,10 @@ def outlines(trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> pa.Ta
             trajectory = _decoded(document)
             known = trajectory.states or []
             rows.append((None, *_row(trajectory, known)))
-        except (msgspec.MsgspecError, RecursionError, _TooLargeError) as error:
+        except _TooLargeError as error:
+            rows.append((str(error), *[None] * 8))
+            known = []
+        except (msgspec.MsgspecError, RecursionError) as error:
             rows.append((f"it is not a JSON object like metamon's: {error}", *[None] * 8))
             known = []
         lengths.append(len(known))

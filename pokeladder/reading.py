@@ -107,6 +107,8 @@ def read(task: Task) -> Reading:
         if summariser.states > STATES_AT_ONCE:
             tables.append(_summaries(summariser, facts))
             facts = []
+        # The next ones are read before these names are bound to them.
+        del documents, kept
     file.complete()
     tables.append(_summaries(summariser, facts))
     return Reading(len(task.paths), pa.concat_tables(tables), broken, others, file.name)

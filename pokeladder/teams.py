@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any, Protocol
 from pokeladder.errors import TeamError
 
 DEFAULT_TEAM_SET = "standard"
+LARGEST_TEAM = 1 << 20
+# What Showdown writes above each team of a backup.
+BACKUP_HEAD = re.compile(r"^===.*===\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,13 @@ def load_teams(team_set: str, format_id: str, validator: Validator) -> list[Team
     set_name = Path(team_set).stem
     for path in team_files(team_set, format_id):
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = _text(path)
+        except (OSError, ValueError) as error:
             rejected.append(f"{path}: cannot be read: {error}")
+            continue
+        heads = BACKUP_HEAD.findall(text)
+        if len(heads) > 1:
+            rejected.append(f"{path}: it is a backup of {len(heads)} teams: give each a file of its own")
             continue
         checked = validator.team(format_id, text)
         if checked["problems"]:
@@ -101,6 +109,19 @@ def load_teams(team_set: str, format_id: str, validator: Validator) -> list[Team
     if rejected:
         raise TeamError(_rejection(rejected, format_id))
     return teams
+
+
+def _text(path: Path) -> str:
+    """A team file's text.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or cannot be a team.
+    """
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    if path.stat().st_size > LARGEST_TEAM:
+        raise ValueError(f"it is too large for a team: more than {LARGEST_TEAM:,} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def _rejection(rejected: Sequence[str], format_id: str) -> str:

@@ -47,7 +47,8 @@ SELECT
         WHEN len(states) < 2 THEN 'it has no step'
         WHEN list_bool_or(list_transform(states, lambda state:
             state.species IS NULL OR state.opponent_species IS NULL OR state.switches IS NULL OR state.forced IS NULL
-        )) THEN 'a state lacks what every state has'
+        )) OR states[-1].hp IS NULL OR states[-1].opponent_hp IS NULL OR opponent_pokemon_left IS NULL
+            THEN 'a state lacks what every state has'
         WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is no number'
     END AS fault,
     format,

@@ -18,7 +18,7 @@ numbered AS (
         document_file,
         unnest(range(len(document.states) - 1)) AS step,
         unnest(document.states[:-2]) AS state,
-        unnest(document.actions[:-2]) AS action
+        unnest(document.actions[:len(document.states) - 1]) AS action
     FROM documents
 ),
 
@@ -26,11 +26,11 @@ named AS (
     SELECT
         * EXCLUDE (state, action),
         nullif(action, -1) AS action,
-        parse_pokemon([state->'player_active_pokemon']::JSON)[1] AS player_active_pokemon,
-        parse_pokemon([state->'opponent_active_pokemon']::JSON)[1] AS opponent_active_pokemon,
+        parse_pokemon(json_array(state->'player_active_pokemon'))[1] AS player_active_pokemon,
+        parse_pokemon(json_array(state->'opponent_active_pokemon'))[1] AS opponent_active_pokemon,
         parse_pokemon(state->'available_switches') AS available_switches,
-        parse_moves([state->'player_prev_move']::JSON)[1] AS player_prev_move,
-        parse_moves([state->'opponent_prev_move']::JSON)[1] AS opponent_prev_move,
+        parse_moves(json_array(state->'player_prev_move'))[1] AS player_prev_move,
+        parse_moves(json_array(state->'opponent_prev_move'))[1] AS opponent_prev_move,
         (state->>'opponents_remaining')::INTEGER AS opponents_remaining,
         state->>'player_conditions' AS player_conditions,
         state->>'opponent_conditions' AS opponent_conditions,
