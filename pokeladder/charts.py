@@ -12,7 +12,7 @@ import altair as alt
 import duckdb
 
 from pokeladder import views
-from pokeladder.names import with_names_shown
+from pokeladder.names import shown
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -24,6 +24,8 @@ LINE_POINTS = 480
 CHOSEN = alt.param(name="chosen", value=[])
 # Pixels a row of an axis, a line of text and the longest name take.
 ROW, LINE_OF_TEXT, NAME_LIMIT = 20, 15, 160
+# Names of so many characters are never cut; later characters than this one have two halves in JavaScript.
+UNCUT, LAST_WHOLE = 8, "\uffff"
 Row = dict[str, Any]
 
 
@@ -165,8 +167,20 @@ def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Row | None = None) -> list[Row]:
-    # The process that draws them would be ended by control characters in the names of an old store.
-    return [with_names_shown(row) for row in views.rows(connection, query, parameters)]
+    return [with_names_drawn(row) for row in views.rows(connection, query, parameters)]
+
+
+def with_names_drawn(row: Row) -> Row:
+    """A row with its agents' names as pictures can hold them.
+
+    Control characters, which names of an old store may have, end the process that draws them. Long names are cut, maybe
+    between the two halves of a character such as an emoji, which the renderer refuses: those stand as escapes there.
+    """
+    names = {column: shown(row[column]) for column in ("agent", "opponent") if column in row}
+    for column, name in names.items():
+        if len(name) > UNCUT and max(name) > LAST_WHOLE:
+            names[column] = "".join(char if char <= LAST_WHOLE else f"\\U{ord(char):08x}" for char in name)
+    return {**row, **names}
 
 
 def _lit(opacity: float = 1.0, also: str = "agent") -> Any:

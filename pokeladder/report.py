@@ -15,7 +15,6 @@ import vl_convert
 
 from pokeladder import charts, views
 from pokeladder.errors import StoreError
-from pokeladder.names import with_names_shown
 
 Kind = Literal["png", "svg", "pdf"]
 SUMMARY_FILE = "tournament_summary.csv"
@@ -76,8 +75,8 @@ def write_report(
 def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settings: Mapping[str, object]) -> str:
     template = Template((files("pokeladder") / "report_page.html").read_text(encoding="utf-8"))
     specs = {name: chart.to_dict() for name, chart in made.items()}
-    standings = [with_names_shown(row) for row in views.rows(connection, "tournament_summary", settings)]
-    matchups = [with_names_shown(row) for row in views.rows(connection, "report_matchups")]
+    standings = [charts.with_names_drawn(row) for row in views.rows(connection, "tournament_summary", settings)]
+    matchups = [charts.with_names_drawn(row) for row in views.rows(connection, "report_matchups")]
     (((about),),) = views.fetched(views.query(connection, "report_about"))
     return template.substitute(
         about=html.escape(about or "No rated battles yet."),

@@ -43,7 +43,7 @@ def made() -> dict[str, Document]:
         missing = luck.sample(range(steps), luck.choice([0, 0, 1, 2]))
         day, ending = 1 + number % 28, result.replace("TIE", "LOSS")
         name = f"{battle_format}-{number}_{1000 + number}_{PLAYERS[number % 3]}_vs_foe_01-{day:02d}-2026_{ending}"
-        documents[name] = still(steps, result, missing, format=battle_format)
+        documents[name] = still(steps, result, missing, format=battle_format, weather=f"weather{number}")
     return documents
 
 
@@ -122,7 +122,11 @@ def test_the_selection_is_that_of_the_old_rule(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, int, set[int]]]
 ) -> None:
     folder = tmp_path_factory.mktemp("old")
-    documents = {data.file_name("ann", "bob", number=number): cut(*how) for number, how in enumerate(cuts)}
+    documents = {}
+    for number, how in enumerate(cuts):
+        document = {**cut(*how), "number": number}
+        result = "WIN" if data.result_of(document) == "WIN" else "LOSS"
+        documents[data.file_name("ann", "bob", result, number)] = document
     for name, document in documents.items():
         write(folder / "in", name, document)
     ladder = pokeladder.open(folder / "ladder")
@@ -477,7 +481,7 @@ def test_ctrl_c_leaves_whole_files(cli: Cli, shelf: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("to", ["metamon", "parquet"])
 def test_a_full_disk(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path, to: str) -> None:
     for number in range(30):
-        write(tmp_path / "in", data.file_name("ann", "bob", number=number), still(12))
+        write(tmp_path / "in", data.file_name("ann", "bob", number=number), still(12, weather=f"weather{number}"))
     large = {**still(12), "unknown": random.Random(3).randbytes(200_000).hex()}
     write(tmp_path / "in", data.file_name("ann", "bob", number=15), large)
     ladder.ingest(tmp_path / "in")
