@@ -8,7 +8,7 @@ import math
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -112,6 +112,32 @@ def still(steps: int, result: str = "WIN", missing: Iterable[int] = (), **change
     states[-1] |= {"battle_won": result == "WIN", "battle_lost": result == "LOSS"}
     gone = set(missing)
     return {"states": states, "actions": [-1 if step in gone else 0 for step in range(steps)] + [-1]}
+
+
+def crowd(species: int) -> Document:
+    """A trajectory in which the opponent shows this many Pokémon."""
+    document = still(species)
+    for number, known in enumerate(document["states"]):
+        known["opponent_active_pokemon"] = pokemon(f"species{number}")
+    return document
+
+
+def without(key: str) -> Document:
+    """A trajectory whose last state lacks something, of the state or of the active Pokémon."""
+    document = still(12)
+    for known in (document["states"][-1], document["states"][-1]["player_active_pokemon"]):
+        known.pop(key, None)
+    return document
+
+
+def places(document: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways, key by key, to all that is in a document."""
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else [])
+    )
+    for key, value in items:
+        yield (*way, key)
+        yield from places(value, (*way, key))
 
 
 @dataclass

@@ -309,3 +309,22 @@ def test_colours_on_a_terminal_only(played: Path) -> None:
     os.close(terminal)
     assert b"\x1b[1m" in os.read(ours, 100_000)
     os.close(ours)
+
+
+def test_a_terminal_takes_no_orders_from_data(played: Path) -> None:
+    query = "SELECT 'é' || chr(27) || '[31m' || chr(155) || '32m' || chr(8238) AS odd"
+    run = [command(), "--store", str(played), "sql"]
+    for output in ("table", "csv", "json"):
+        ours, terminal = pty.openpty()
+        subprocess.run([*run, query, "--format", output], stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        shown = os.read(ours, 100_000).decode()
+        os.close(ours)
+        assert "[31m" in shown
+        assert not re.search("\x1b\\[31m|\x9b|\u202e", shown), output
+    data = subprocess.run([*run, query, "--format", "csv"], capture_output=True, text=True).stdout
+    assert data == "odd\né\x1b[31m\x9b32m\u202e\n"
+    failed = subprocess.run([*run, "SELECT error(chr(27) || '[31m')"], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert "\\x1b[31m" in failed.stderr
+    assert "\x1b" not in failed.stderr

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,20 @@ def test_real_files_come_out_as_they_went_in(ladder: pokeladder.Ladder, tmp_path
     originals = data.trajectories_in(DATA)
     assert files_in(tmp_path / "out") == {data.stem(path): data.content(path) for path in originals}
     assert {path.parent.name for path in (tmp_path / "out").glob("*/*")} == {"gen1ou"}
+
+
+def test_recorded_battles_that_come_back_are_known(played: Path, tmp_path: Path) -> None:
+    pokeladder.open(played).export_filtered(tmp_path / "out", min_turns=0, max_invalid_rate=1)
+    files = sorted((tmp_path / "out").glob("*/*.json.lz4"))
+    renamed = [tmp_path / path.name.replace("metamon-", "metamon-1-") for path in files]
+    for path, copy in zip(files, renamed, strict=True):
+        shutil.copy(path, copy)
+    again = pokeladder.open(played).ingest(*files, *renamed)
+    assert (again.battles, again.trajectories, again.already_there) == (0, 0, 16)
+    other = pokeladder.open(tmp_path / "other")
+    added = [other.ingest(*part) for part in (files[::2], renamed, files)]
+    assert sum(part.trajectories for part in added) == len(files) == 8
+    assert data.counts(other)[:3] == (4, 8, 8)
 
 
 def test_balanced_sets_are_the_same_everywhere(shelved: pokeladder.Ladder, tmp_path: Path) -> None:

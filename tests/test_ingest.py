@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import itertools
 import json
+import operator
+import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -25,7 +31,8 @@ import pokeladder.ingest
 import pokeladder.processes
 from conftest import slowly
 from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
-from pokeladder.errors import StoreError
+from pokeladder import metamon_files
+from pokeladder.errors import StoreError, UsageError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TRAJECTORIES, LOGS = LADDER / "trajectories", LADDER / "team_results"
@@ -455,6 +462,24 @@ BROKEN = {
     "no format": ("battle-1_1500_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE.replace(b'"format"', b'"f"'), "format"),
     "format elsewhere": (NAMED, ".json", WHOLE.replace(b'"gen1ou"', b'"../../gen1ou"'), "format"),
     "huge rating": ("gen1ou-1_99999999999_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE, "rating"),
+    "lost": (NAMED, ".json", json.dumps(still(12, "LOSS")).encode(), "name says WIN, .* this side has lost"),
+    "won": (NAMED.replace("WIN", "LOSS"), ".json", WHOLE, "name says LOSS, .* this side has won"),
+    "undecided": (NAMED, ".json", json.dumps(still(12, "TIE")).encode(), "name says WIN, .* nobody has won"),
+    "both won": (NAMED, ".json", WHOLE.replace(b'"battle_lost": false', b'"battle_lost": true'), "both sides have won"),
+    "two frames": (NAMED, ".json.lz4", 2 * lz4.frame.compress(WHOLE), r"\d+ bytes follow its lz4 frame"),
+    "scraps": (NAMED, ".json.lz4", lz4.frame.compress(WHOLE) + b"?", "1 bytes follow its lz4 frame"),
+    "deep": (NAMED, ".json", WHOLE[:-1] + b', "x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "recursion"),
+    "actions": (NAMED, ".json", json.dumps({**still(12), "actions": [0] * 14}).encode(), "13 states and 14 actions"),
+    "many states": (NAMED, ".json", b'{"states": [%s{}], "actions": []}' % (b"{}," * 20_000), "more than the 20,000"),
+    "many commas": (NAMED, ".json", WHOLE[:-1] + b', "x": [%s0]}' % (b"0," * 11_000_000), "more than the 20,000"),
+    "many species": (NAMED, ".json", json.dumps(data.crowd(101)).encode(), "more than 100 Pok"),
+    "no HP at last": (NAMED, ".json", json.dumps(data.without("hp_pct")).encode(), "lacks"),
+    "no number of opponents": (NAMED, ".json", json.dumps(data.without("opponents_remaining")).encode(), "lacks"),
+    "escape": (file_name("ann", "b\x1b[31mob"), ".json", WHOLE, r"'b\\x1b\[31mob' cannot be a player's name"),
+    "line separator": (file_name("ann", "b\u2028ob"), ".json", WHOLE, "cannot be a player's name"),
+    "other direction": (file_name("a\u202enn", "bob"), ".json", WHOLE, "cannot be a player's name"),
+    "bytes": (file_name("ann", "b\udcffob"), ".json", WHOLE, "cannot be a player's name"),
+    "odd id": (NAMED.replace("metamon", "meta\x07mon"), ".json", WHOLE, "cannot be shown"),
 }
 
 
@@ -472,6 +497,64 @@ def test_broken_files_are_named_and_the_rest_goes_in(ladder: pokeladder.Ladder, 
         assert re.search(reason, said), cases[path]
     assert (added.battles, added.trajectories) == (1, 1)
     assert rows(ladder, "SELECT opponent FROM trajectories") == [("carl",)]
+    assert len(rows(ladder, "FROM steps")) == 12
+
+
+def test_only_files_that_end_are_read(
+    ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metamon_files, "LARGEST", len(WHOLE) + 100)
+    folder = tmp_path / "in"
+    write(folder, file_name("ann", "carl", number=1000), WHOLE)
+    numbers = itertools.count()
+
+    def path(suffix: str = ".json") -> Path:
+        return folder / f"{file_name('ann', 'bob', number=next(numbers))}{suffix}"
+
+    os.mkfifo(path())
+    os.mkfifo(folder / "battle_log_ann_gen1ou.csv")
+    path().symlink_to("/dev/zero")
+    path().symlink_to(tmp_path / "nowhere")
+    loop = path()
+    loop.symlink_to(loop)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+    (tmp_path / "socket").rename(path())
+    path().write_bytes(WHOLE + b" " * 101)
+    path(".json.lz4").write_bytes(lz4.frame.compress(WHOLE + b" " * 5_000_000))
+    path(".json.lz4").write_bytes(lz4.frame.compress(WHOLE + b" " * 5_000_000, store_size=False))
+    broken = {path for path in map(str, folder.iterdir()) if "carl" not in path}
+    path().mkdir()
+    added = ladder.ingest(folder)
+    assert {path for path, _ in added.broken} == broken
+    told = Counter(re.sub(r"\d[\d,]*\d", "#", said) for _, said in added.broken)
+    assert told == {
+        "it is no regular file, but a named pipe": 2,
+        "it is no regular file, but a device": 1,
+        "it is no regular file, but a socket or a device": 1,
+        "No such file or directory": 1,
+        "Too many levels of symbolic links": 1,
+        "it is too large: # bytes, of # at most": 1,
+        "it is too large: more than # bytes when it is decompressed": 2,
+    }
+    assert (added.battles, added.trajectories) == (1, 1)
+
+
+def test_documents_of_any_types_are_taken_or_named(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    luck = random.Random(1)
+    odd = [None, True, 0, -1, 2**31, 2**64, 10**400, -0.5, 1e308, "", "\0", "x" * 101, [], [[]], {}, {"a": 1}, [None]]
+    for number in range(200):
+        document = copy.deepcopy(data.play(7, "p1", 5)[0])
+        for _ in range(luck.choice([1, 1, 3])):
+            *way, last = luck.choice(list(data.places(document)))
+            below = functools.reduce(operator.getitem, way, document)
+            below[last] = luck.choice(odd)
+        write(tmp_path / "in", file_name("ann", f"bob{number}", number=number), document)
+    added = ladder.ingest(tmp_path / "in")
+    assert added.trajectories == added.battles == 200 - len(added.broken)
+    assert 0 < added.battles < 200
+    for view in ("steps", "trajectories", "usage", "ratings"):
+        rows(ladder, f"FROM {view}")
 
 
 LOG_LINES = {
@@ -482,6 +565,7 @@ LOG_LINES = {
     "far too large": (f"ann,team,bob,WIN,1{'0' * 30},0000000002", "line 3: the turn count"),
     "neither": ("ann,team,bob,DRAW,20,0000000002", "line 3: the result is 'DRAW'"),
     "nobody": (",team,bob,WIN,20,0000000002", "line 3: a name or the battle's id is empty"),
+    "escape": ("ann,team,b\x1b[31mob,WIN,20,0000000002", "line 3: 'b\\x1b[31mob' cannot be a player's name"),
 }
 
 
@@ -496,6 +580,160 @@ def test_a_broken_row_is_named_and_the_rest_goes_in(
     assert path == str(log)
     assert said.startswith(line[1])
     assert battles(ladder) == [("ann", "carl", "p1", 20, None), ("ann", "dora", "p2", 20, None)]
+
+
+def test_a_byte_order_mark_belongs_to_no_column(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    log = write_log(tmp_path, "ann", [("carl", "WIN", 20, "0000000001")])
+    log.write_bytes(b"\xef\xbb\xbf" + log.read_bytes())
+    assert ladder.ingest(log).broken == []
+    assert battles(ladder) == [("ann", "carl", "p1", 20, None)]
+
+
+def test_a_log_whose_name_tells_no_format(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    log = write_log(tmp_path, "ann", [("carl", "WIN", 20, "0000000001")])
+    copy = log.rename(log.with_stem(f"{log.stem} (1)"))
+    ((path, said),) = ladder.ingest(copy).broken
+    assert path == str(copy)
+    assert "does not say the battle format" in said
+
+
+def test_newer_logs_know_both_teams(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    log = tmp_path / "battle_log_MMVecSD-12345678_gen1ou.csv"
+    head = "Player Username, Team File, Opponent Team File, Opponent Username, Result, Turn Count, Battle ID"
+    player, opponent = "MMVecSD-12345678", "TaurosV0-ckpt40-t2.0-gl_05_26"
+    log.write_text(
+        f"{head}\n{player},teams/one,teams/two,{opponent},WIN,41,0123456789\n"
+        f"{player},None,teams/two,{opponent},LOSS,9,0123456780\n"
+    )
+    assert ladder.ingest(log).broken == []
+    found = rows(ladder, "SELECT p1, p2, p1_team, p2_team, winner, p1_steps FROM battles ORDER BY p1_steps")
+    assert found == [
+        (player, opponent, None, "teams/two", "p2", 9),
+        (player, opponent, "teams/one", "teams/two", "p1", 41),
+    ]
+
+
+def test_newer_names_tell_the_team_set(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    opponents = {
+        "TaurosV0-ckpt40-t2.0-gl_05_26": "_ts-gl_05_26",
+        "b_ts-ob": "_ts-05-26-2026",
+        "carl": "_ts-a-set",
+        "dora": "",
+    }
+    for number, (opponent, token) in enumerate(opponents.items()):
+        name = file_name("MMVecSD_1", opponent, number=number)
+        write(tmp_path / "in", name.replace("_WIN", f"{token}_WIN"), still(12, weather=f"weather{number}"))
+    assert ladder.ingest(tmp_path / "in").broken == []
+    assert rows(ladder, "SELECT opponent, result, played_at FROM trajectories ORDER BY opponent") == sorted(
+        (opponent, "WIN", data.NOON) for opponent in opponents
+    )
+    ladder.export_filtered(tmp_path / "out")
+    names = [data.new_reader(path.name, "gen1ou") for path in (tmp_path / "out" / "gen1ou").iterdir()]
+    assert sorted(names) == sorted(("MMVecSD-1", name.replace("_", "-"), data.NOON) for name in opponents)
+
+
+def test_json_that_is_no_trajectory_is_left_out(cli: Cli, tmp_path: Path) -> None:
+    write(tmp_path / "in", file_name("ann", "bob"), still(12))
+    (tmp_path / "in" / "meta_weights.json").write_text('{"TaurosV0": 0.5}')
+    shown = cli("ingest", "in")
+    assert shown.returncode == 0
+    assert shown.stderr.splitlines() == ["Left out 1 JSON file without a trajectory: in/meta_weights.json"]
+
+
+@pytest.mark.parametrize("name", ["x\x1b[31m", " ", "x" * 101, "\u2028"])
+def test_agents_cannot_be_renamed_so(ladder: pokeladder.Ladder, tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "in", file_name("ann", "bob"), still(12))
+    with pytest.raises(UsageError, match="cannot be an agent's name"):
+        ladder.ingest(path, renames={"ann": name})
+    matchup = {"usernames": ["ann", "bob"], "model1": name, "model2": "x"}
+    (tmp_path / "in" / "tournament_results.json").write_text(json.dumps({"matchups": [matchup]}))
+    ((_, said),) = ladder.ingest(tmp_path / "in").broken
+    assert "cannot be a player's name" in said
+    assert rows(ladder, "SELECT agent FROM trajectories") == [("ann",)]
+
+
+def export(ladder: pokeladder.Ladder, folder: Path) -> list[Path]:
+    ladder.export_filtered(folder, min_turns=0, max_invalid_rate=1)
+    return sorted(folder.glob("*/*.json.lz4"))
+
+
+def of_awkward_names(folder: Path) -> list[Path]:
+    """Files of three short battles whose players' names exports change, and of the ladder's two, with logs."""
+    views = [view for number in range(3) for view in battle(number, ("Gen1_A", "b_ob"), after=100 * number)]
+    for player in ("Gen1_A", "b_ob"):
+        write_log(folder, player, [view.game for view in views if view.player == player])
+    return [*(view.save(folder) for view in views), *folder.glob("*.csv"), *OF_A, *OF_B, LOG_A, LOG_B]
+
+
+def assert_known(added: pokeladder.ingest.Ingested, files: int) -> None:
+    assert (added.run_id, added.battles, added.trajectories, added.already_there) == (None, 0, 0, files)
+
+
+def test_an_export_is_known_where_it_comes_from(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    ladder.ingest(*of_awkward_names(tmp_path / "in"))
+    exported = export(ladder, tmp_path / "out")
+    assert len(exported) == 10
+    assert_known(ladder.ingest(*exported), 10)
+
+
+@pytest.mark.parametrize("first", ["export", "originals", "both", "sides"])
+def test_an_export_and_its_originals_are_the_same_battles(tmp_path: Path, first: str) -> None:
+    originals = of_awkward_names(tmp_path / "in")
+    source = pokeladder.open(tmp_path / "source")
+    source.ingest(*originals)
+    exported = export(source, tmp_path / "out")
+    ours = [path for path in exported if re.search("_(Gen1-A|RandA-1)_vs_", path.name)]
+    theirs = [path for path in originals if re.search("_(b_ob|RandB-1)_", path.name)]
+    ladder = pokeladder.open(tmp_path / "ladder")
+    parts = {
+        "export": [exported, originals],
+        "originals": [originals, exported],
+        "both": [[*exported, *originals]],
+        "sides": [ours, theirs, originals, exported],
+    }
+    for part in parts[first]:
+        ladder.ingest(*part)
+    assert data.counts(ladder)[:3] == (5, 10, 10)
+    assert {len(names) for names in sides(ladder)} == {2}
+    assert data.number_of(ladder, "results") == 10
+    odd = rows(ladder, "FROM trajectories JOIN battles USING (battle_id) WHERE agent <> if(side = 'p1', p1, p2)")
+    assert odd == []
+
+
+def test_one_document_under_two_names(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    copies = [write(tmp_path / "in", file_name("x", "y", number=n, after=n), data.content(OF_A[0])) for n in range(2)]
+    renamed = [path.rename(path.with_name(path.name.replace("WIN", result_in(OF_A[0])))) for path in copies]
+    added = ladder.ingest(*renamed, OF_A[0])
+    assert (added.battles, added.trajectories, added.already_there) == (1, 1, 2)
+    assert_known(ladder.ingest(*renamed), 2)
+    # The rows of a log belong to the file that has their id.
+    assert ladder.ingest(LADDER).battles == 2
+
+
+def result_in(path: Path) -> str:
+    return data.stem(path).rpartition("_")[2]
+
+
+def test_battles_that_end_at_once_may_be_alike(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    for number in range(5):
+        data.short("ann", "bob", "WIN", number).save(tmp_path / "in")
+    assert ladder.ingest(tmp_path / "in").battles == 5
+    assert_known(ladder.ingest(*export(ladder, tmp_path / "out")), 5)
+
+
+def test_one_ingest_waits_for_another_and_says_so(
+    command_line: list[str], ladder: pokeladder.Ladder, tmp_path: Path
+) -> None:
+    data.many(tmp_path / "in", 1)
+    with ladder.store.lock_ingest():
+        process = subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("another ingest is adding to this store")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines() == ["Interrupted: nothing was added: the store is as it was; run the same command again"]
+    assert_none(ladder)
 
 
 def test_broken_things_are_listed(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path) -> None:
@@ -530,6 +768,7 @@ def assert_none(ladder: pokeladder.Ladder) -> None:
     folder = ladder.store.folder
     files = {path for name in ("battles", "trajectories", "documents", "runs") for path in (folder / name).rglob("*.*")}
     assert {path.name.removesuffix(".parquet") for path in files} == {"none"}
+    assert list((folder / "unfinished").iterdir()) == []
 
 
 def test_kills_at_any_time(command_line: list[str], cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path) -> None:

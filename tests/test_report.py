@@ -54,6 +54,19 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> pokeladder.Ladder:
     return ladder_of(tmp_path_factory.mktemp("odd"), games_of(ODD, 6))
 
 
+# What no name may have, but names of stores that are older than that rule; and what has two halves in JavaScript.
+HARMFUL = ["a\x1b[31mb", "x\u2028y", "z\ufffe", "tab\tnl\nq", "bi\u202edi", "\x9b31m", "nul\x00", "\U0001f600" * 60]
+
+
+def test_names_that_would_end_the_process_that_draws(cli: Cli, tmp_path: Path) -> None:
+    ladder_of(tmp_path / "ladder", games_of(HARMFUL, 2))
+    shown = cli("report", "--output-dir", "out")
+    assert shown.returncode == 0, shown.stderr
+    for text in ((tmp_path / "out" / "index.html").read_text(), cli("matchups").stdout):
+        assert r"a\x1b[31mb" in text.replace("\\\\", "\\")
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e\ufffe]", text)
+
+
 def test_every_file(odd: pokeladder.Ladder, tmp_path: Path) -> None:
     seen: list[Path] = []
     written = odd.report(tmp_path / "out", watch=seen.append)

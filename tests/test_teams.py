@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -84,6 +85,21 @@ def test_every_illegal_team_is_named_with_showdowns_reasons(inquiry: Inquiry, tm
     assert "Mewtwo is tagged Uber" in message or "Mewtwo is banned" in message
     assert "binary.gen1ou_team: cannot be read" in message
     assert "fine.gen1ou_team" not in message
+
+
+def test_files_that_are_no_single_team(inquiry: Inquiry, tmp_path: Path) -> None:
+    head = "=== [gen1ou] {} ===\n\n"
+    write_team(tmp_path, "backup", "".join(f"{head.format(name)}{TAUROS}\n" for name in ("one", "folder/two")))
+    write_team(tmp_path, "large", TAUROS + " " * (1 << 20))
+    os.mkfifo(tmp_path / "gen1ou" / "pipe.gen1ou_team")
+    with pytest.raises(TeamError) as raised:
+        load_teams(str(tmp_path), "gen1ou", inquiry)
+    told = [line.partition(".gen1ou_team: ")[2] for line in str(raised.value).splitlines()[1:]]
+    assert told == [
+        "it is a backup of 2 teams: give each a file of its own",
+        "cannot be read: it is too large for a team: more than 1,048,576 bytes",
+        "cannot be read: it is no regular file",
+    ]
 
 
 def test_a_set_without_teams_of_the_format(inquiry: Inquiry, tmp_path: Path) -> None:
