@@ -176,7 +176,7 @@ def with_names_drawn(row: Row) -> Row:
     Control characters, which names of an old store may have, end the process that draws them. Long names are cut, maybe
     between the two halves of a character such as an emoji, which the renderer refuses: those stand as escapes there.
     """
-    names = {column: shown(row[column]) for column in ("agent", "opponent") if column in row}
+    names: Row = {column: shown(row[column]) for column in ("agent", "opponent") if column in row}
     for column, name in names.items():
         if len(name) > UNCUT and max(name) > LAST_WHOLE:
             names[column] = "".join(char if char <= LAST_WHOLE else f"\\U{ord(char):08x}" for char in name)
