@@ -9,6 +9,8 @@ ANTI JOIN (
     UNION ALL
     SELECT metamon_file_name(name, trajectory_id, format, rating, agent, opponent, played_at, result)
     FROM trajectories
+    -- A name of seven parts is exported as it is.
+    WHERE name IS NULL OR length(name) - length(replace(name, '_', '')) > 6
 ) AS known USING (name)
 GROUP BY name
 ORDER BY place
