@@ -676,7 +676,7 @@ def test_an_export_is_known_where_it_comes_from(ladder: pokeladder.Ladder, tmp_p
     assert_known(ladder.ingest(*exported), 10)
 
 
-@pytest.mark.parametrize("first", ["export", "originals", "both", "sides"])
+@pytest.mark.parametrize("first", [slowly("export"), slowly("originals"), "both", "sides"])
 def test_an_export_and_its_originals_are_the_same_battles(tmp_path: Path, first: str) -> None:
     originals = of_awkward_names(tmp_path / "in")
     source = pokeladder.open(tmp_path / "source")
