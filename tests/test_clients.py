@@ -41,6 +41,8 @@ MACROS = {
     "hundredths": "hundredths(0.123)",
     "parse_moves": """parse_moves('[{"name": "surf", "accuracy": 1.0, "max_pp": 24}]'::JSON)""",
     "parse_pokemon": """parse_pokemon('[{"name": "tauros", "moves": [{"name": "surf"}]}]'::JSON)""",
+    "as_exported": "as_exported('a_b')",
+    "without_team_set": "without_team_set('m_Unrated_a_vs_b_07-20-2026-10:11:10_ts-x_LOSS')",
     "wilson_centre": "wilson_centre(0.7, 10)",
     "wilson_half_width": "wilson_half_width(0.7, 10)",
     "wilson": "wilson(0.7, 10)",
