@@ -96,6 +96,7 @@ class Result:
         input_log: the simulator's input log, which replays the battle; None when it was lost.
         trajectories: both sides' trajectories; None where it was not recorded, or lost.
         server: what the server said, if it was played on one.
+        unrecorded: sides whose trajectory was wanted and could not be made.
         game: what was played, where a server did not keep to the schedule's sides, teams and seed.
         unrecorded: of how many sides the trajectory was wanted and could not be made.
     """

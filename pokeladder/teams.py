@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ DEFAULT_TEAM_SET = "standard"
 LARGEST_TEAM = 1 << 20
 # What Showdown writes above each team of a backup.
 BACKUP_HEAD = re.compile(r"^===.*===\s*$", re.MULTILINE)
+# Showdown's longest names.
+NAME_LENGTH = 18
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,29 @@ def _text(path: Path) -> str:
     if path.stat().st_size > LARGEST_TEAM:
         raise ValueError(f"it is too large for a team: more than {LARGEST_TEAM:,} bytes")
     return path.read_text(encoding="utf-8")
+
+
+def with_distinct_names(packed: str) -> str:
+    """A packed team with a number added to a name that another of its Pokémon has.
+
+    The battle protocol tells Pokémon by their names alone, and poke-env takes two of one name for one.
+    """
+    taken: set[str] = set()
+    sets = []
+    for one in packed.split("]"):
+        name, species, rest = one.split("|", 2)
+        distinct = next(name for name in _names(name) if name.lower() not in taken)
+        taken.add(distinct.lower())
+        # A set without a species is of the one that its name is.
+        sets.append(f"{distinct}|{species or (name if distinct != name else '')}|{rest}")
+    return "]".join(sets)
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    for number in count(2):
+        ending = f" {number}"
+        yield f"{name[: NAME_LENGTH - len(ending)]}{ending}"
 
 
 def _rejection(rejected: Sequence[str], format_id: str) -> str:

@@ -32,7 +32,7 @@ from pokeladder.schedule import draws, round_robin, selfplay
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import Store, new_run_id
-from pokeladder.teams import Team, load_teams, team_files
+from pokeladder.teams import Team, load_teams, team_files, with_distinct_names
 from pokeladder.tidying import Tidier
 from pokeladder.versions import Version, changes, version_of
 
@@ -262,6 +262,7 @@ def play(
     simulator = ensure_simulator(notify)
     with Inquiry(simulator) as inquiry:
         battle_format = singles_format(inquiry, tournament.battle_format)
+        additions = inquiry.additions(battle_format["id"])
         teams = [] if battle_format["random_teams"] else load_teams(tournament.team_set, battle_format["id"], inquiry)
     if more:
         tournament = _added_to(past.find_base(_settings(tournament, teams)), tournament)
@@ -284,11 +285,12 @@ def play(
     rules = Rules(
         format_id=battle_format["id"],
         gen=battle_format["gen"],
-        teams={team.name: team.packed for team in teams},
+        teams={team.name: with_distinct_names(team.packed) for team in teams},
         turn_timeout=tournament.turn_timeout,
         max_invalid=tournament.max_invalid,
         max_timeouts=tournament.max_timeouts,
         record_trajectories=trajectories,
+        additions=additions,
     )
     with store.lock_run(run.run_id):
         # Only now: until here another process may have been playing this run.

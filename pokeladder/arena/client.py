@@ -22,6 +22,7 @@ from poke_env.player.battle_order import BattleOrder
 from poke_env.ps_client import ServerConfiguration
 from poke_env.teambuilder import ConstantTeambuilder
 
+from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Visit
 from pokeladder.arena.players import build_player
 from pokeladder.errors import PokeladderError
@@ -37,6 +38,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         visit: Visit = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
+        learn(visit.gen, visit.additions)
         player = build_player(visit.agent, visit.format_id, visit.username)
     except PokeladderError as error:
         sys.stderr.write(f"{error}\n")

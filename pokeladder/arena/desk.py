@@ -10,7 +10,7 @@ from typing import Any
 
 from pokeladder.arena.messages import Notice, Play, Rules, Story, Written
 from pokeladder.arena.sessions import Session
-from pokeladder.arena.verdicts import reported
+from pokeladder.arena.verdicts import reported, unrecorded
 from pokeladder.processes import start
 from pokeladder.records import Recorded, Result
 from pokeladder.simulator.setup import Simulator
@@ -107,7 +107,8 @@ class Desk:
             story = Story(index, self._rules.format_id, self._rules.gen, record["input_log"], (p1_invalid, p2_invalid))
             self._scribes[index % len(self._scribes)].write(story)
         else:
-            ended.written = Written(index, (None, None))
+            reason = "ValueError: the server tells no input log" if self._rules.record_trajectories else None
+            ended.written = Written(index, (None, None), (reason, reason))
 
     def hear(self, connection: Connection) -> Iterator[Notice]:
         """Reads what a scribe has written."""
@@ -120,7 +121,8 @@ class Desk:
             yield Notice("a process that writes trajectories died: those of the battles that it had are missing")
             for index, ended in self._waiting.items():
                 if ended.written is None and index % len(self._scribes) == which:
-                    ended.written = Written(index, (None, None))
+                    reason = "its process died"
+                    ended.written = Written(index, (None, None), (reason, reason))
         else:
             self._waiting[written.number].written = written
 
@@ -133,15 +135,23 @@ class Desk:
                 continue
             del self._waiting[index]
             trajectories: list[Recorded | None] = list(ended.written.trajectories)
+            missing = list(ended.written.unrecorded)
             for user, outbox in outboxes.items():
                 left, remark = outbox.take(index)
                 if remark is not None:
                     agent = ended.session.agent_of(user)
                     yield Notice(f"agent {agent}: {remark}", topic=f"{agent} {remark}")
                 if left is not None and self._rules.record_trajectories:
-                    trajectories[ended.record["users"].index(user)] = left
+                    which = ended.record["users"].index(user)
+                    trajectories[which], missing[which] = left, None
+            for user, reason in zip(ended.record["users"], missing, strict=True):
+                if reason is not None:
+                    agent = ended.session.agent_of(user)
+                    wrong, why = unrecorded(index, reason)
+                    yield Notice(f"agent {agent} {wrong}: {why}", topic=f"{agent} {wrong}")
             p1 = ended.session.agent_of(ended.record["users"][0])
-            yield reported(ended.play, ended.room, ended.record, p1, (trajectories[0], trajectories[1]))
+            lost = sum(reason is not None for reason in missing)
+            yield reported(ended.play, ended.room, ended.record, p1, (trajectories[0], trajectories[1]), lost)
 
     def _start(self, number: int) -> Scribe:
         return Scribe(self._simulator, self._log_folder / f"scribe-{number}.log")

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import cloudpickle
 
 from pokeladder.agents import Agent
+from pokeladder.arena.dex import Additions
 from pokeladder.arena.messages import Visit
 from pokeladder.processes import REPEATABLE, last_words, python_command
 from pokeladder.programs import ROLES, Limits, Program, Role
@@ -37,6 +38,7 @@ class Errand:
         team: packed; None where Showdown makes the teams.
         team_folder: a folder of teams.
         battles: how many to play before it ends.
+        gen, additions: as the rules have them.
     """
 
     user: str
@@ -48,6 +50,8 @@ class Errand:
     team: str | None
     team_folder: Path
     backend: str
+    gen: int
+    additions: Additions
 
 
 class Guest:
@@ -139,6 +143,8 @@ class Guest:
                 role=errand.role,
                 opponent=errand.opponent,
                 battles=errand.battles,
+                gen=errand.gen,
+                additions=errand.additions,
             )
             file = self.work / "visit.pickle"
             file.write_bytes(cloudpickle.dumps(visit))

@@ -211,6 +211,8 @@ class Hall:
             team=None if team is None else self._rules.teams[team],
             team_folder=self._teams_of(agent, team),
             backend=self._venue.backend,
+            gen=self._rules.gen,
+            additions=self._rules.additions,
         )
         try:
             guest = Guest(agent, errand, self._log_folder, self._gpu() if agent.gpu else None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pokeladder.agents import Agent
+from pokeladder.arena.dex import Additions
 from pokeladder.errors import PokeladderError
 from pokeladder.programs import Role
 from pokeladder.records import Game, Recorded
@@ -22,6 +23,7 @@ class Rules:
         turn_timeout: seconds an agent may take for one decision.
         max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
         record_trajectories: whether to keep what each side knew and did at each decision.
+        additions: moves and Pokémon that the format has beyond its generation's (see ``arena/dex.py``).
     """
 
     format_id: str
@@ -31,6 +33,7 @@ class Rules:
     max_invalid: int
     max_timeouts: int
     record_trajectories: bool
+    additions: Additions = field(default_factory=dict)
 
     def packed_teams(self, game: Game) -> tuple[str, str] | None:
         """Both sides' teams; None where Showdown makes them."""
@@ -98,6 +101,7 @@ class Visit:
     Attributes:
         team: packed; None where Showdown makes the teams.
         opponent: its user name.
+        gen, additions: as the rules have them.
     """
 
     agent: Agent
@@ -108,6 +112,8 @@ class Visit:
     role: Role
     opponent: str
     battles: int
+    gen: int
+    additions: Additions
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ class Story:
 
 @dataclass(frozen=True)
 class Written:
-    """What has come of a story: both trajectories, None where it could not be told."""
+    """Both trajectories of a story, None where there is none; and why those that could not be made are missing."""
 
     number: int
     trajectories: tuple[Recorded | None, Recorded | None]
+    unrecorded: tuple[str | None, str | None] = (None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,18 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
     player._format = battle_format
     player.ps_client._account_configuration = AccountConfiguration(username, None)
     player.ps_client.websocket = _Mailbox()  # type: ignore[assignment]
+    if type(player).random_teampreview is Player.random_teampreview:
+        player.random_teampreview = _random_teampreview  # type: ignore[method-assign]
     return player
+
+
+def _random_teampreview(battle: AbstractBattle) -> str:
+    """poke-env's, with places that can be told apart where there are more than nine."""
+    members = list(range(1, len(battle.team) + 1))
+    random.shuffle(members)
+    for pokemon in battle.team.values():
+        pokemon._selected_in_teampreview = True
+    return "/team " + (", " if len(members) > 9 else "").join(map(str, members))
 
 
 def batches(player: Player) -> bool:

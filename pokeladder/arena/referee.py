@@ -21,10 +21,12 @@ from poke_env.player import Player
 from poke_env.teambuilder import ConstantTeambuilder, TeambuilderPokemon
 
 from pokeladder.arena.asking import Asker
+from pokeladder.arena.battles import choice_text
 from pokeladder.arena.clock import TurnTimeout
 from pokeladder.arena.messages import Notice, Rules
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
+from pokeladder.arena.verdicts import unrecorded
 from pokeladder.records import Game, Outcome, Recorded, Result, Side
 from pokeladder.schedule import showdown_seed, team_seed
 
@@ -198,7 +200,7 @@ class Referee:
         self._asker.ask(seat)
 
     def answered(self, seat: Seat, answer: object) -> None:
-        text = getattr(answer, "message", answer)
+        text = choice_text(answer, seat.battle)
         if isinstance(text, str):
             if text.startswith("/choose "):
                 self._tell("choose", seat.table, seat.side, text[len("/choose ") :])
@@ -279,6 +281,7 @@ class Referee:
         end: dict[str, Any] | None,
     ) -> None:
         p1, p2 = table.seats
+        trajectories = (self._trajectory(p1), self._trajectory(p2)) if end else (None, None)
         self._report(
             Result(
                 index=table.game.index,
@@ -292,16 +295,17 @@ class Referee:
                 left=tuple(end["left"]) if end else None,
                 teams=self._packed_teams(table.game, end["teams"]) if end else None,
                 input_log=end["input_log"] if end else None,
-                trajectories=(self._trajectory(p1), self._trajectory(p2)) if end else (None, None),
+                trajectories=trajectories,
                 started_at=table.started_at,
                 finished_at=datetime.now(UTC),
+                unrecorded=sum(seat.unrecorded is not None for seat in table.seats) if end else 0,
             )
         )
 
     def _trajectory(self, seat: Seat) -> Recorded | None:
         recorded = seat.recorded()
-        if seat.unrecorded:
-            self._notice(seat, "could not be followed by poke-env", "that side's trajectory of the battle is missing")
+        if seat.unrecorded is not None:
+            self._notice(seat, *unrecorded(seat.game, seat.unrecorded))
         return recorded
 
     def _notice(self, seat: Seat, kind: str, text: str) -> bool:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from poke_env.player import Player
 
 from pokeladder.agents import BUILT_IN, Agent
+from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Story, Written
 from pokeladder.arena.players import build_player
 from pokeladder.arena.seat import Seat
@@ -31,6 +32,7 @@ class _Teller:
     def write(self, story: Story) -> Written:
         told = self._inquiry.retell(story.input_log, *NAMES)
         if story.format_id not in self._players:
+            learn(story.gen, self._inquiry.additions(story.format_id))
             self._players[story.format_id] = [build_player(LOOKER_ON, story.format_id, name) for name in NAMES]
         tag = f"battle-{story.format_id}-{story.number}"
         seats = [
@@ -50,7 +52,7 @@ class _Teller:
             seat.finish()
             seat.leave()
         p1, p2 = seats
-        return Written(story.number, (p1.recorded(), p2.recorded()))
+        return Written(story.number, (p1.recorded(), p2.recorded()), (p1.unrecorded, p2.unrecorded))
 
 
 def main() -> None:
@@ -65,7 +67,8 @@ def main() -> None:
                 return
             try:
                 written = teller.write(story)
-            except Exception:
+            except Exception as error:
                 logging.exception("battle %d could not be written down", story.number)
-                written = Written(story.number, (None, None))
+                reason = f"{type(error).__name__}: {error}"
+                written = Written(story.number, (None, None), (reason, reason))
             connection.send(written)

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from poke_env.battle import Battle, Pokemon
+from poke_env.battle import Pokemon
 from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
 
+from pokeladder.arena.battles import SteadyBattle
 from pokeladder.arena.players import batches, takes_states
 from pokeladder.arena.trajectory import TrajectoryBuilder
 from pokeladder.records import Recorded, Side
@@ -37,7 +38,7 @@ class Seat:
         questions: how often the player was asked, tries included.
         task: the decision of an async agent under way.
         trajectory: what is followed of this side; None if nothing is, or no longer.
-        unrecorded: it should have been, and could not.
+        unrecorded: the error that keeps a trajectory that is wanted from being made; None if there is none.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Seat:
         self.agent = agent
         self.player = player
         self.luck = luck
-        self.battle = Battle(tag, player.username, player.logger, gen)
+        self.battle = SteadyBattle(tag, player.username, player.logger, gen)
         self.battle.teampreview_team = [Pokemon(gen=gen, teambuilder=pokemon) for pokemon in team]
         player._battles[tag] = self.battle
         self.asked = False
@@ -72,7 +73,7 @@ class Seat:
         self.record = record
         wanted = record or takes_states(player)
         self.trajectory = TrajectoryBuilder(self.battle, tag.split("-")[1]) if wanted else None
-        self.unrecorded = False
+        self.unrecorded: str | None = None
 
     def read(self, text: str, request: dict[str, Any] | None, chosen: str | None) -> None:
         """Takes in lines of the battle protocol, and the request that follows them if there is one.
@@ -101,13 +102,13 @@ class Seat:
                     self._error(message[2])
                 elif kind != "bigerror":
                     battle.parse_message(message)
-                    if kind == "move":
-                        self._record(TrajectoryBuilder.moved, line)
-                    elif kind == "-start":
-                        self._record(TrajectoryBuilder.began, line)
             except Exception:
                 # poke-env does not know every line of every format; the battle goes on without that line.
                 log.warning("poke-env could not read %r", line, exc_info=True)
+            if kind == "move":
+                self._record(TrajectoryBuilder.moved, line)
+            elif kind == "-start":
+                self._record(TrajectoryBuilder.began, line)
 
         if request is not None:
             self._request(request)
@@ -157,17 +158,15 @@ class Seat:
             return None
         try:
             return act(self.trajectory, *arguments)
-        except Exception:
+        except Exception as error:
             log.warning("no trajectory of %s in %s", self.agent, self.battle.battle_tag, exc_info=True)
             self.trajectory = None
-            self.unrecorded = self.record
+            if self.record:
+                self.unrecorded = f"{type(error).__name__}: {error}"
             return None
 
     def _request(self, request: dict[str, Any]) -> None:
-        try:
-            self.battle.parse_request(request)
-        except Exception:
-            log.warning("poke-env could not read the request %r", request, exc_info=True)
+        self.battle.parse_request(request)
         if request.get("wait"):
             return
         self.asked = True

@@ -131,7 +131,8 @@ class TrajectoryBuilder:
             known = self._pp.setdefault(ident, {})
             for move in request["active"][0]["moves"]:
                 if "pp" in move:
-                    known[move["id"]] = move["pp"], move["maxpp"]
+                    # Gen 1 lets PP roll over, and keeps those of Mimic for the move that takes its place.
+                    known[move["id"]] = min(move["pp"], move["maxpp"]), move["maxpp"]
         pokemon = self._battle.team[ident]
         self._waiting = self._state(pokemon, self._own_pokemon(pokemon, active), self._switches)
 
@@ -156,14 +157,18 @@ class TrajectoryBuilder:
         moves = {move["id"]: f"move {place}" for place, move in enumerate(active["moves"], start=1)
                  if not move.get("disabled")}  # fmt: skip
         known = self._entries[0]["moves"][:4]
+        numbers = {move: _move_number(move, *known) for move in moves}
         forced = next((choice for move, choice in moves.items() if move in FORCED_MOVES), None)
+        if forced is None and len(active["moves"]) == 1 and None in numbers.values():
+            # A move that another one called goes on.
+            forced = next(iter(moves.values()), None)
         if forced is not None:
             options = dict.fromkeys(range(len(known)), forced)
             # metamon takes whatever it is told then for this one move.
             if "recharge" in moves:
                 return options | dict.fromkeys(switches, forced)
         else:
-            options = {_move_number(move, *known): choice for move, choice in moves.items()}
+            options = {number: moves[move] for move, number in numbers.items() if number is not None}
             if active.get("canTerastallize"):
                 options |= {TERA_ACTION + number: f"{choice} terastallize" for number, choice in options.items()}
         return options if active.get("trapped") else options | switches
@@ -239,9 +244,18 @@ class TrajectoryBuilder:
         kind, what, *extras = choice.split(" ")
         if kind == "switch":
             return SWITCH_ACTION + self._ranked_bench().index(self._entries[int(what) - 1]["ident"])
+        if what.isdigit():
+            # A place, where the name would not say which move it is.
+            what = self._request["active"][0]["moves"][int(what) - 1]["id"]
         if what in FORCED_MOVES:
             return 0
-        return _move_number(what, *self._entries[0]["moves"][:4]) + (TERA_ACTION if "terastallize" in extras else 0)
+        number = _move_number(what, *self._entries[0]["moves"][:4])
+        if number is None:
+            # A move that another one called goes on: whatever was chosen, there was one thing to do. A Pokémon with more
+            # than four moves may have one that the state does not show.
+            offered = [move["id"] for move in self._request["active"][0]["moves"]]
+            return NO_ACTION if len(offered) > 1 and what in offered else 0
+        return number + (TERA_ACTION if "terastallize" in extras else 0)
 
     def _ranked_bench(self) -> list[str]:
         """Who can be switched to, in the order in which metamon counts them."""
@@ -255,7 +269,8 @@ class TrajectoryBuilder:
             raise ValueError("no Pokémon of the opponent is active")
         seen = self._seen_pokemon(opponent, own=False)
         last_move, opponent_last_move = self._last_move(active, own=True), self._last_move(opponent, own=False)
-        left = PARTY - len([pokemon for pokemon in battle.opponent_team.values() if pokemon.status is FAINTED])
+        fainted = [pokemon for pokemon in battle.opponent_team.values() if pokemon.status is FAINTED]
+        left = max(PARTY - len(fainted), 0)
         flags = _flags(battle.force_switch, battle.won, battle.can_tera)
         own_conditions, conditions = battle.side_conditions, battle.opponent_side_conditions
         before = (
@@ -426,8 +441,10 @@ def _move(raw: str, gen: int) -> tuple[str, str, tuple[int, int]]:
 
 
 @lru_cache(8192)
-def _move_number(what: str, *moves: str) -> int:
-    return sorted(map(move_name, moves)).index(move_name(what))
+def _move_number(what: str, *moves: str) -> int | None:
+    """Place of a move among others in metamon's order; None if it is none of them."""
+    ranked = sorted(map(move_name, moves))
+    return ranked.index(move_name(what)) if move_name(what) in ranked else None
 
 
 @lru_cache(8192)

@@ -38,12 +38,14 @@ def reported(
     record: Mapping[str, Any],
     p1: str,
     trajectories: tuple[Recorded | None, Recorded | None],
+    unrecorded: int,
 ) -> Result:
     """The result of a game as a server tells it.
 
     Args:
         record: see ``server.js``.
         p1: the agent that played that side.
+        unrecorded: trajectories that are wanted and could not be made.
     """
     game, invalid = play.game, record["invalid"]
     # A server that was not told of the schedule seats and arms the two as it likes.
@@ -66,7 +68,14 @@ def reported(
         trajectories=trajectories,
         server=ServerRecord(room, record["users"][0], record["users"][1], record["log"]),
         game=found,
+        unrecorded=unrecorded,
     )
+
+
+def unrecorded(game: int, reason: str) -> tuple[str, str]:
+    """What to tell of a trajectory that could not be made: what is wrong, and in which battle and why."""
+    wrong = "has a trajectory that could not be recorded"
+    return wrong, f"battle {game}: {reason}; the run's last line says how many are missing"
 
 
 def _steps(record: Mapping[str, Any]) -> tuple[int, int] | None:

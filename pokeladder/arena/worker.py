@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 import cloudpickle
 from poke_env.player import Player
 
+from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.players import Twin, batches, build_player
 from pokeladder.arena.pulse import Pulse
@@ -55,6 +56,7 @@ class _Worker:
         self._job = job
         self._pulse = pulse
         self._stopped = asyncio.Event()
+        learn(job.rules.gen, job.rules.additions)
         players = _Players(job)
         for agent in job.agents:
             players(agent.name, False)

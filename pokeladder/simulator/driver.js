@@ -62,6 +62,7 @@ class Table {
 		this.battle = new Battle({ formatid, seed, send: (type, data) => this.receive(type, data) });
 		this.battle.setPlayer('p1', p1);
 		this.battle.setPlayer('p2', p2);
+		for (const side of this.battle.sides) logSlots(side);
 	}
 
 	clear() {
@@ -145,6 +146,22 @@ class Table {
 	}
 }
 
+/*
+ * In gen 1 Mimic can copy a move that the Pokémon has. The simulator logs the move's name, which it then takes for the
+ * first of the two, and a name of digits for a place: here the log has the place.
+ */
+function logSlots(side) {
+	const getChoice = side.getChoice.bind(side);
+	side.getChoice = () => {
+		const choice = getChoice();
+		const [action] = side.choice.actions;
+		if (action?.choice !== 'move' || action.moveSlot === undefined) return choice;
+		const { moves } = side.activeRequest.active[0];
+		const twice = moves.filter((move) => move.id === action.moveid).length > 1;
+		return twice || /^\d+$/.test(action.moveid) ? choice.replace(/^move \S+/, `move ${action.moveSlot + 1}`) : choice;
+	};
+}
+
 function forget(id) {
 	const table = battles.get(id);
 	if (!table) return;
@@ -189,13 +206,18 @@ function describe(format) {
 }
 
 /*
- * In gen 1 any move of a partially trapped Pokémon becomes "fight", and is logged so; but it was not among the moves to
- * choose from, and would be refused.
+ * A line of an input log as the simulator takes it. It logs what a choice has become, such as "fight" for any move of a
+ * partially trapped Pokémon in gen 1, or the move that goes on for any other; but where that was not among the moves to
+ * choose from it would be refused. Of two moves of one name it would take the first, which may be disabled.
  */
 function replayable(line, battle) {
-	const [, side] = /^>(p[12]) move fight$/.exec(line) || [];
-	const moves = side && battle?.getSide(side).activeRequest?.active?.[0].moves;
-	return moves?.length && !moves.some((move) => move.id === 'fight') ? `>${side} default` : line;
+	const [, side, id] = /^>(p[12]) move ([a-z]\w*)/.exec(line) || [];
+	const moves = (side && battle?.getSide(side).activeRequest?.active?.[0].moves) || [];
+	if (!moves.length) return line;
+	const slots = moves.flatMap((move, i) => (move.id === id ? [i] : []));
+	if (!slots.length) return `>${side} default`;
+	const enabled = slots.find((i) => !moves[i].disabled);
+	return enabled > slots[0] ? line.replace(` ${id}`, ` ${enabled + 1}`) : line;
 }
 
 const answers = {
@@ -206,6 +228,15 @@ const answers = {
 	format(name) {
 		const format = Dex.formats.get(name);
 		return format.exists && format.effectType === 'Format' ? describe(format) : null;
+	},
+
+	/* Moves and Pokémon that a format has beyond its generation's, as the data files have them. */
+	additions(formatid) {
+		const dex = Dex.forFormat(Dex.formats.get(formatid));
+		const base = Dex.mod(`gen${dex.gen}`);
+		const beyond = (table) =>
+			Object.fromEntries(Object.entries(dex.data[table]).filter(([id]) => !(id in base.data[table])));
+		return { moves: beyond('Moves'), species: beyond('Pokedex') };
 	},
 
 	formats() {

@@ -139,6 +139,10 @@ class Inquiry:
         answer: dict[str, Any] | None = self._ask("format", name)
         return answer
 
+    def additions(self, format_id: str) -> dict[str, dict[str, dict[str, Any]]]:
+        """The ``moves`` and ``species`` that a format has beyond its generation's, by their ids."""
+        return dict(self._ask("additions", format_id))
+
     def formats(self) -> list[dict[str, Any]]:
         """All formats, each described as by :meth:`format`."""
         return list(self._ask("formats"))
