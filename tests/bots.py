@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from poke_env.player import MaxBasePowerPlayer, Player, RandomPlayer
-from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder
+from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder, _EmptyBattleOrder
 
 from pokeladder.arena import simulators
 from pokeladder.batches import BatchPlayer, decision_seed
@@ -338,3 +338,33 @@ class Slow(MaxBasePowerPlayer):
     def __init__(self, *, patience: int = 1, **settings: object) -> None:
         super().__init__(**settings)
         self.patience = patience
+
+
+class SendsForfeit(RandomPlayer):
+    """Gives up by a message to the server, as bots do, and chooses a move all the same.
+
+    Args:
+        way: by which road the message goes.
+    """
+
+    def __init__(self, way: str = "message", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.way = way
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        if battle.turn >= 3:
+            if self.way == "socket":
+                await self.ps_client.websocket.send(f"{battle.battle_tag}|/forfeit")
+            else:
+                await self.ps_client.send_message("/forfeit", battle.battle_tag)
+        return self.choose_random_move(battle)
+
+
+class SendsChoices(FirstLegal):
+    """Sends its choices itself and answers nothing; and talks."""
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        await self.ps_client.send_message("/timer on", battle.battle_tag)
+        await self.ps_client.send_message("good luck", battle.battle_tag)
+        await self.ps_client.send_message(super().choose_move(battle).message, battle.battle_tag)
+        return _EmptyBattleOrder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ import pokeladder
 from conftest import slowly
 from pokeladder.agents import Agent
 from pokeladder.arena import pool
+from pokeladder.arena.players import Mailbox
 from pokeladder.errors import AgentError, FormatError, SimulatorError
 from pokeladder.simulator.process import Inquiry
 from pokeladder.tournament import Progress
@@ -101,6 +103,37 @@ def test_the_end_of_battle_callback_sees_the_battle(ladder: pokeladder.Ladder) -
     said: list[str] = []
     play(ladder, bots.Observer, "random", battles_per_matchup=40, notify=said.append)
     assert not [line for line in said if "raised" in line], said
+
+
+def test_what_players_send_as_messages_is_carried_out(ladder: pokeladder.Ladder) -> None:
+    """A forfeit and a choice are; what else there is to say is told once of each agent."""
+    said: list[str] = []
+    ways = [f"bots:SendsForfeit,way={way},name={way}" for way in ("message", "socket")]
+    play(ladder, *ways, "bots:SendsChoices,name=talker", notify=said.append)
+    ended = rows(ladder, "end_reason, turns, p1 = 'talker' OR p2 = 'talker', winner IS NOT NULL")
+    assert {row[:2] + row[3:] for row in ended} == {("forfeit", 3, True)}
+    assert loser_of(ladder, "'talker' IN (p1, p2)") == {"message", "socket"}
+    assert rows(ladder, "sum(p1_invalid + p2_invalid)") == [(0,)]
+    told = [line for line in said if "warning" in line]
+    assert told == ["warning: agent talker sent a message, which only a server takes in: '/timer on'"]
+
+
+def test_messages_to_no_battle_and_from_other_threads() -> None:
+    heard: list[tuple[str, bool]] = []
+
+    async def send() -> None:
+        mailbox = Mailbox()
+        await mailbox.send("battle-1|/forfeit")
+        mailbox.open("battle-1", lambda text, *, to_room=True: heard.append((text, to_room)))
+        await mailbox.send("battle-1|/choose move 1|3")
+        await mailbox.send("|/leave battle-1")
+        await asyncio.to_thread(asyncio.run, mailbox.send("battle-1|/forfeit"))
+        await asyncio.sleep(0)
+        mailbox.leave("battle-1")
+        await mailbox.send("battle-1|/forfeit")
+
+    asyncio.run(send())
+    assert heard == [("/choose move 1|3", True), ("/leave battle-1", False), ("/forfeit", True)]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 from poke_env.battle import Battle, Move, Pokemon
 from poke_env.player.battle_order import SingleBattleOrder
 
-# Moves that use another one, and that poke-env then takes PP from. What they use is no move of the Pokémon's own, except
-# for Sleep Talk's.
+# Moves that use another one, and that poke-env then takes PP from. What they use is no move of the Pokémon's own,
+# except for Sleep Talk's.
 FOLLOWED_CALLERS = {"Copycat": "copycat", "Metronome": "metronome", "Nature Power": "naturepower",
                     "Sleep Talk": "sleeptalk"}  # fmt: skip
 BOUNCERS = frozenset({"Magic Coat", "Mirror Move"})

@@ -17,11 +17,13 @@ from typing import Any
 from weakref import WeakSet
 
 import cloudpickle
+import poke_env.player.player
 from poke_env.player import Player
-from poke_env.player.battle_order import BattleOrder
+from poke_env.player.battle_order import BattleOrder, SingleBattleOrder
 from poke_env.ps_client import ServerConfiguration
 from poke_env.teambuilder import ConstantTeambuilder
 
+from pokeladder.arena.battles import SteadyBattle, choice_text
 from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Visit
 from pokeladder.arena.players import build_player
@@ -47,6 +49,7 @@ def main() -> int:
         player._team = ConstantTeambuilder(visit.team)
     player.ps_client._server_configuration = ServerConfiguration(visit.url, "")
     _mind(player)
+    poke_env.player.player.Battle = SteadyBattle  # type: ignore[attr-defined]
     return asyncio.run_coroutine_threadsafe(_play(player, visit), player.ps_client.loop).result()
 
 
@@ -88,6 +91,11 @@ async def _challenge(player: Player, visit: Visit) -> None:
     await player._battle_count_queue.join()
 
 
+def _by_place(order: BattleOrder, battle: Any) -> BattleOrder:
+    text = choice_text(order, battle)
+    return order if text == order.message else SingleBattleOrder(str(text))
+
+
 def _mind(player: Player) -> None:
     """Plays by the arena's rules: a choice that raised gets a random legal one in its place, hooks are called, and old
     battles are forgotten."""
@@ -108,10 +116,10 @@ def _mind(player: Player) -> None:
                 mention("battle_began", battle)
             chosen = choose(battle)
             order: BattleOrder = await chosen if inspect.isawaitable(chosen) else chosen
-            return order
+            return _by_place(order, battle)
         except Exception:
             log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
-            return player.choose_random_move(battle)
+            return _by_place(player.choose_random_move(battle), battle)
 
     def battle_finished(battle: Any) -> None:
         try:

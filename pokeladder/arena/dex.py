@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from poke_env.battle import PokemonType
 from poke_env.data import GenData
 
-# Moves and Pokémon by their ids, as Showdown's data files have them; see ``additions`` in ``driver.js``.
-Additions = Mapping[str, Mapping[str, dict[str, Any]]]
+from pokeladder.arena.messages import Additions
 
 
 def learn(gen: int, additions: Additions) -> None:

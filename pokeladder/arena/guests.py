@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 import cloudpickle
 
 from pokeladder.agents import Agent
-from pokeladder.arena.dex import Additions
-from pokeladder.arena.messages import Visit
+from pokeladder.arena.messages import Additions, Visit
 from pokeladder.processes import REPEATABLE, last_words, python_command
 from pokeladder.programs import ROLES, Limits, Program, Role
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pokeladder.agents import Agent
-from pokeladder.arena.dex import Additions
 from pokeladder.errors import PokeladderError
 from pokeladder.programs import Role
 from pokeladder.records import Game, Recorded
 from pokeladder.simulator.setup import Simulator
+
+# Moves and Pokémon by their ids, as Showdown's data files have them; see ``additions`` in ``driver.js``.
+Additions = Mapping[str, Mapping[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)

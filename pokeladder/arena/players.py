@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from poke_env.battle import AbstractBattle
 from poke_env.player import Player
@@ -16,11 +19,44 @@ from pokeladder.agents import Agent
 from pokeladder.errors import AgentError
 
 
-class _Mailbox:
-    """Stands in for the websocket of a player, so that a bot that talks to the server does not fail."""
+class Hear(Protocol):
+    """Takes in what a player has sent."""
+
+    def __call__(self, text: str, *, to_room: bool = True) -> None:
+        """``to_room`` is whether it was sent to a battle."""
+
+
+class Mailbox:
+    """Stands in for the websocket of a player: what the player sends reaches whoever referees its battles."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Hear] = {}
+        self._hear_all: Hear | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+
+    def open(self, room: str, hear: Hear) -> None:
+        """Has messages to a room passed on from now on; to the last one those that are to no room, too."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        # A player against its other self has two seats in one room, and is taken to speak for the first.
+        self._rooms.setdefault(room, hear)
+        self._hear_all = hear
+
+    def leave(self, room: str) -> None:
+        self._rooms.pop(room, None)
 
     async def send(self, message: str) -> None:
-        pass
+        """Takes in a message as a websocket would, ``ROOM|TEXT``, from any thread."""
+        room, _, text = message.partition("|")
+        hear = self._rooms.get(room)
+        if hear is None and not room.startswith("battle-") and self._hear_all is not None:
+            hear = partial(self._hear_all, to_room=False)
+        if hear is None or self._loop is None:
+            return
+        if threading.get_ident() == self._thread:
+            hear(text)
+        else:
+            self._loop.call_soon_threadsafe(hear, text)
 
     async def close(self) -> None:
         pass
@@ -55,7 +91,7 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
     # A constructor that does not pass these on still plays the right format under the right name.
     player._format = battle_format
     player.ps_client._account_configuration = AccountConfiguration(username, None)
-    player.ps_client.websocket = _Mailbox()  # type: ignore[assignment]
+    player.ps_client.websocket = Mailbox()  # type: ignore[assignment]
     if type(player).random_teampreview is Player.random_teampreview:
         player.random_teampreview = _random_teampreview  # type: ignore[method-assign]
     return player

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from poke_env.player import Player
@@ -24,6 +25,7 @@ from pokeladder.arena.asking import Asker
 from pokeladder.arena.battles import choice_text
 from pokeladder.arena.clock import TurnTimeout
 from pokeladder.arena.messages import Notice, Rules
+from pokeladder.arena.players import Mailbox, chooser
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
 from pokeladder.arena.verdicts import unrecorded
@@ -41,6 +43,12 @@ class _Table:
     seats: tuple[Seat, Seat]
     started_at: datetime
     forfeit: str | None = None
+
+
+def _mailbox(seat: Seat) -> Mailbox:
+    mailbox = chooser(seat.player).ps_client.websocket
+    # A bot may have put something of its own there, which then gets what it sends.
+    return mailbox if isinstance(mailbox, Mailbox) else Mailbox()
 
 
 class Referee:
@@ -80,6 +88,7 @@ class Referee:
         seats = (self._seat("p1", game, number, tag), self._seat("p2", game, number, tag))
         self._tables[number] = _Table(game, attempt, seats, datetime.now(UTC))
         for seat in seats:
+            _mailbox(seat).open(tag, partial(self._heard, seat))
             self._asker.seated(seat)
         self._tell(
             "start",
@@ -163,6 +172,7 @@ class Referee:
         self._post(kind, number, *rest)
 
     def _leave(self, seat: Seat) -> None:
+        _mailbox(seat).leave(seat.battle.battle_tag)
         seat.leave()
         self._asker.left(seat)
 
@@ -190,6 +200,7 @@ class Referee:
     def _consider(self, seat: Seat) -> None:
         """Answers a request: by asking the agent, or for it if it has had its chances."""
         seat.asked = False
+        seat.sent = None
         refused, seat.refused = seat.refused, None
         if refused is not None:
             seat.count_invalid()
@@ -200,7 +211,10 @@ class Referee:
         self._asker.ask(seat)
 
     def answered(self, seat: Seat, answer: object) -> None:
-        text = choice_text(answer, seat.battle)
+        if self._given_up(seat):
+            return
+        # A player may send its choice itself, and answer nothing.
+        text = choice_text(answer, seat.battle) or seat.sent
         if isinstance(text, str):
             if text.startswith("/choose "):
                 self._tell("choose", seat.table, seat.side, text[len("/choose ") :])
@@ -216,6 +230,8 @@ class Referee:
         self._choose_for(seat)
 
     def raised(self, seat: Seat, error: BaseException) -> None:
+        if self._given_up(seat):
+            return
         seat.count_invalid()
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
@@ -224,6 +240,8 @@ class Referee:
         self._choose_for(seat)
 
     def timed_out(self, seat: Seat) -> None:
+        if self._given_up(seat):
+            return
         seat.count_invalid()
         seat.timeouts += 1
         self._notice(seat, "ran out of time", f"a decision took longer than {self._rules.turn_timeout:g} s")
@@ -231,6 +249,23 @@ class Referee:
 
     def remarked(self, seat: Seat, error: BaseException) -> None:
         self._notice(seat, "raised when a battle began or had ended", f"{type(error).__name__}: {error}")
+
+    def _heard(self, seat: Seat, text: str, *, to_room: bool = True) -> None:
+        """Carries out what the seat's player has sent as it would to a server."""
+        for line in text.split("\n"):
+            command, _, _ = line.strip().partition("|")
+            word = command.split(" ")[0].lower()
+            if to_room and word == "/forfeit":
+                self._forfeit(seat, "forfeit")
+            elif to_room and word in ("/choose", "/team"):
+                seat.sent = command
+            else:
+                self._notice(seat, "sent a message, which only a server takes in", repr(command))
+
+    def _given_up(self, seat: Seat) -> bool:
+        """Whether the seat's battle is being ended by a forfeit, so that nothing more is asked of its players."""
+        table = self._tables.get(seat.table)
+        return table is None or table.forfeit is not None
 
     def _choose_for(self, seat: Seat) -> None:
         if seat.timeouts >= self._rules.max_timeouts:
@@ -241,8 +276,8 @@ class Referee:
             self._tell("random", seat.table, seat.side, showdown_seed(seat.luck + seat.questions))
 
     def _forfeit(self, seat: Seat, reason: str) -> None:
-        table = self._tables[seat.table]
-        if table.forfeit is None:
+        table = self._tables.get(seat.table)
+        if table is not None and table.forfeit is None:
             table.forfeit = reason
             seat.give_up()
             self._tell("lose", seat.table, seat.side)

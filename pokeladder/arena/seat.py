@@ -36,6 +36,7 @@ class Seat:
         deciding: the last of them is not carried out yet.
         tries: choices sent for the present request.
         questions: how often the player was asked, tries included.
+        sent: the choice that it has sent as a message since it was asked; None if there is none.
         task: the decision of an async agent under way.
         trajectory: what is followed of this side; None if nothing is, or no longer.
         unrecorded: the error that keeps a trajectory that is wanted from being made; None if there is none.
@@ -68,6 +69,7 @@ class Seat:
         self.asked = False
         self.refused: str | None = None
         self.steps = self.invalid = self.timeouts = self.tries = self.questions = 0
+        self.sent: str | None = None
         self.counted = self.deciding = False
         self.task: asyncio.Future[object] | None = None
         self.record = record

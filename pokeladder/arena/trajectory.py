@@ -251,8 +251,8 @@ class TrajectoryBuilder:
             return 0
         number = _move_number(what, *self._entries[0]["moves"][:4])
         if number is None:
-            # A move that another one called goes on: whatever was chosen, there was one thing to do. A Pokémon with more
-            # than four moves may have one that the state does not show.
+            # A move that another one called goes on: whatever was chosen, there was one thing to do. A Pokémon with
+            # more than four moves may have one that the state does not show.
             offered = [move["id"] for move in self._request["active"][0]["moves"]]
             return NO_ACTION if len(offered) > 1 and what in offered else 0
         return number + (TERA_ACTION if "terastallize" in extras else 0)
