@@ -120,7 +120,7 @@ def request(moves: list[dict[str, Any]], *side: dict[str, Any], **more: Any) -> 
     return {"active": [{"moves": moves, **more}], "side": {"name": "me", "id": "p1", "pokemon": list(side)}}
 
 
-def move(name: str, pp: int = 10, maxpp: int = 16, *, disabled: bool = False) -> dict[str, Any]:
+def move(name: str, pp: float = 10, maxpp: int = 16, *, disabled: bool = False) -> dict[str, Any]:
     return {"move": name, "id": name, "pp": pp, "maxpp": maxpp, "target": "normal", "disabled": disabled}
 
 
@@ -164,7 +164,7 @@ def test_a_called_move_that_goes_on_is_all_that_a_policy_can_choose(position: St
 
 
 def test_pp_above_the_most_there_can_be(position: SteadyBattle) -> None:
-    asked = request([move("surf", 60, 32), move("dig", 15, 8)], entry("Clefable", ["surf", "dig"], active=True))
+    asked = request([move("surf", 60, 32), move("dig", 15.5, 8)], entry("Clefable", ["surf", "dig"], active=True))
     state = json.loads(begin(position, asked).state())
     assert [(m["current_pp"], m["max_pp"]) for m in state["player_active_pokemon"]["moves"]] == [(32, 32), (8, 8)]
 

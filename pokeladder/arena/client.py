@@ -23,6 +23,7 @@ from poke_env.player.battle_order import BattleOrder, SingleBattleOrder
 from poke_env.ps_client import ServerConfiguration
 from poke_env.teambuilder import ConstantTeambuilder
 
+from pokeladder.arena import quiet
 from pokeladder.arena.battles import SteadyBattle, choice_text
 from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Visit
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    quiet.begin()
     try:
         visit: Visit = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
         learn(visit.gen, visit.additions)

@@ -16,6 +16,7 @@ from poke_env.player import Player
 from poke_env.ps_client import AccountConfiguration
 
 from pokeladder.agents import Agent
+from pokeladder.arena.quiet import speak_once
 from pokeladder.errors import AgentError
 
 
@@ -91,6 +92,7 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
     # A constructor that does not pass these on still plays the right format under the right name.
     player._format = battle_format
     player.ps_client._account_configuration = AccountConfiguration(username, None)
+    speak_once(player)
     player.ps_client.websocket = Mailbox()  # type: ignore[assignment]
     if type(player).random_teampreview is Player.random_teampreview:
         player.random_teampreview = _random_teampreview  # type: ignore[method-assign]
@@ -135,6 +137,7 @@ class Twin(Player):
             max_concurrent_battles=0,
             start_listening=False,
         )
+        speak_once(self)
         self.original = original
         self.MESSAGES_TO_IGNORE = original.MESSAGES_TO_IGNORE
 

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from poke_env.player import Player
 
 from pokeladder.agents import BUILT_IN, Agent
+from pokeladder.arena import quiet
 from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Story, Written
 from pokeladder.arena.players import build_player
@@ -57,7 +58,7 @@ class _Teller:
 
 def main() -> None:
     connection = Connection(int(sys.argv[1]))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    quiet.begin()
     with Inquiry(connection.recv()) as inquiry:
         teller = _Teller(inquiry)
         while True:

@@ -131,8 +131,10 @@ class TrajectoryBuilder:
             known = self._pp.setdefault(ident, {})
             for move in request["active"][0]["moves"]:
                 if "pp" in move:
-                    # Gen 1 lets PP roll over, and keeps those of Mimic for the move that takes its place.
-                    known[move["id"]] = min(move["pp"], move["maxpp"]), move["maxpp"]
+                    # Gen 1 lets PP roll over, and keeps those of Mimic for the move that takes its place. A format with
+                    # rules of its own has fractions.
+                    most = int(move["maxpp"])
+                    known[move["id"]] = max(0, min(int(move["pp"]), most)), most
         pokemon = self._battle.team[ident]
         self._waiting = self._state(pokemon, self._own_pokemon(pokemon, active), self._switches)
 
@@ -434,8 +436,8 @@ def _move(raw: str, gen: int) -> tuple[str, str, tuple[int, int]]:
     move = Move(Move.retrieve_id(raw), gen, raw_id=raw)
     static = (
         f'{{"name":"{move_name(move.id)}","move_type":"{_letters_and_digits(move.type.name)}",'
-        f'"category":"{_letters_and_digits(move.category.name)}","base_power":{move.base_power},'
-        f'"accuracy":{float(move.accuracy)!r},"priority":{move.priority},'
+        f'"category":"{_letters_and_digits(move.category.name)}","base_power":{int(move.base_power)},'
+        f'"accuracy":{float(move.accuracy)!r},"priority":{int(move.priority)},'
     )
     return move.id, static, (move.max_pp, move.max_pp)
 

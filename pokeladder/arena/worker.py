@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 import threading
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection
 import cloudpickle
 from poke_env.player import Player
 
+from pokeladder.arena import quiet
 from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
 from pokeladder.arena.players import Twin, batches, build_player
@@ -120,7 +120,7 @@ def _end_with_parent(lifeline: int) -> None:
 def main() -> None:
     connection, lifeline, pulse = Connection(int(sys.argv[1])), int(sys.argv[2]), Pulse(int(sys.argv[3]))
     _end_with_parent(lifeline)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    quiet.begin()
     try:
         job: Job = cloudpickle.loads(connection.recv_bytes())
     except Exception as error:
