@@ -6,9 +6,7 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +18,7 @@ from rich.text import Text
 
 from pokeladder.csv_files import write_csv
 from pokeladder.names import shown
+from pokeladder.scratch import Scratch
 from pokeladder.views import query_errors
 
 WIDTH = 100
@@ -74,8 +73,8 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
     if output == "json":
         _print_json(relation)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows"
+    with Scratch() as folder:
+        path = folder / "rows"
         if output == "csv":
             write_csv(relation, path)
         else:

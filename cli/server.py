@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from pokeladder.arena.pool import default_workers
 from pokeladder.cli.output import say
 from pokeladder.errors import SimulatorError
 from pokeladder.processes import last_words
+from pokeladder.scratch import Scratch
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import ensure_simulator
 
@@ -31,9 +31,9 @@ def server(port: int, processes: int | None, folder: Path | None) -> None:
     --server-url` plays on it.
     """
     simulator = ensure_simulator(lambda line: say(line, err=True))
-    with tempfile.NamedTemporaryFile(prefix="pokeladder-server-", suffix=".log") as log:
+    with Scratch() as scratch:
         kept = None if folder is None else folder.absolute()
-        path = Path(log.name) if kept is None else kept / "server.log"
+        path = (kept or scratch) / "server.log"
         if kept is not None:
             kept.mkdir(parents=True, exist_ok=True)
         with ServerProcess(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -29,6 +28,7 @@ from pokeladder.metamon_files import BrokenFileError, LogRow
 from pokeladder.names import RULE, is_name, shown
 from pokeladder.reading import FACTS, FILES_A_TASK, Task, read_all
 from pokeladder.records import Run
+from pokeladder.scratch import Scratch
 from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, Store, new_run_id
 from pokeladder.summaries import Summariser
 
@@ -114,10 +114,10 @@ def ingest(
             raise UsageError(f"{agent!r} cannot be an agent's name: {RULE}")
     found = _find([Path(path) for path in paths])
     ingested = Ingested(broken=found.unreadable)
-    with _alone(store, notify), tempfile.TemporaryDirectory(prefix="pokeladder-") as spill:
+    with _alone(store, notify), Scratch() as spill:
         connection = views.connect(store.files)
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("SET temp_directory = $folder", {"folder": spill})
+        connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
         names = _renames(found.tournaments, ingested)
         _create(connection, "renames", {"player": pa.string(), "agent": pa.string()})
         _insert(connection, "renames", [{"player": p, "agent": a} for p, a in {**names, **renames}.items()])

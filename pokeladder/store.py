@@ -282,6 +282,18 @@ class Store:
         """Removes files that a process which died was writing; for the one that holds the run's lock."""
         for path in (self.folder / "unfinished").glob(f"*.{glob.escape(run_id)}.*"):
             path.unlink(missing_ok=True)
+        self._clear_work(run_id)
+
+    def clear_work(self) -> None:
+        """Removes what agents of runs that were killed left in the folders that they had beside the logs."""
+        for folder in (self.folder / "logs").iterdir():
+            if not self.is_held(folder.name):
+                self._clear_work(folder.name)
+
+    def _clear_work(self, run_id: str) -> None:
+        for folder in (self.folder / "logs" / run_id).glob("*/"):
+            if not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def cannot_write(self, path: Path, error: OSError) -> StoreError:
         return StoreError(f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and go on")

@@ -339,6 +339,8 @@ def play(
         try:
             if missing:
                 log_folder = store.log_folder(run.run_id)
+                if tournament.venue == "server":
+                    store.clear_work()
                 with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
                     _record(arena, missing, recorder, begin, look, notify)
         except KeyboardInterrupt:

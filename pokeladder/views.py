@@ -12,7 +12,6 @@ import hashlib
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -25,6 +24,7 @@ from duckdb.sqltypes import BOOLEAN
 
 from pokeladder import connections, csv_files, sequential
 from pokeladder.errors import QueryError, StoreError
+from pokeladder.scratch import Scratch
 from pokeladder.statements import statement, text
 from pokeladder.store import ADDED, SCHEMAS
 
@@ -196,8 +196,8 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
     sources = _resolved(path, sources)
     try:
         # DuckDB cannot write a file in a folder with "?" in its name: it puts the log that goes with it elsewhere.
-        with tempfile.TemporaryDirectory(prefix="pokeladder-") as folder:
-            made = Path(folder) / path.name
+        with Scratch() as folder:
+            made = folder / path.name
             with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
                 # In one transaction: each of its own would be synced by itself.
                 connection.execute("BEGIN")

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,16 +24,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import cloudpickle
-from filelock import FileLock, Timeout
 
 from pokeladder.arena.messages import Job, Notice, Play
 from pokeladder.arena.pool import TICK_SECONDS, Pool, next_attempt
 from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, PokeladderError, SimulatorError
 from pokeladder.records import Result
+from pokeladder.scratch import Scratch
 from pokeladder.simulator.setup import ensure_simulator
 
-PREFIX = "pokeladder-outpost-"
 INSTALL_RAY = "pip install 'pokeladder[ray]'"
 # Results are handed over so often; what a lost node had not handed over is played again.
 TURN_SECONDS = 1.0
@@ -87,8 +83,8 @@ class Outpost:
         self._slots = slots
         self._sender = sender
         self._kept_log = log
-        self._folder, self._lock = _own_folder()
-        self._log = self._folder / "worker-0.log"
+        self._scratch = Scratch()
+        self._log = self._scratch.folder / "worker-0.log"
         self._read = 0
         self._pool: Pool | None = None
 
@@ -128,8 +124,7 @@ class Outpost:
     def end(self) -> None:
         if self._pool is not None:
             self._pool.close()
-        _clear(self._folder)
-        self._lock.release()
+        self._scratch.close()
 
     def _hand_over(self, events: list[Result | Notice], error: PokeladderError | None = None) -> _Handover:
         import ray
@@ -153,22 +148,6 @@ class Outpost:
             return b""
         self._read += len(said)
         return said
-
-
-def _own_folder() -> tuple[Path, FileLock]:
-    """A folder that is locked while it is used; removes those of processes that were killed."""
-    for leftover in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.lock"):
-        with suppress(OSError, Timeout), FileLock(leftover, timeout=0):
-            _clear(leftover.with_suffix(""))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = FileLock(folder.with_suffix(".lock"))
-    lock.acquire()
-    return folder, lock
-
-
-def _clear(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 @dataclass(eq=False)

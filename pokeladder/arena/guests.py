@@ -74,6 +74,8 @@ class Guest:
         self.log = folder / f"{errand.user}.log"
         self.work = folder / errand.user
         self.work.mkdir(parents=True, exist_ok=True)
+        # The agent's parameters are nobody else's business, whatever the umask.
+        self.work.chmod(0o700)
         command = self._command()
         lifeline, self._lifeline = os.pipe()
         with self.log.open("ab") as output:
@@ -146,7 +148,8 @@ class Guest:
                 additions=errand.additions,
             )
             file = self.work / "visit.pickle"
-            file.write_bytes(cloudpickle.dumps(visit))
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as pickle:
+                pickle.write(cloudpickle.dumps(visit))
             return python_command("pokeladder.arena.client", str(file))
         files = sorted((errand.team_folder / errand.format_id).glob("*"))
         address = urlsplit(errand.url)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pokeladder.arena.messages import Notice
 from pokeladder.errors import AgentError
 from pokeladder.processes import ended, last_words
 from pokeladder.programs import Program
+from pokeladder.scratch import Scratch
 
 PLAYER = "pokeladder.arena.policy:PolicyPlayer"
 # One of them is there where NVIDIA's or AMD's driver is.
@@ -99,7 +98,8 @@ class Hosts:
         if not programs:
             return
         # The path of a Unix socket must be short.
-        self._folder = Path(tempfile.mkdtemp(prefix="pokeladder-"))
+        self._scratch = Scratch()
+        self._folder = self._scratch.folder
         try:
             for number, program in enumerate(programs):
                 hosts = self._hosts[program.name] = []
@@ -117,7 +117,7 @@ class Hosts:
         for host in self._all():
             host.end()
         if self._hosts:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._scratch.close()
         self._hosts = {}
 
     def agents_for(self, worker: int) -> tuple[Agent, ...]:

@@ -57,9 +57,9 @@ def speak_once(player: Player) -> None:
 
 
 def _origin(record: logging.LogRecord) -> tuple[object, ...]:
-    if not record.exc_info or record.exc_info[2] is None:
+    kind, _, trace = record.exc_info or (None, None, None)
+    if trace is None:
         return ()
-    kind, _, trace = record.exc_info
     while trace.tb_next is not None:
         trace = trace.tb_next
     return kind, trace.tb_frame.f_code.co_filename, trace.tb_lineno

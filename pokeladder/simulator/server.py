@@ -6,12 +6,12 @@ import json
 import shutil
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from pokeladder.errors import SimulatorError
 from pokeladder.processes import last_words
+from pokeladder.scratch import Scratch
 from pokeladder.simulator.channel import Channel
 from pokeladder.simulator.setup import Simulator
 
@@ -53,8 +53,11 @@ class ServerProcess(Channel):
     ) -> None:
         self.log = log
         self.port = port
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="pokeladder-server-"))
-        self._temporary = folder is None
+        self._scratch = None
+        if folder is None:
+            self._scratch = Scratch()
+            folder = self._scratch.folder
+        self.folder = folder
         try:
             _furnish(self.folder, simulator)
         except OSError as error:
@@ -68,8 +71,8 @@ class ServerProcess(Channel):
             "arranged": arranged,
             "turn_timeout": turn_timeout,
             "max_invalid": max_invalid,
-            "log_battles": folder is not None,
-            "temporary": folder is None,
+            "log_battles": self._scratch is None,
+            "temporary": self._scratch is not None,
         }
         config = f"module.exports = require({json.dumps(str(HOOK))}).configure({json.dumps(settings)});\n"
         (self.folder / "config" / "config.js").write_text(config)
@@ -96,8 +99,8 @@ class ServerProcess(Channel):
 
     def stop(self) -> int:
         status = super().stop()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.close()
         return status
 
     def _started(self, kind: str, *rest: Any) -> None:

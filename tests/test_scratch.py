@@ -1,0 +1,93 @@
+"""Folders in the temporary folder, and what is left of them after ``kill -9``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pokeladder.agents import BUILT_IN, Agent
+from pokeladder.arena.guests import Errand, Guest
+from pokeladder.scratch import MARK, Scratch
+from pokeladder.store import Store
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def owner(place: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has a folder and waits."""
+    code = "import sys; from pokeladder.scratch import Scratch; print(Scratch().folder, flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(place)},
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def test_a_killed_processs_folder_is_cleared_and_a_living_ones_is_not(owner: subprocess.Popen[str]) -> None:
+    assert owner.stdout is not None
+    folder = Path(owner.stdout.readline().strip())
+    (folder / "deep").mkdir()
+    with Scratch() as own:
+        assert folder.is_dir()
+        assert own != folder
+    assert not own.exists()
+    owner.kill()
+    owner.wait()
+    with Scratch():
+        assert not folder.exists()
+
+
+def test_what_is_not_pokeladders_stays(place: Path) -> None:
+    for name in ("pokeladder-notes", "pokeladder-file"):
+        (place / name).mkdir() if name.endswith("notes") else (place / name).touch()
+    elsewhere = place / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / MARK).touch()
+    (place / "pokeladder-link").symlink_to(elsewhere)
+    with Scratch() as own:
+        assert own.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in place.iterdir()) == [
+        "elsewhere", "pokeladder-file", "pokeladder-link", "pokeladder-notes"
+    ]  # fmt: skip
+    assert (elsewhere / MARK).exists()
+
+
+def test_folders_of_agents_of_killed_runs_are_cleared(place: Path) -> None:
+    store = Store(place / "ladder")
+    for run in ("killed", "playing"):
+        (store.log_folder(run) / "pl1").mkdir()
+        (store.log_folder(run) / "pl1.log").touch()
+    with store.lock_run("playing"):
+        store.clear_work()
+        assert (store.log_folder("playing") / "pl1").is_dir()
+        store.clear_unfinished("playing")
+    for run in ("killed", "playing"):
+        assert [path.name for path in store.log_folder(run).iterdir() if path.suffix != ".lock"] == ["pl1.log"]
+
+
+def test_what_an_agents_process_is_told_is_for_this_user_alone(place: Path) -> None:
+    errand = Errand("pl1", "pl2", "ws://127.0.0.1:9", "gen1ou", "acceptor", 1, None, place, "poke-env", 1, {})
+    before = os.umask(0)
+    try:
+        guest = Guest(Agent("random", BUILT_IN["random"]), errand, place, None)
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (guest.work, guest.work / "visit.pickle")]
+    guest.end()
+    assert modes == [0o700, 0o600]
