@@ -63,12 +63,15 @@ def test_every_generation_plays_and_replays(ladder: pokeladder.Ladder, inquiry: 
     assert (reached.stored, reached.void) == (6, 0)
     assert set(rows(ladder, "outcome")) <= {("win",), ("tie",)}
     assert min(rows(ladder, "p1_steps + p2_steps")) > (0,)
+    assert rows(ladder, "sum(p1_invalid + p2_invalid)") == [(0,)]
+    assert ladder.sql("SELECT count(*) FROM trajectories").fetchall() == [(12,)]
     assert_replays_agree(ladder, inquiry)
 
 
 @pytest.mark.slow
 def test_singles_formats_of_all_kinds(ladder: pokeladder.Ladder, inquiry: Inquiry) -> None:
-    """Every singles format with random teams, beyond those above, is played; their replays agree."""
+    """Every singles format with random teams, beyond those above, is played without an invalid decision or a trajectory
+    that is missing, whatever moves and Pokémon it has of its own; replays agree."""
     formats = [
         found["id"]
         for found in inquiry.formats()
@@ -76,8 +79,15 @@ def test_singles_formats_of_all_kinds(ladder: pokeladder.Ladder, inquiry: Inquir
     ]
     assert len(formats) > 10
     for battle_format in formats:
-        reached = play(ladder, bots.FirstLegal, "random", battles_per_matchup=6, battle_format=battle_format)
+        reached = play(ladder, "heuristics", "random", battles_per_matchup=6, battle_format=battle_format)
         assert (reached.stored, reached.void) == (6, 0), battle_format
+    found = rows(ladder, "format", "p1_invalid + p2_invalid > 0")
+    assert not found
+    missing = ladder.sql(
+        "SELECT format FROM battles LEFT JOIN trajectories USING (battle_id) GROUP BY ALL"
+        " HAVING count(trajectory_id) < 2 * count(DISTINCT battle_id)"
+    ).fetchall()
+    assert not missing
     # The roulette draws the generation of a battle from outside of its seed.
     assert_replays_agree(ladder, inquiry, "format <> 'gen9randomroulette'")
 

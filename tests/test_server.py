@@ -600,3 +600,23 @@ def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
     assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT pair_id) FROM battles") == [(80, 80, 40)]
     with pytest.raises(UsageError, match="self-play needs an agent"):
         ladder.selfplay()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["Raises", "Nonsense", "Illegal", "SendsForfeit"])
+def test_an_agent_that_misbehaves_fares_alike_on_both_venues(tmp_path: Path, agent: str) -> None:
+    found = []
+    for venue in ("embedded", "server"):
+        ladder = pokeladder.open(tmp_path / venue)
+        ladder.tournament(
+            [f"bots:{agent},name=odd", "random"], battles_per_matchup=2, workers=1, max_invalid=4, venue=venue
+        )
+        found.append(
+            rows(
+                ladder,
+                "SELECT end_reason, winner = CASE p1 WHEN 'odd' THEN 'p2' ELSE 'p1' END,"
+                " CASE p1 WHEN 'odd' THEN p1_invalid ELSE p2_invalid END FROM battles ORDER BY ALL",
+            )
+        )
+        assert rows(ladder, "SELECT count(*) FROM trajectories") == [(4,)]
+    assert found[0] == found[1]

@@ -28,12 +28,14 @@ from pokeladder.arena.battles import SteadyBattle, choice_text
 from pokeladder.arena.dex import learn
 from pokeladder.arena.messages import Visit
 from pokeladder.arena.players import build_player
+from pokeladder.arena.referee import TRIES
 from pokeladder.errors import PokeladderError
 
 # Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
 BATTLES_KEPT = 8
 # After so long without an answer a challenge is taken back and made again.
 CHALLENGE_SECONDS = 10.0
+NO_CHOICE = "/choose nothing"
 log = logging.getLogger(__name__)
 
 
@@ -92,18 +94,27 @@ async def _challenge(player: Player, visit: Visit) -> None:
     await player._battle_count_queue.join()
 
 
-def _by_place(order: BattleOrder, battle: Any) -> BattleOrder:
-    text = choice_text(order, battle)
-    return order if text == order.message else SingleBattleOrder(str(text))
+def _order(answer: object, battle: Any) -> BattleOrder:
+    """What a player has answered, in the form in which poke-env sends it; text is as good as an order.
+
+    Raises:
+        TypeError: it is no choice.
+    """
+    text = choice_text(answer, battle)
+    if not isinstance(text, str):
+        raise TypeError(f"answered something that is no choice: {text!r}")
+    return SingleBattleOrder(text)
 
 
 def _mind(player: Player) -> None:
-    """Plays by the arena's rules: a choice that raised gets a random legal one in its place, hooks are called, and old
-    battles are forgotten."""
+    """Plays by the arena's rules: a random legal choice takes the place of one that raised, that is none, or that was
+    refused again and again; hooks are called, and old battles are forgotten."""
     choose: Callable[[Any], Any] = player.choose_move
     finished: Callable[[Any], None] = player._battle_finished_callback
     over: deque[str] = deque()
     begun: WeakSet[Any] = WeakSet()
+    # The request that the player was asked last, and how often, by battle.
+    asked: dict[str, tuple[Any, int]] = {}
 
     def mention(event: str, battle: Any) -> None:
         hook = getattr(player, event, None)
@@ -111,16 +122,22 @@ def _mind(player: Player) -> None:
             hook(battle)
 
     async def choose_move(battle: Any) -> BattleOrder:
+        request, tries = asked.get(battle.battle_tag, (None, 0))
+        tries = tries + 1 if request is battle.last_request else 1
+        asked[battle.battle_tag] = battle.last_request, tries
+        if tries > TRIES:
+            return _order(player.choose_random_move(battle), battle)
         try:
             if battle not in begun:
                 begun.add(battle)
                 mention("battle_began", battle)
             chosen = choose(battle)
-            order: BattleOrder = await chosen if inspect.isawaitable(chosen) else chosen
-            return _by_place(order, battle)
+            return _order(await chosen if inspect.isawaitable(chosen) else chosen, battle)
         except Exception:
             log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
-            return _by_place(player.choose_random_move(battle), battle)
+            # The server refuses and counts this, and asks again.
+            asked[battle.battle_tag] = battle.last_request, TRIES
+            return SingleBattleOrder(NO_CHOICE)
 
     def battle_finished(battle: Any) -> None:
         try:
@@ -129,6 +146,7 @@ def _mind(player: Player) -> None:
                 mention("battle_ended", battle)
         except Exception:
             log.exception("agent raised when %s had ended", battle.battle_tag)
+        asked.pop(battle.battle_tag, None)
         over.append(battle.battle_tag)
         if len(over) > BATTLES_KEPT:
             player._battles.pop(over.popleft(), None)
