@@ -107,7 +107,7 @@ class Desk:
             story = Story(index, self._rules.format_id, self._rules.gen, record["input_log"], (p1_invalid, p2_invalid))
             self._scribes[index % len(self._scribes)].write(story)
         else:
-            reason = "ValueError: the server tells no input log" if self._rules.record_trajectories else None
+            reason = "the server has no input log of it" if self._scribes else None
             ended.written = Written(index, (None, None), (reason, reason))
 
     def hear(self, connection: Connection) -> Iterator[Notice]:
@@ -121,7 +121,7 @@ class Desk:
             yield Notice("a process that writes trajectories died: those of the battles that it had are missing")
             for index, ended in self._waiting.items():
                 if ended.written is None and index % len(self._scribes) == which:
-                    reason = "its process died"
+                    reason = "the process that writes it died"
                     ended.written = Written(index, (None, None), (reason, reason))
         else:
             self._waiting[written.number].written = written
