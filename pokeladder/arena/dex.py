@@ -25,13 +25,10 @@ def learn(gen: int, additions: Additions) -> None:
 
 def take_unknown_types() -> None:
     """Has poke-env take types that it does not know, such as Bird, for no type."""
-    known = PokemonType.from_name
+    known = {kind.name: kind for kind in PokemonType}
 
     def from_name(name: str) -> PokemonType:
-        try:
-            return known(name)
-        except KeyError:
-            return PokemonType.THREE_QUESTION_MARKS
+        return known.get(name.upper(), PokemonType.THREE_QUESTION_MARKS)
 
     PokemonType.from_name = staticmethod(from_name)  # type: ignore[method-assign]
 

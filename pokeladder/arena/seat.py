@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from poke_env.battle import Pokemon
+from poke_env.battle import Battle, Pokemon
 from poke_env.player import Player
 from poke_env.teambuilder import TeambuilderPokemon
 
@@ -102,8 +102,11 @@ class Seat:
                     battle.tied()  # type: ignore[no-untyped-call]
                 elif kind == "error":
                     self._error(message[2])
-                elif kind != "bigerror":
+                elif kind == "move":
                     battle.parse_message(message)
+                elif kind != "bigerror":
+                    # There are many lines, and only those of moves need more than poke-env's own reading.
+                    Battle.parse_message(battle, message)
             except Exception:
                 # poke-env does not know every line of every format; the battle goes on without that line.
                 log.warning("poke-env could not read %r", line, exc_info=True)
