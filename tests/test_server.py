@@ -603,7 +603,7 @@ def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("agent", ["Raises", "Nonsense", "Illegal", "SendsForfeit"])
+@pytest.mark.parametrize("agent", ["Raises", "Exits", "Nonsense", "Illegal", "SendsForfeit"])
 def test_an_agent_that_misbehaves_fares_alike_on_both_venues(tmp_path: Path, agent: str) -> None:
     found = []
     for venue in ("embedded", "server"):

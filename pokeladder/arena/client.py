@@ -133,7 +133,7 @@ def _mind(player: Player) -> None:
                 mention("battle_began", battle)
             chosen = choose(battle)
             return _order(await chosen if inspect.isawaitable(chosen) else chosen, battle)
-        except Exception:
+        except (Exception, SystemExit, KeyboardInterrupt):
             log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
             # The server refuses and counts this, and asks again.
             asked[battle.battle_tag] = battle.last_request, TRIES
