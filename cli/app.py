@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
 import click
+from click.shell_completion import shell_complete
 
-from pokeladder.errors import PokeladderError
+from pokeladder.cli.interruption import interruption
+from pokeladder.cli.streams import ReaderGoneError, drop_output
+from pokeladder.errors import OutputError, PokeladderError
 from pokeladder.names import shown
 
-INTERRUPTED = 130
+NAME = "pokeladder"
+# Which shell asks for what to complete; set by the script that click makes.
+COMPLETE = "_POKELADDER_COMPLETE"
+# Commands that take a while to store what has finished.
+RUNS = ("tournament", "selfplay")
 # Where each command lives, so that one command does not wait for the imports of all others.
 COMMANDS = {
     "agents": "agents",
@@ -60,38 +65,60 @@ class _Commands(click.Group):
 @click.version_option(package_name="pokeladder")
 @click.pass_context
 def pokeladder(context: click.Context, store: Path | None) -> None:
-    """Play Pokémon battle agents against each other and ask, in SQL, who is stronger."""
+    """Play Pokémon battle agents against each other and ask, in SQL, who is stronger.
+
+    Ctrl-C, SIGTERM and SIGHUP end every command within a second, a run within five with what has finished stored.
+
+    \b
+    Exit status: 0, also if what reads the output has enough of it; 1 for an error; 2 for
+    wrong usage; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
+    """
     context.obj = store
+    if context.invoked_subcommand in RUNS:
+        interruption.of_run(context.invoked_subcommand)
 
 
-def main() -> None:
-    """Runs the command line and exits."""
-    # Schedulers end jobs with SIGTERM; what had finished is kept, as with Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(_run())
+def run() -> int:
+    """Runs the command line; the exit status.
 
-
-def _run() -> int:
+    Raises:
+        KeyboardInterrupt: a signal arrived; other errors that it brings about are raised, too.
+    """
     try:
-        pokeladder.main(standalone_mode=False)
+        status = _invoked()
         sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except PokeladderError as error:
-        click.echo(shown(f"{error.heading}: {error}", "\n\t"), err=True)
-        return error.exit_status
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        return INTERRUPTED
+    except ReaderGoneError:
+        drop_output()
+        return 0
+    except OutputError as error:
+        drop_output()
+        return _told(error)
+    return status
+
+
+def _invoked() -> int:
+    # Not click's own main, which prints a blank line when it is interrupted, and ends with 1 when a pipe is closed.
+    instruction = os.environ.get(COMPLETE)
+    if instruction:
+        return shell_complete(pokeladder, {}, NAME, COMPLETE, instruction)
+    try:
+        with pokeladder.make_context(NAME, sys.argv[1:]) as context:
+            pokeladder.invoke(context)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except BrokenPipeError:
-        # The reader has enough, as `head` does; Python must not complain about it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OutputError:
+        raise
+    except (click.ClickException, PokeladderError) as error:
+        if interruption.signal is not None:
+            raise
+        return _told(error)
     return 0
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _told(error: click.ClickException | PokeladderError) -> int:
+    """Says what went wrong, in a line on stderr; the exit status."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    click.echo(shown(f"{error.heading}: {error}", "\n\t"), err=True)
+    return error.exit_status

@@ -19,6 +19,7 @@ import glob
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -85,12 +86,22 @@ class Compacted:
 Watch = Callable[[CompactProgress], None]
 
 
+class StoppedError(Exception):
+    """A compaction was told to stop; what the store holds is what it was, and the next one goes on from there."""
+
+
 class _UnreadableError(StoreError):
     """A file to merge is broken."""
 
 
 def compact(
-    store: Store, run_id: str, *, at_least: int = 2, grace: float = GRACE_SECONDS, watch: Watch = lambda _: None
+    store: Store,
+    run_id: str,
+    *,
+    at_least: int = 2,
+    grace: float = GRACE_SECONDS,
+    watch: Watch = lambda _: None,
+    stopped: threading.Event | None = None,
 ) -> Compacted:
     """Merges the small files of a run whose lock the caller holds, and removes those that were merged long ago.
 
@@ -100,16 +111,19 @@ def compact(
         at_least: so many small files of a kind, or as many as make a large one, are worth it.
         grace: seconds for which old files stay for queries that are under way.
         watch: told the progress after each file.
+        stopped: set by another thread to have it end soon.
 
     Raises:
         StoreError: a file is broken, or the store cannot be written; what the store holds is what it was.
+        StoppedError: it was told to stop.
     """
+    stopped = stopped or threading.Event()
     run = _Run(store, run_id, grace, at_least)
     compacted = Compacted()
-    progress = _Progress(run.files, watch)
+    progress = _Progress(run.files, watch, stopped)
     run.clean(compacted)
     run.merge(compacted, progress)
-    _count_in([run], compacted)
+    _count_in([run], compacted, stopped)
     return compacted
 
 
@@ -121,7 +135,8 @@ def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = la
     """
     compacted = Compacted()
     runs = [_Run(store, run_id, grace) for run_id in store.runs_with_files()]
-    progress = _Progress(sum(run.files for run in runs), watch)
+    stopped = threading.Event()
+    progress = _Progress(sum(run.files for run in runs), watch, stopped)
     due = [run for run in runs if run.files or run.records]
     with ExitStack() as ingest:
         try:
@@ -153,14 +168,14 @@ def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = la
                     except _UnreadableError as error:
                         compacted.broken.append(str(error))
                     merged.append(run)
-                _count_in(merged, compacted)
+                _count_in(merged, compacted, stopped)
     return compacted
 
 
-def _count_in(runs: Sequence[_Run], compacted: Compacted) -> None:
+def _count_in(runs: Sequence[_Run], compacted: Compacted, stopped: threading.Event) -> None:
     """Has the new files of runs count, and not the old ones."""
-    if any(run.waiting for run in runs):
-        time.sleep(SETTLE_SECONDS)
+    if any(run.waiting for run in runs) and stopped.wait(SETTLE_SECONDS):
+        raise StoppedError
     for run in runs:
         run.count_in(compacted)
 
@@ -316,11 +331,16 @@ class _Run:
 
 
 class _Progress:
-    def __init__(self, files: int, watch: Watch) -> None:
+    def __init__(self, files: int, watch: Watch, stopped: threading.Event) -> None:
         self._files = files
         self._watch = watch
+        self._stopped = stopped
         self._merged = 0
         self._started = time.monotonic()
+
+    def check(self) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
 
     def add(self) -> None:
         self._merged += 1
@@ -375,6 +395,7 @@ def _row_groups(kind: str, paths: Sequence[Path], progress: _Progress) -> Iterat
         try:
             with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
                 for number in range(file.num_row_groups):
+                    progress.check()
                     tables.append(conformed(file.read_row_group(number), kind))
                     size += tables[-1].nbytes
                     if size >= GROUP_BYTES:

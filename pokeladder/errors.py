@@ -1,7 +1,7 @@
 """Every error that pokeladder raises on purpose.
 
 Each message names the thing, the reason and the remedy in one line, so that the command line can print it as it
-is. :func:`pokeladder.cli.app.main` is the one place that turns them into an exit status.
+is. :func:`pokeladder.cli.app.run` is the one place that turns them into an exit status.
 """
 
 from __future__ import annotations
@@ -40,6 +40,14 @@ class StoreError(PokeladderError):
     """The store cannot be read or written, or does not hold what was asked for."""
 
 
+class OutputError(PokeladderError):
+    """The standard output takes no more."""
+
+
+class DrawingError(PokeladderError):
+    """A chart cannot be drawn."""
+
+
 class IngestError(PokeladderError):
     """Some of what was to be taken in is broken; the rest is in the store."""
 
@@ -57,7 +65,10 @@ class QueryError(PokeladderError):
 
 
 class InterruptedRunError(PokeladderError):
-    """The user stopped a run; what had finished is kept. Exit status 130."""
+    """The user stopped a run; what had finished is kept.
+
+    The exit status is 130 after Ctrl-C, and 143 after SIGTERM or SIGHUP, which the command line tells apart.
+    """
 
     exit_status = 130
     heading = "Interrupted"

@@ -11,6 +11,7 @@ import lz4.frame
 import pyarrow as pa
 
 from pokeladder.errors import StoreError
+from pokeladder.interrupts import deferred
 from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, ServerBattle, Side, battle_of
 from pokeladder.store import TRAJECTORY_SCHEMA, Store, Writer
 from pokeladder.summaries import Summariser, binary_array
@@ -69,6 +70,7 @@ class Recorder:
         self.void = 0
         self.unrecorded = 0
 
+    @deferred()
     def add(self, result: Result) -> None:
         battle = battle_of(self._run, self._games[result.index], result, self._writer.batch, self._versions)
         self._batch.append(battle)
@@ -90,8 +92,11 @@ class Recorder:
         self.flush()
         return True
 
+    @deferred()
     def flush(self) -> None:
         """Writes all battles added so far; on return they survive a crash of the machine.
+
+        Ctrl-C waits until then: a batch that is written again after half of it was would lack trajectories.
 
         Raises:
             StoreError: they could not be written, and are forgotten: they are to be played again.

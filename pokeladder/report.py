@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
-import vl_convert
 
 from pokeladder import charts, views
+from pokeladder.drawing import Drawer, Kind
 from pokeladder.errors import StoreError
 
-Kind = Literal["png", "svg", "pdf"]
 SUMMARY_FILE = "tournament_summary.csv"
 PAGE_FILE = "index.html"
 # Twice the pixels, for screens and print.
@@ -39,6 +38,7 @@ def write_report(
 
     Raises:
         StoreError: a file cannot be written.
+        DrawingError: a chart cannot be drawn.
     """
     made = {
         "elo_rankings": charts.rankings(connection),
@@ -46,6 +46,7 @@ def write_report(
         "winrate_heatmap": charts.heatmap(connection),
         "statistics_comparison": charts.statistics(connection),
     }
+    specs = {name: chart.to_dict() for name, chart in made.items()}
     settings = {"k": k_factor, "initial": initial_rating}
     written: list[Path] = []
     path = folder
@@ -56,25 +57,27 @@ def write_report(
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, chart in made.items():
-            for kind in kinds:
-                path = folder / f"{name}.{kind}"
-                chart.save(path, scale_factor=SCALE if kind == "png" else 1)
-                done(path)
-        path = folder / SUMMARY_FILE
-        views.write_query(connection, "tournament_summary", settings, path)
-        done(path)
-        path = folder / PAGE_FILE
-        path.write_text(_page(connection, made, settings), encoding="utf-8")
-        done(path)
+        with Drawer() as drawer:
+            for name, spec in specs.items():
+                for kind in kinds:
+                    path = folder / f"{name}.{kind}"
+                    path.write_bytes(drawer.draw(spec, kind, SCALE if kind == "png" else 1))
+                    done(path)
+            path = folder / SUMMARY_FILE
+            views.write_query(connection, "tournament_summary", settings, path)
+            done(path)
+            path = folder / PAGE_FILE
+            path.write_text(_page(connection, specs, settings, drawer.script()), encoding="utf-8")
+            done(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error}; name another folder with --output-dir") from error
     return written
 
 
-def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settings: Mapping[str, object]) -> str:
+def _page(
+    connection: duckdb.DuckDBPyConnection, specs: Mapping[str, Any], settings: Mapping[str, object], script: str
+) -> str:
     template = Template((files("pokeladder") / "report_page.html").read_text(encoding="utf-8"))
-    specs = {name: chart.to_dict() for name, chart in made.items()}
     standings = [charts.with_names_drawn(row) for row in views.rows(connection, "tournament_summary", settings)]
     matchups = [charts.with_names_drawn(row) for row in views.rows(connection, "report_matchups")]
     (((about),),) = views.fetched(views.query(connection, "report_about"))
@@ -86,7 +89,7 @@ def _page(connection: duckdb.DuckDBPyConnection, made: Mapping[str, Any], settin
             f"<h3>{html.escape(title)}</h3>\n<pre>{html.escape(sql)}</pre>" for title, sql in QUERIES.items()
         ),
         specs=_script_json(specs),
-        library=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        library=script,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pokeladder.compaction import compact
+from pokeladder.compaction import StoppedError, compact
 from pokeladder.errors import StoreError
 from pokeladder.store import Store
 
@@ -29,6 +30,7 @@ class Tidier:
         self._notify = notify
         self._thread = ThreadPoolExecutor(1)
         self._merging: Future[Any] | None = None
+        self._stopped = threading.Event()
         self._next_look = time.monotonic() + LOOK_SECONDS
 
     def tidy_if_due(self) -> None:
@@ -38,7 +40,13 @@ class Tidier:
         self._settle()
         self._next_look = time.monotonic() + LOOK_SECONDS
         if len(self._store.files_of("battles", self._run_id)) >= FILES:
-            self._merging = self._thread.submit(compact, self._store, self._run_id, at_least=FILES)
+            self._merging = self._thread.submit(
+                compact, self._store, self._run_id, at_least=FILES, stopped=self._stopped
+            )
+
+    def stop(self) -> None:
+        """Has what is being merged end soon; a later merge goes on from there."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Waits for what is being merged."""
@@ -51,5 +59,7 @@ class Tidier:
             return
         try:
             merging.result()
+        except StoppedError:
+            return
         except StoreError as error:
             self._notify(f"warning: the run's files could not be merged: {error}")

@@ -337,24 +337,26 @@ def play(
             watch(progress())
 
         try:
-            if missing:
-                log_folder = store.log_folder(run.run_id)
-                if tournament.venue == "server":
-                    store.clear_work()
-                with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
-                    _record(arena, missing, recorder, begin, look, notify)
+            try:
+                if missing:
+                    log_folder = store.log_folder(run.run_id)
+                    if tournament.venue == "server":
+                        store.clear_work()
+                    with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
+                        _record(arena, missing, recorder, begin, look, notify)
+            except BaseException:
+                tidier.stop()
+                raise
+            finally:
+                tidier.close()
         except KeyboardInterrupt:
             if not begun:
                 raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
-            recorder.flush()
             reached = progress()
             raise InterruptedRunError(
                 f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
                 f"play the rest with `pokeladder {tournament.kind} --resume`"
             ) from None
-        finally:
-            recorder.flush()
-            tidier.close()
     watch(progress())
     return progress()
 
@@ -500,18 +502,22 @@ def _record(
         begin: called before a result is recorded: what never comes to a result is no run.
     """
     told: set[str] = set()
-    for event in arena.play(games):
-        if isinstance(event, Result):
-            begin()
-            recorder.add(event)
-        elif isinstance(event, Notice):
-            if event.topic not in told:
-                notify(f"warning: {event.text}")
-            if event.topic is not None:
-                told.add(event.topic)
-        else:
-            recorder.flush_if_due()
-            watch()
+    try:
+        for event in arena.play(games):
+            if isinstance(event, Result):
+                begin()
+                recorder.add(event)
+            elif isinstance(event, Notice):
+                if event.topic not in told:
+                    notify(f"warning: {event.text}")
+                if event.topic is not None:
+                    told.add(event.topic)
+            else:
+                recorder.flush_if_due()
+                watch()
+    finally:
+        # Before the arena is closed, which may take longer than a process that is stopped has.
+        recorder.flush()
 
 
 def _new_run(format_id: str, tournament: Tournament, settings: str, scheduled: int, simulator: Simulator) -> Run:

@@ -102,6 +102,8 @@ STORAGE_VERSION = "v1.0.0"
 MOVED = "/none.parque[t - this store was moved or deleted: open it once with pokeladder where it is now]"
 # Sources of which no file is ever merged.
 WHOLE = frozenset({"run_files", "merge_files", "version_files"})
+# What DuckDB makes of KeyboardInterrupt, and of any other exception, that a signal raises in a query.
+INTERRUPTED = "Query interrupted"
 # The folds and what only they use: left out where the Python functions stand in.
 _FOLDS = frozenset(
     {
@@ -343,10 +345,20 @@ def query_errors(sql: str) -> Iterator[None]:
 
     Raises:
         StoreError: one is about a Parquet file.
+        KeyboardInterrupt: the user ended the query.
     """
     try:
         yield
+    except RuntimeError as error:
+        if INTERRUPTED not in str(error):
+            raise
+        raise KeyboardInterrupt from error
+    except UnicodeEncodeError as error:
+        raise QueryError(f"it is not UTF-8: {error.reason} at character {error.start + 1}", sql) from error
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if KeyboardInterrupt.__name__ in str(error):
+            # Raised in a function of ours that the query calls.
+            raise KeyboardInterrupt from error
         if ".parquet" not in str(error):
             raise QueryError(str(error), sql) from error
         # What follows is where in the views' own text it happened.
@@ -354,6 +366,8 @@ def query_errors(sql: str) -> Iterator[None]:
         raise StoreError(
             f"{reason}; ask again, and if that is a file of the store, `pokeladder check` says what is broken"
         ) from error
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
     except duckdb.Error as error:
         raise QueryError(str(error), sql) from error
 
