@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pokeladder.agents import Listing, list_agents, literal
+from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import console, say, table
 from pokeladder.ladder import default_folder
@@ -55,8 +56,8 @@ def list_(context: click.Context) -> None:
 @click.option("--command", help="A program that logs in to a Showdown server and plays there.")
 @click.option("--model", metavar="NAME", help="One of metamon's pretrained models.")
 @click.option("--checkpoint", metavar="RUN@EPOCH", help="A checkpoint in metamon's folder, or its path.")
-@click.option("--epoch", type=int, help="Of --model, if not its default one.")
-@click.option("--temperature", type=float, help="At which metamon draws its actions.")
+@click.option("--epoch", type=click.IntRange(min=0), help="Of --model, if not its default one.")
+@click.option("--temperature", type=Finite(min=0), help="At which metamon draws its actions.")
 @click.option(
     "--role",
     "roles",
@@ -69,8 +70,10 @@ def list_(context: click.Context) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="The only port that the program can reach.")
 @click.option("--fixed-team", is_flag=True, default=None, help="It can only play the team that it was started with.")
 @click.option("--gpu", is_flag=True, default=None, help="It uses one: see --gpus of tournament.")
-@click.option("--start-timeout", type=float, help="Seconds it may take to log in, and between two battles.")
-@click.option("--battle-timeout", type=float, help="Seconds a battle may last.")
+@click.option(
+    "--start-timeout", type=Finite(min=0, min_open=True), help="Seconds it may take to log in, and between two battles."
+)
+@click.option("--battle-timeout", type=Finite(min=0, min_open=True), help="Seconds a battle may last.")
 @click.option("--python", metavar="PATH", help="metamon's interpreter, if not the one for all.")
 @click.pass_context
 def add(
@@ -117,8 +120,10 @@ def remove(context: click.Context, name: str) -> None:
 @click.option("--python", metavar="PATH", help="The interpreter that has metamon.")
 @click.option("--checkpoints", metavar="DIR", help="A folder of runs; each run@epoch in it is an agent.")
 @click.option("--cache", metavar="DIR", help="METAMON_CACHE_DIR, if not set already.")
-@click.option("--steps-per-epoch", type=int, help="Training steps, where runs do not say or say something else.")
-@click.option("--steps-before", type=int, help="Training steps that went before all runs.")
+@click.option(
+    "--steps-per-epoch", type=click.IntRange(min=1), help="Training steps, where runs do not say or say something else."
+)
+@click.option("--steps-before", type=click.IntRange(min=0), help="Training steps that went before all runs.")
 @click.pass_context
 def metamon(context: click.Context, /, **settings: Any) -> None:
     """Say where metamon and its checkpoints are.

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import say
 from pokeladder.cli.progress import FileBar
@@ -22,7 +23,7 @@ from pokeladder.export import STATS_FILE
 @click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Gets <format>/*.json.lz4.")
 @click.option(
     "--max-invalid-rate",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.05,
     show_default=True,
     help="Missing and invalid actions over steps, at most.",

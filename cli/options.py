@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pokeladder.cli.numbers import Finite
 from pokeladder.ladder import Ladder, Slice, open_ladder
 from pokeladder.teams import DEFAULT_TEAM_SET
 
@@ -92,7 +93,7 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
     ),
     click.option(
         "--turn-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Finite(min=0, min_open=True),
         default=60.0,
         show_default=True,
         help="Seconds an agent may take for a decision.",

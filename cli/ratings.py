@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import by_version_option, format_option, opened, slice_of, slice_options
 from pokeladder.cli.output import print_relation, say
 from pokeladder.cli.tables import (
@@ -34,8 +35,8 @@ UNRATED = (
 @click.command(
     epilog='Example: pokeladder elo --k-factor 16 --where "turns > 20" --output-dir results',
 )
-@click.option("--k-factor", type=click.FloatRange(min=0, min_open=True), default=K_FACTOR, show_default=True)
-@click.option("--initial-rating", type=float, default=INITIAL_RATING, show_default=True)
+@click.option("--k-factor", type=Finite(min=0, min_open=True), default=K_FACTOR, show_default=True)
+@click.option("--initial-rating", type=Finite(), default=INITIAL_RATING, show_default=True)
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -72,7 +73,7 @@ def elo(
 @click.command(epilog="Example: pokeladder ratings --battle-format gen1ou --excluding \"end_reason <> 'normal'\"")
 @click.option(
     "--prior",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=0.0,
     show_default=True,
     help="As many ties of every agent with one rated 1500: then all ratings are finite.",
@@ -117,7 +118,7 @@ def ratings(
 @click.command(epilog="Example: pokeladder matchups --battle-format gen1ou --sprt 0 20")
 @click.option(
     "--sprt",
-    type=float,
+    type=Finite(),
     nargs=2,
     metavar="ELO0 ELO1",
     help="Also test in sequence whether the agent is stronger by ELO1 (H1) or by ELO0 only (H0), errors 5% each.",

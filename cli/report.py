@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened, slice_of, slice_options
 from pokeladder.cli.output import say
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR
@@ -14,8 +15,8 @@ from pokeladder.ladder import INITIAL_RATING, K_FACTOR
 
 @click.command(epilog="Example: pokeladder report --output-dir report --battle-format gen1ou --to svg")
 @click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where it goes.")
-@click.option("--k-factor", type=click.FloatRange(min=0, min_open=True), default=K_FACTOR, show_default=True)
-@click.option("--initial-rating", type=float, default=INITIAL_RATING, show_default=True)
+@click.option("--k-factor", type=Finite(min=0, min_open=True), default=K_FACTOR, show_default=True)
+@click.option("--initial-rating", type=Finite(), default=INITIAL_RATING, show_default=True)
 @click.option(
     "--to", "kinds", type=click.Choice(["png", "svg", "pdf"]), multiple=True, default=["png"], show_default=True,
     help="Kind of the pictures; repeat it for several.",

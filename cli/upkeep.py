@@ -7,6 +7,7 @@ from math import ceil
 import click
 
 from pokeladder.check import Checked, Fault
+from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import counted, say
 from pokeladder.cli.progress import FileBar
@@ -59,7 +60,7 @@ def check(context: click.Context, repair: bool) -> None:
 @click.command(epilog="Example: pokeladder compact")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=GRACE_SECONDS,
     show_default=True,
     metavar="SECONDS",

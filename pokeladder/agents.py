@@ -88,6 +88,9 @@ class Directory(Protocol):
     def names(self) -> list[str]:
         """What it knows."""
 
+    def registered(self) -> list[str]:
+        """What was registered; none if that cannot be read."""
+
 
 def parse_agent(text: str, directory: Directory | None = None) -> Agent | Program:
     """Reads ``NAME`` or ``package.module:Class``, followed by ``,key=value`` for each parameter.
@@ -122,6 +125,11 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
     checked_name(str(name))
     target = _target(base)
     if target is not None:
+        if directory is not None and base in directory.registered():
+            raise AgentError(
+                f"two agents are called {base}: it {taken_by(base)}, and it is registered: "
+                f"`pokeladder agents remove {base}`, or call the registered one something else in agents.toml"
+            )
         return Agent(str(name), target, parameters)
     found = directory.find(base, str(name), parameters) if directory is not None else None
     if found is None:
@@ -168,10 +176,15 @@ def list_agents() -> list[Listing]:
     """Built-in agents and those of installed packages, by name."""
     built_in = [Listing(name, "built in", target, DESCRIPTIONS[name]) for name, target in BUILT_IN.items()]
     installed = [
-        Listing(point.name, "installed", point.value, f"from {point.dist.name if point.dist else 'an unknown package'}")
-        for point in _entry_points().values()
+        Listing(point.name, "installed", point.value, _origin(point))
+        for point in {(point.name, point.value): point for point in _points()}.values()
     ]
     return built_in + sorted(installed, key=lambda listing: listing.name)
+
+
+def _origin(point: EntryPoint) -> str:
+    origin = f"from {point.dist.name if point.dist else 'an unknown package'}"
+    return f"{origin}; not played: {point.name} is built in" if point.name in BUILT_IN else origin
 
 
 def checked_name(name: str) -> str:
@@ -185,16 +198,31 @@ def checked_name(name: str) -> str:
     return name
 
 
+def taken_by(name: str) -> str | None:
+    """What a name stands for that nothing else can be called by, to follow the name; None if it is free."""
+    if name in BUILT_IN:
+        return "is built in"
+    if name in {point.name for point in _points()}:
+        return "comes with an installed package"
+    return "names a class, as all names with a colon do" if ":" in name else None
+
+
+def _points() -> list[EntryPoint]:
+    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value))
+
+
 def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {point.name: point for point in _points()}
 
 
 def _target(base: str) -> str | None:
     if base in BUILT_IN:
         return BUILT_IN[base]
-    points = _entry_points()
-    if base in points:
-        return points[base].value
+    targets = sorted({point.value for point in _points() if point.name == base})
+    if len(targets) > 1:
+        raise AgentError(f"several installed packages have an agent {base}: name one of {', '.join(targets)}")
+    if targets:
+        return targets[0]
     return base if ":" in base else None
 
 

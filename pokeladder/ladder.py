@@ -20,6 +20,7 @@ from pokeladder.errors import StoreError, UsageError
 from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
 from pokeladder.ingest import Ingested, IngestProgress, ingest
 from pokeladder.programs import Program
+from pokeladder.quantities import checked
 from pokeladder.registry import Registry
 from pokeladder.replays import Replay, replay
 from pokeladder.runs import PlaySettings, play
@@ -146,7 +147,11 @@ class Ladder:
             prior: as many ties of each agent with one rated 1500, which makes all ratings finite.
             excluding: an SQL condition over ``battles``: rate without those that meet it, and say in ``shift`` how much
                 higher each rating is for it.
+
+        Raises:
+            UsageError: ``prior`` is no number of ties.
         """
+        checked("prior", prior, least=0)
         if excluding is None:
             return self._ask(
                 "FROM ratings_with(prior := $prior) ORDER BY format, ladder, rank, agent", {"prior": prior}, slice_
@@ -173,7 +178,13 @@ class Ladder:
         Args:
             sprt: the Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
             alpha, beta: how often it may take H1 when H0 holds, and the other way round.
+
+        Raises:
+            UsageError: a difference is not finite, H0's is not the smaller one, or a share is not between 0 and 1.
         """
+        checked("the Elo difference of H1", sprt[1], above=checked("the Elo difference of H0", sprt[0]))
+        checked("alpha", alpha, above=0, below=1)
+        checked("beta", beta, above=0, below=1)
         parameters = {"elo0": sprt[0], "elo1": sprt[1], "alpha": alpha, "beta": beta}
         settings = ", ".join(f"{name} := ${name}" for name in parameters)
         return self._ask(f"FROM matchups_with({settings}) ORDER BY format, agent, opponent", parameters, slice_)
@@ -225,6 +236,7 @@ class Ladder:
             UsageError: the slice holds several formats, which these files cannot tell apart.
             StoreError: a file cannot be written.
         """
+        _check_elo(k_factor, initial_rating)
         connection = self._connect_one_format(**slice_)
         return result_files.write_elo_files(connection, Path(output_dir), prefix, k_factor, initial_rating)
 
@@ -256,6 +268,7 @@ class Ladder:
         # Altair takes as long to import as all the rest.
         from pokeladder.report import write_report
 
+        _check_elo(k_factor, initial_rating)
         connection = self._connect_one_format(**slice_)
         return write_report(connection, Path(output_dir), k_factor, initial_rating, kinds, watch)
 
@@ -488,6 +501,7 @@ class Ladder:
             return replay(inquiry, *row)
 
     def _rate(self, query: str, k_factor: float, initial_rating: float, slice_: Slice) -> duckdb.DuckDBPyRelation:
+        _check_elo(k_factor, initial_rating)
         return self._ask(query, {"k": k_factor, "initial": initial_rating}, slice_)
 
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
@@ -507,3 +521,9 @@ class Ladder:
 
     def _connect(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         return views.connect(self.store.files, **slice_)
+
+
+def _check_elo(k_factor: float, initial_rating: float) -> None:
+    """Raises UsageError if no Elo can be computed with these."""
+    checked("K", k_factor, above=0)
+    checked("the initial rating", initial_rating)

@@ -154,7 +154,10 @@ def parse_roles(name: str, roles: Any) -> dict[Role, str]:
     Raises:
         AgentError: there is another one, or none.
     """
-    named = dict(roles) if isinstance(roles, Mapping) else {role: role for role in roles}
+    words = list(roles.values()) if isinstance(roles, Mapping) else list(roles)
+    if not all(isinstance(word, str) for word in words):
+        raise AgentError(f"agent {name} has roles that are no words: {roles!r:.100}")
+    named = dict(roles) if isinstance(roles, Mapping) else {role: role for role in words}
     unknown = [role for role in named if role not in ROLES]
     if unknown or not named:
         raise AgentError(f"agent {name} has the unknown role {unknown[0]}" if unknown else f"agent {name} has no role")

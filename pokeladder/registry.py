@@ -14,20 +14,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import stat
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomlkit
+from filelock import FileLock
 from tomlkit.exceptions import TOMLKitError
 
-from pokeladder.agents import Agent, Listing, checked_name
+from pokeladder.agents import Agent, Listing, checked_name, taken_by
 from pokeladder.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
 from pokeladder.errors import AgentError
+from pokeladder.modules import what_is_missing
 from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, expanded, parse_command, parse_roles
 
 KINDS = ("player", "command", "metamon")
@@ -60,6 +66,10 @@ KEYS: dict[str, dict[str, Any]] = {
         **METAMON_KEYS,
     },
 }
+# Numbers that make no sense below these.
+LEAST = {"port": 1, "epoch": 0, "temperature": 0, "steps_per_epoch": 1, "steps_before": 0}
+TIMEOUTS = ("start_timeout", "battle_timeout")
+LAST_PORT = 65535
 NEEDED = {"player": "target", "command": "command"}
 # Loading a large network, or compiling it, takes minutes.
 METAMON_START_SECONDS = 600.0
@@ -87,7 +97,7 @@ class Registry:
         Raises:
             AgentError: the file cannot be read, or says what makes no agent.
         """
-        tables: dict[str, dict[str, Any]] = self._read().get("agents", {})
+        tables = self._table("agents")
         for name, table in tables.items():
             _check(checked_name(name), table)
         return tables
@@ -115,7 +125,7 @@ class Registry:
         Raises:
             AgentError: the file cannot be read, or says something else there.
         """
-        table: dict[str, Any] = self._read().get("metamon", {})
+        table = self._table("metamon")
         _check_keys("[metamon]", table, METAMON_KEYS)
         return table
 
@@ -131,16 +141,18 @@ class Registry:
         """Registers an agent, in place of an earlier one of that name; comments in the file stay.
 
         Raises:
-            AgentError: it cannot play so, or the file cannot be written.
+            AgentError: it cannot play so, its name stands for another agent, or the file cannot be written.
         """
         _check(checked_name(name), table)
-        _build(name, name, table, {}, self.metamon())
-        document = self._document()
-        agents = document.setdefault("agents", tomlkit.table(is_super_table=True))
-        made = tomlkit.table()
-        made.update(table)
-        agents[name] = made
-        self._write(document)
+        other = self._other(name, table)
+        if other is not None:
+            raise AgentError(f"{name} {other}: register it under another name")
+        with self._changed() as document:
+            _build(name, name, table, {}, self.metamon())
+            agents = document.setdefault("agents", tomlkit.table(is_super_table=True))
+            made = tomlkit.table()
+            made.update(table)
+            agents[name] = made
 
     def set_metamon(self, settings: Mapping[str, Any]) -> None:
         """Sets what goes for all agents of metamon.
@@ -149,9 +161,8 @@ class Registry:
             AgentError: the file cannot be written.
         """
         _check_keys("[metamon]", settings, METAMON_KEYS)
-        document = self._document()
-        document.setdefault("metamon", tomlkit.table()).update(settings)
-        self._write(document)
+        with self._changed() as document:
+            document.setdefault("metamon", tomlkit.table()).update(settings)
 
     def remove(self, name: str) -> None:
         """Takes an agent out of the file; its battles stay in the store.
@@ -159,47 +170,121 @@ class Registry:
         Raises:
             AgentError: it is not there, or the file cannot be written.
         """
-        document = self._document()
-        if name not in document.get("agents", {}):
-            raise AgentError(f"no agent {name} is registered in {self.path}")
-        del document["agents"][name]
-        self._write(document)
+        with self._changed() as document:
+            if name not in document.get("agents", {}):
+                raise AgentError(f"no agent {name} is registered in {self.path}")
+            del document["agents"][name]
 
     def listings(self) -> list[Listing]:
         """All of them for people to read, with what is missing."""
         metamon, tables = self.metamon(), self.tables()
-        listings = [
-            Listing(name, table["kind"], _target(table), _note(name, table, metamon)) for name, table in tables.items()
-        ]
+        listings = []
+        for name, table in tables.items():
+            other = self._other(name, table)
+            note = _note(name, table, metamon) if other is None else f"plays under another name only: {name} {other}"
+            listings.append(Listing(name, table["kind"], _target(table), note))
         for found in self.checkpoints():
             if found.name not in tables:
                 note = f"{found.describe()}; {_note(found.name, _table_of(found), metamon)}"
                 listings.append(Listing(found.name, "checkpoint", found.path.name, note))
         return listings
 
+    def registered(self) -> list[str]:
+        """Names in the file, whatever it says of them; none if it cannot be read."""
+        try:
+            return list(self._table("agents"))
+        except AgentError:
+            return []
+
+    def _other(self, name: str, table: Mapping[str, Any]) -> str | None:
+        """What else a name stands for, to follow it; None if there is nothing."""
+        other = taken_by(name)
+        if other is not None:
+            return other
+        is_checkpoint = table.get("checkpoint") != name and any(one.name == name for one in self.checkpoints())
+        return "is a checkpoint of metamon's" if is_checkpoint else None
+
+    def _table(self, name: str) -> dict[str, Any]:
+        table = self._read().get(name, {})
+        if not isinstance(table, dict):
+            raise AgentError(f"{self.path} says {name} = {table!r:.100}, which is no table: write [{name}]")
+        return table
+
+    def _text(self) -> str:
+        """What the file says; nothing if there is none.
+
+        Raises:
+            AgentError: it cannot be read.
+        """
+        try:
+            # Reading a pipe, say, might never end.
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                raise AgentError(f"cannot read the registry of agents {self.path}: it is not a file")
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from error
+
     def _read(self) -> dict[str, Any]:
         try:
-            return tomllib.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise AgentError(f"cannot read the registry of agents {self.path}: {error}") from error
+            return tomllib.loads(self._text())
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise self._unreadable(error) from error
 
-    def _document(self) -> tomlkit.TOMLDocument:
-        try:
-            return tomlkit.parse(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return tomlkit.document()
-        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-            raise AgentError(f"cannot read the registry of agents {self.path}: {error}") from error
+    def _unreadable(self, error: Exception) -> AgentError:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        return AgentError(f"cannot read the registry of agents {self.path}: {reason}; mend it, or move it away")
 
-    def _write(self, document: tomlkit.TOMLDocument) -> None:
-        staged = self.path.with_name(f".{self.path.name}.tmp")
+    @contextmanager
+    def _changed(self) -> Iterator[tomlkit.TOMLDocument]:
+        """What the file says, to be changed; then it is written, whole or not at all. Others wait meanwhile.
+
+        Raises:
+            AgentError: it cannot be read or written.
+        """
+        # A link stays one.
+        path = Path(os.path.realpath(self.path))
         try:
-            staged.write_text(tomlkit.dumps(document), encoding="utf-8")
-            staged.replace(self.path)
-        except OSError as error:
-            raise AgentError(f"cannot write the registry of agents {self.path}: {error}") from error
+            with FileLock(path.with_name(f".{path.name}.lock")):
+                try:
+                    document = tomlkit.parse(self._text())
+                except (TOMLKitError, RecursionError) as error:
+                    raise self._unreadable(error) from error
+                for name in ("agents", "metamon"):
+                    self._table(name)
+                yield document
+                _replace(path, tomlkit.dumps(document))
+        except (OSError, NotImplementedError) as error:
+            raise AgentError(
+                f"cannot write the registry of agents {self.path}: {error}; nothing was changed"
+            ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that is whole as soon as it has its name, with the permissions that it had."""
+    descriptor, staged = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), _permissions(path))
+            os.fsync(file.fileno())
+        Path(staged).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(staged).unlink()
+        raise
+
+
+def _permissions(path: Path) -> int:
+    """Of the file that is there, else those that a new one gets."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
 
 
 def _check(name: str, table: Any) -> None:
@@ -219,7 +304,22 @@ def _check_keys(where: str, table: Mapping[str, Any], keys: Mapping[str, Any]) -
         if key not in keys:
             raise AgentError(f"{where} is registered with {key}, which nothing reads: there are {', '.join(keys)}")
         if not isinstance(value, keys[key]) or (isinstance(value, bool) and keys[key] is not bool):
-            raise AgentError(f"{where} is registered with {key} = {value!r}, which is of the wrong type")
+            raise AgentError(f"{where} is registered with {key} = {value!r:.100}, which is of the wrong type")
+        _check_value(where, key, value)
+
+
+def _check_value(where: str, key: str, value: Any) -> None:
+    told = f"{where} is registered with {key} = {value!r:.100}"
+    if key in TIMEOUTS and not 0 < value < math.inf:
+        raise AgentError(f"{told}: give a finite number of seconds above 0")
+    if key in LEAST and not LEAST[key] <= value < math.inf:
+        raise AgentError(f"{told}: give a finite number from {LEAST[key]} on")
+    if key == "port" and value > LAST_PORT:
+        raise AgentError(f"{told}: ports end at {LAST_PORT}")
+    if key == "environment" and any("=" in name or not name for name in value):
+        raise AgentError(f"{told}: names of variables have no equals sign")
+    if "\0" in str(value):
+        raise AgentError(f"{where} is registered with {key} that has a zero byte, which no program can be given")
 
 
 def _build(
@@ -266,8 +366,8 @@ def _note(name: str, table: Mapping[str, Any], metamon: Mapping[str, Any]) -> st
     try:
         agent = _build(name, name, table, {}, metamon)
         if isinstance(agent, Agent):
-            agent.load()
-            return ""
+            missing = what_is_missing(agent.target)
+            return "" if missing is None else f"agent {name}: {missing}"
     except AgentError as error:
         return str(error)
     folder = Path(agent.folder or "")

@@ -70,7 +70,7 @@ class Tournament:
             raise UsageError("a tournament needs at least two agents: see `pokeladder agents`")
         if self.battles_per_matchup < 1:
             raise UsageError("the number of battles must be at least 1")
-        if self.turn_timeout <= 0 or self.max_invalid < 1 or self.max_timeouts < 1:
+        if not self.turn_timeout > 0 or self.max_invalid < 1 or self.max_timeouts < 1:
             raise UsageError("the turn timeout and the numbers of invalid choices and time-outs must be above 0")
         if self.venue == "embedded":
             for agent in self.agents:
