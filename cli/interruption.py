@@ -23,6 +23,7 @@ RUN_SECONDS = 4.5
 # Queries are interrupted as often: one may begin after an earlier interrupt.
 REPEAT_SECONDS = 0.05
 STDERR = 2
+IMPORTING = "<frozen importlib._bootstrap>"
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -77,12 +78,15 @@ class Interruption:
             _tell(line)
             os._exit(STATUS[self.signal or signal.SIGINT])
 
-    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
         if self._status is not None:
             os._exit(self._status)
         if self.signal is None or self._lost:
-            self.signal, self._lost = self.signal or signal.Signals(number), False
-            raise KeyboardInterrupt
+            self.signal = self.signal or signal.Signals(number)
+            # A native module that is interrupted while it is imported takes the process down.
+            self._lost = _imports(frame)
+            if not self._lost:
+                raise KeyboardInterrupt
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """An exception in a destructor, say, goes nowhere: KeyboardInterrupt is raised again."""
@@ -103,6 +107,15 @@ class Interruption:
         self.signal = self.signal or signal.Signals(number)
         _end_children()
         self.end(self.line)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether an import is under way in a frame or in what has called it."""
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _ignore() -> None:

@@ -19,7 +19,14 @@ from pokeladder.errors import AgentError, PokeladderError
 from pokeladder.registry import Registry
 from pokeladder.simulator.node import find_node
 from pokeladder.simulator.process import Inquiry
-from pokeladder.simulator.setup import Simulator, cache_folder, pinned_version, setup_problem, simulator_folder
+from pokeladder.simulator.setup import (
+    Simulator,
+    cache_folder,
+    damaged_file,
+    pinned_version,
+    setup_problem,
+    simulator_folder,
+)
 from pokeladder.store import Store
 from pokeladder.teams import metamon_folder
 
@@ -82,6 +89,12 @@ def _simulator() -> Iterator[Finding]:
     if problem is not None:
         remedy = "it is set up at first use; `pokeladder doctor --setup` does it now"
         yield Finding("simulator", "note", f"Showdown {pinned_version()} in {folder}: {problem}", remedy)
+        return
+    damaged = damaged_file(folder)
+    if damaged is not None:
+        yield Finding(
+            "simulator", "problem", f"{damaged} is damaged", f"delete {folder} and run `pokeladder doctor --setup`"
+        )
         return
     try:
         with Inquiry(Simulator(node, folder, pinned_version())) as inquiry:

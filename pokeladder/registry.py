@@ -181,7 +181,11 @@ class Registry:
         listings = []
         for name, table in tables.items():
             other = self._other(name, table)
-            note = _note(name, table, metamon) if other is None else f"plays under another name only: {name} {other}"
+            note = (
+                _note(name, table, metamon)
+                if other is None
+                else f"cannot play: {name} {other}; register it under another name"
+            )
             listings.append(Listing(name, table["kind"], _target(table), note))
         for found in self.checkpoints():
             if found.name not in tables:
@@ -295,6 +299,8 @@ def _check(name: str, table: Any) -> None:
     needed = NEEDED.get(kind)
     if needed is not None and needed not in table:
         raise AgentError(f"agent {name} is registered without {needed}")
+    if kind == "player" and not all(table["target"].partition(":")):
+        raise AgentError(f"agent {name} is registered with target = {table['target']!r:.100}: write module:Class")
     if kind == "metamon" and ("model" in table) == ("checkpoint" in table):
         raise AgentError(f"agent {name} needs either a model (one of metamon's own) or a checkpoint (run@epoch)")
 

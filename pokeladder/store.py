@@ -22,6 +22,7 @@ its batch and its file of documents are names that stay when files are merged (:
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import glob
 import os
@@ -31,6 +32,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +42,7 @@ from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
 from pokeladder.records import AgentVersion, Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
+from pokeladder.scratch import Scratch
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -97,12 +100,15 @@ class Store:
         create: make the folder if it holds no store yet.
 
     Raises:
-        StoreError: there is no store, or the folder cannot be made or written.
+        StoreError: there is no store, or the folder cannot be made or written, or DuckDB cannot read its path.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
-        self.folder = Path(folder).absolute()
-        if not create and not (self.folder / "battles").is_dir():
+        self.folder = _checked_path(folder)
+        # Empty files in place of those that an older store lacks, if it cannot be written.
+        self._lent: Path | None = None
+        there_is_one = (self.folder / "battles").is_dir()
+        if not create and not there_is_one:
             raise StoreError(
                 f"there is no store at {self.folder}: make one with `pokeladder tournament`, "
                 "or name another with --store"
@@ -119,7 +125,9 @@ class Store:
                     path.parent.mkdir(exist_ok=True)
                     self._write_whole(schema.empty_table(), path)
         except OSError as error:
-            raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
+            if not there_is_one:
+                raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
+            self._lent = _empty_files()
 
     @property
     def files(self) -> dict[str, list[str]]:
@@ -139,12 +147,30 @@ class Store:
             "point_files": "points",
             "server_battle_files": "server_battles",
         }
-        return {
+        files = {
             **{view: [f"{folder}/{kind}/none/none.parquet", f"{folder}/{kind}/**"] for view, kind in kinds.items()},
             "run_files": [f"{folder}/runs/none.parquet", f"{folder}/runs/*.parquet"],
             "merge_files": [f"{folder}/merges/none.parquet", f"{folder}/merges/**"],
             "version_files": [f"{folder}/versions/none.parquet", f"{folder}/versions/*.parquet"],
         }
+        return (
+            files
+            if self._lent is None
+            else self._with_lent(files, {**kinds, **{f"{kind.removesuffix('s')}_files": kind for kind in SINGLE_FILES}})
+        )
+
+    def _with_lent(self, files: dict[str, list[str]], kinds: dict[str, str]) -> dict[str, list[str]]:
+        """The globs, with lent files for those that are not there, and without the folders that are not."""
+        assert self._lent is not None
+        completed = {}
+        for view, kind in kinds.items():
+            empty = f"{kind}/none/none.parquet" if kind in FOLDERS else f"{kind}/none.parquet"
+            first, rest = files[view]
+            path = self.folder / empty
+            if not path.is_file() or not _has_columns(path, SCHEMAS[kind]):
+                first = f"{self._lent}/{kind}.parquet"
+            completed[view] = [first, *([rest] if (self.folder / kind).is_dir() else [])]
+        return completed
 
     @property
     def database(self) -> Path:
@@ -161,7 +187,7 @@ class Store:
 
     def runs_with_files(self) -> list[str]:
         """The runs that have any file of the :data:`FOLDERS`."""
-        folders = {path.name for kind in FOLDERS for path in (self.folder / kind).iterdir()}
+        folders = {path.name for kind in FOLDERS for path in (self.folder / kind).glob("*")}
         return sorted(folders - {"none"})
 
     def files_of(self, kind: str, run_id: str) -> list[Path]:
@@ -490,6 +516,35 @@ def _has_columns(path: Path, schema: pa.Schema) -> bool:
         return set(schema.names) <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
         return True
+@cache
+def _empty_files() -> Path:
+    """A folder with an empty file of each kind, which goes when the process ends: relations outlive their store."""
+    made = Scratch()
+    atexit.register(made.close)
+    for name, schema in SCHEMAS.items():
+        pq.write_table(schema.empty_table(), made.folder / f"{name}.parquet", **_PLAIN)
+    return made.folder
+
+
+def _checked_path(folder: str | os.PathLike[str]) -> Path:
+    """The absolute path of a store.
+
+    Raises:
+        StoreError: DuckDB cannot read what lies there.
+    """
+    try:
+        path = Path(folder).absolute()
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot use {folder!s} as a store: {error}; name another with --store") from error
+    text = str(path)
+    if "\\" in text:
+        why = "has a backslash"
+    elif not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        why = "is not UTF-8"
+    else:
+        return path
+    raise StoreError(f"the store's path {text} {why}, and DuckDB cannot read such paths: rename the folder")
 
 
 def _is_locked(path: Path) -> bool:

@@ -26,7 +26,6 @@ from pokeladder import connections, csv_files, sequential
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.scratch import Scratch
 from pokeladder.statements import statement, text
-from pokeladder.store import ADDED, SCHEMAS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,9 +88,8 @@ VIEWS = (
     "macros/gxe",
     "views/glicko",
 )
-# Sources of which files of earlier versions have fewer columns, and their kinds.
-_EVOLVED = {"battle_files": "battles"}
-_SQL_TYPES = {"string": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT"}
+# Sources of which files of earlier versions have fewer columns (see pokeladder.store.ADDED).
+MIXED = frozenset({"battle_files"})
 # An agent whose version is not known keeps its name.
 _NAMED_BY_VERSION = (
     "* REPLACE (coalesce(p1 || '#' || p1_version, p1) AS p1, coalesce(p2 || '#' || p2_version, p2) AS p2)"
@@ -415,9 +413,8 @@ def _create(
         name: connection.read_parquet(paths, hive_partitioning=False, filename=True) for name, paths in sources.items()
     }
     # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
-    missing = {name: _missing_columns(name, source.columns) for name, source in tables.items()}
     for name, source in tables.items():
-        source.limit(0).project(missing[name]).create(name)
+        source.limit(0).create(name)
     for item in VIEWS:
         kind, name = item.split("/")
         if item in skip:
@@ -435,15 +432,5 @@ def _create(
         if name in WHOLE:
             (source.filter(guard) if guard else source).create_view(name)
         else:
-            files, mixed = ConstantExpression(sources[name]), name in _EVOLVED
-            connection.execute(f"CREATE VIEW {name} AS SELECT {missing[name]} FROM current_rows({files}, {mixed})")  # noqa: S608
-
-
-def _missing_columns(view: str, columns: Sequence[str]) -> str:
-    """What to select for all columns of a source: a store of an earlier version that cannot be written lacks some."""
-    if view not in _EVOLVED:
-        return "*"
-    kind = _EVOLVED[view]
-    schema = SCHEMAS[kind]
-    names = [name for name in schema.names if name in ADDED[kind] and name not in columns]
-    return ", ".join(["*", *(f"NULL::{_SQL_TYPES[str(schema.field(name).type)]} AS {name}" for name in names)])
+            files, mixed = ConstantExpression(sources[name]), name in MIXED
+            connection.execute(f"CREATE VIEW {name} AS FROM current_rows({files}, {mixed})")

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import pokeladder
 from conftest import command
 from pokeladder.cli import app
 from pokeladder.cli.progress import Display
+from pokeladder.errors import StoreError, UsageError
 from pokeladder.gauges import Use
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,6 +59,7 @@ def test_version(cli: Cli) -> None:
     [
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["elo", "--k-factor", "0"], 2, "Invalid value for '--k-factor'"),
+        (["elo", "--k-factor", "nan"], 2, "nan is not a finite number"),
         (["tournament", "random"], 2, "a tournament needs at least two agents"),
         (["tournament", "--resume"], 2, "has no unfinished tournament"),
         (["tournament", "random", "nobody"], 1, "unknown agent nobody: use one of random, max-power, heuristics"),
@@ -231,6 +234,70 @@ def test_a_reader_that_has_enough(store: Cli, played: Path) -> None:
     )
     assert piped.stdout.splitlines() == ["range", "0"]
     assert piped.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("elo", "--k-factor=inf"),
+        ("elo", "--initial-rating=nan"),
+        ("report", "--k-factor=nan"),
+        ("report", "--initial-rating=-inf"),
+        ("ratings", "--prior=nan"),
+        ("matchups", "--sprt 0 nan"),
+        ("tournament", "--turn-timeout=nan"),
+        ("tournament", "--turn-timeout=inf"),
+        ("export-filtered", "--max-invalid-rate=nan"),
+        ("compact", "--grace=nan"),
+        ("agents", "add x --player a:B --start-timeout=nan"),
+        ("agents", "add x --player a:B --temperature=inf"),
+    ],
+)
+def test_numbers_that_are_none(name: str, arguments: str) -> None:
+    refused = CliRunner().invoke(app.pokeladder, [name, *arguments.split()])
+    assert refused.exit_code == 2
+    assert "is not a finite number" in refused.output
+
+
+def test_numbers_that_are_none_in_python(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    for number in (float("nan"), float("inf")):
+        for ask in (
+            lambda: ladder.elo(number),  # noqa: B023
+            lambda: ladder.standings(initial_rating=number),  # noqa: B023
+            lambda: ladder.ratings(number),  # noqa: B023
+            lambda: ladder.matchups((0, number)),  # noqa: B023
+            lambda: ladder.report(tmp_path, number),  # noqa: B023
+            lambda: ladder.write_elo_files(tmp_path, k_factor=number),  # noqa: B023
+        ):
+            with pytest.raises(UsageError):
+                ask()
+    with pytest.raises(UsageError):
+        ladder.tournament(["random", "heuristics"], turn_timeout=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [(b"back\\slash", "has a backslash"), (b"caf\xe9", "is not UTF-8"), (b"a*?[x]'\"\n", None)],
+)
+def test_paths_of_stores(tmp_path: Path, name: bytes, why: str | None) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    if why is None:
+        assert pokeladder.open(folder).sql("SELECT count(*) FROM battles").fetchall() == [(0,)]
+        return
+    with pytest.raises(StoreError, match=why):
+        pokeladder.open(folder)
+    assert not folder.exists()
+
+
+def test_a_store_that_lacks_newer_folders_and_cannot_be_written(ladder: pokeladder.Ladder) -> None:
+    for name in ("server_battles", "points", "merges"):
+        shutil.rmtree(ladder.store.folder / name)
+    # Links to nowhere, since root may write anywhere: the folders cannot be made.
+    for name in ("server_battles", "points", "merges"):
+        (ladder.store.folder / name).symlink_to("/proc/nowhere")
+    opened = pokeladder.open(ladder.store.folder)
+    for view in ("battles", "server_battles", "point_files", "ratings"):
+        assert opened.sql(f"SELECT count(*) FROM {view}").fetchall() == [(0,)]
 
 
 def test_replay(store: Cli, tmp_path: Path) -> None:

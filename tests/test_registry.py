@@ -21,6 +21,7 @@ from test_server import processes_with, rows, wait_until
 import pokeladder
 from conftest import TESTS, slowly
 from pokeladder import Agent
+from pokeladder.agents import parse_agent
 from pokeladder.arena import hall, hosts
 from pokeladder.arena.guests import GUARD, Errand, Guest
 from pokeladder.checkpoints import scan
@@ -115,6 +116,107 @@ def test_a_registry_that_says_nonsense(registry: Registry, text: str, message: s
     with pytest.raises(AgentError) as raised:
         registry.listings()
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "agents = 3",
+        "metamon = []",
+        "x = " + "[" * 5000 + "]" * 5000,
+        '[agents.x]\nkind = "player"\ntarget = "a:B"\nstart_timeout = nan',
+        '[agents.x]\nkind = "player"\ntarget = "a:B"\nbattle_timeout = -1',
+        '[agents.x]\nkind = "player"\ntarget = "nothing"',
+        '[agents.x]\nkind = "command"\ncommand = "bot {username}"\nport = 99999999',
+        '[agents.x]\nkind = "command"\ncommand = "bot {username}\\u0000"',
+        '[agents.x]\nkind = "metamon"\nmodel = "m"\ntemperature = inf',
+    ],
+)
+def test_values_that_nothing_can_play_with(registry: Registry, text: str) -> None:
+    registry.path.write_text(text)
+    with pytest.raises(AgentError) as told:
+        registry.listings()
+    assert "\n" not in str(told.value)
+
+
+def test_roles_that_are_no_words(registry: Registry) -> None:
+    registry.path.write_text('[agents.x]\nkind = "command"\ncommand = "bot {username}"\nroles = [["a"]]')
+    assert "roles that are no words" in registry.listings()[0].note
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_registry_that_is_no_file(registry: Registry, make: Callable[[Path], None]) -> None:
+    make(registry.path)
+    with pytest.raises(AgentError, match="it is not a file"):
+        registry.names()
+    with pytest.raises(AgentError, match="it is not a file"):
+        registry.add("x", {"kind": "player", "target": "a:B"})
+
+
+def test_no_registration_is_lost_among_processes(registry: Registry) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pokeladder.registry import Registry\n"
+        "registry = Registry(Path(sys.argv[1]))\n"
+        "for number in range(10):\n"
+        "    registry.add(f'{sys.argv[2]}-{number}', {'kind': 'player', 'target': 'a:B'})\n"
+        "    registry.set_metamon({'cache': sys.argv[2]})\n"
+        "registry.remove(f'{sys.argv[2]}-0')\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(registry.path), name]) for name in "abcd"]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0, 0, 0]
+    assert sorted(registry.names()) == [f"{name}-{number}" for name in "abcd" for number in range(1, 10)]
+
+
+def test_a_full_disk_leaves_nothing_behind(registry: Registry) -> None:
+    registry.add("x", {"kind": "player", "target": "a:B"})
+    before = registry.path.read_text(), sorted(registry.path.parent.iterdir())
+    # Files may have no more than so many bytes, as if the disk were full.
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from pokeladder.registry import Registry\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "Registry(Path(sys.argv[1])).add('y', {'kind': 'player', 'target': 'a:B'})\n"
+    )
+    failed = subprocess.run([sys.executable, "-c", code, str(registry.path)], capture_output=True, text=True)
+    assert "nothing was changed" in failed.stderr
+    assert (registry.path.read_text(), sorted(registry.path.parent.iterdir())) == before
+
+
+def test_a_name_is_one_agents(registry: Registry) -> None:
+    for name in ("random", "a:B"):
+        with pytest.raises(AgentError, match="register it under another name"):
+            registry.add(name, {"kind": "player", "target": "bots:Parametrised"})
+    registry.path.write_text('[agents.random]\nkind = "player"\ntarget = "bots:Parametrised"')
+    assert registry.listings()[0].note == "cannot play: random is built in; register it under another name"
+    with pytest.raises(AgentError, match="two agents are called random"):
+        parse_agent("random", registry)
+    assert parse_agent("heuristics", registry).name == "heuristics"
+
+
+def test_listing_imports_nothing(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "listed_package"
+    package.mkdir()
+    for name in ("__init__", "inner"):
+        (package / f"{name}.py").write_text("open('ran', 'w')\nclass Bot: ...\n")
+    monkeypatch.chdir(tmp_path)
+    for name, target in {
+        "there": "listed_package.inner:Bot",
+        "attribute": "listed_package.inner:Other",
+        "module": "listed_package.other:Bot",
+        "package": "no_such_package.inner:Bot",
+        "deeper": "listed_package.inner.more:Bot",
+    }.items():
+        registry.add(name, {"kind": "player", "target": target})
+    assert {listing.name: listing.note for listing in registry.listings()} == {
+        "there": "",
+        "attribute": "agent attribute: module listed_package.inner has no Other",
+        "module": "agent module: there is no module listed_package.other",
+        "package": "agent package: there is no module no_such_package",
+        "deeper": "agent deeper: listed_package.inner is a module and not a package, so there is no "
+        "listed_package.inner.more",
+    }
+    assert not (tmp_path / "ran").exists()
+    assert "listed_package" not in sys.modules
 
 
 def test_comments_stay(registry: Registry) -> None:

@@ -165,6 +165,22 @@ def test_a_block_is_not_interrupted() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_import_is_not_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "slow_module.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGTERM)\nprint('imported', flush=True)\n"
+    )
+    code = (
+        "import time; from pokeladder.cli import interruption\n"
+        "interruption.heed()\n"
+        "try:\n"
+        "    import slow_module; time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    interruption.end('told')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "imported\n", "told\n")
+
+
 COMMANDS = {
     "help": ["--help"],
     "agents": ["agents"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import select
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from pokeladder.errors import SimulatorError
 from pokeladder.simulator.setup import DRIVER, Simulator
 
 READ_BYTES = 1 << 20
+# Loading the simulator takes a second or two, and a long replay as much.
+ANSWER_SECONDS = 120.0
 
 
 def _command(simulator: Simulator, *arguments: str) -> list[str]:
@@ -111,13 +115,17 @@ class Inquiry:
     """
 
     def __init__(self, simulator: Simulator) -> None:
-        self._process = subprocess.Popen(
-            _command(simulator),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._simulator = simulator
+        try:
+            self._process = subprocess.Popen(
+                _command(simulator),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _refused(f"{simulator.node.executable} cannot be started: {error.strerror}") from error
         self._asked = 0
 
     def __enter__(self) -> Inquiry:
@@ -170,13 +178,33 @@ class Inquiry:
         try:
             self._process.stdin.write(orjson.dumps(["ask", self._asked, question, *arguments]) + b"\n")
             self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], ANSWER_SECONDS)[0]:
+                raise self._broken(f"it has not answered within {ANSWER_SECONDS:.0f} s")
             line = self._process.stdout.readline()
-        except OSError as error:
-            raise _refused(str(error)) from error
+        except OSError:
+            line = b""
         if not line:
-            said = self._process.stderr.read().decode(errors="replace") if self._process.stderr else ""
-            raise _refused(said.strip()[-500:] or "its process ended")
-        kind, _, answer = orjson.loads(line)
+            raise self._broken(self._last_words())
+        try:
+            kind, _, answer = orjson.loads(line)
+        except ValueError:
+            raise self._broken(f"it answered {line[:60]!r}") from None
         if kind == "refusal":
             raise _refused(str(answer))
         return answer
+
+    def _broken(self, reason: str) -> SimulatorError:
+        node, folder = self._simulator.node, self._simulator.folder
+        return SimulatorError(
+            f"the simulator does not work: {reason} (Node {node.version}, {node.executable}): delete {folder} and run "
+            "`pokeladder doctor --setup`; if that does not help, put another Node first on PATH"
+        )
+
+    def _last_words(self) -> str:
+        """Where in which file the process failed, and with what, in a line."""
+        assert self._process.stderr is not None
+        said = self._process.stderr.read().decode(errors="replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        error = next((line for line in lines if re.match(r"\w*Error\b", line)), lines[-1] if lines else "")
+        place = f" in {lines[0]}" if lines and error and lines[0] != error else ""
+        return f"its process ended{f' with {error[:300]}{place[:300]}' if error else ''}"

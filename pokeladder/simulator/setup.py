@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ DRIVER = HERE / "driver.js"
 PINS = ("package.json", "package-lock.json")
 # Written last, so a folder that holds it holds everything: file count and bytes to compare with.
 STAMP = "complete.json"
+# SHA-256 of each file, for `pokeladder doctor`: reading them all takes longer than a run takes to begin.
+CONTENTS = "contents.json"
 SETUP_MINUTES = 10
 PROGRESS_SECONDS = 2.0
 LOCK_SECONDS = 0.1
@@ -138,6 +141,7 @@ def _install(node: Node, folder: Path, lock: TextIO, notify: Notify) -> None:
         # The optional packages are databases and mailers of a public server; install scripts only fetch binaries.
         command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run_npm(command, staging, lock, notify)
+        (staging / CONTENTS).write_text(json.dumps(_contents(staging)))
         (staging / STAMP).write_text(json.dumps(_census(staging)))
         if folder.exists():
             shutil.rmtree(folder)
@@ -186,6 +190,25 @@ def _progress(files: int, seconds: float) -> str:
     if 0 < files < EXPECTED_FILES:
         line += f", {files / seconds:.0f} files/s, {seconds * (EXPECTED_FILES / files - 1):.0f} s left"
     return line
+
+
+def damaged_file(folder: Path) -> Path | None:
+    """A file of a set-up that is not what it was; None if there is none, or an older pokeladder kept no digests."""
+    try:
+        expected = json.loads((folder / CONTENTS).read_text())
+    except (OSError, ValueError):
+        return None
+    found = _contents(folder)
+    return next((folder / name for name, digest in expected.items() if found.get(name) != digest), None)
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    digests = {}
+    for parent, _, names in os.walk(folder / "node_modules"):
+        for path in (Path(parent) / name for name in names):
+            if not path.is_symlink():
+                digests[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
 
 
 def _census(folder: Path) -> dict[str, int]:
