@@ -336,7 +336,7 @@ def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path,
     broken = tmp_path / "driver.js"
     broken.write_text("process.exit(3)")
     monkeypatch.setattr(process, "DRIVER", broken)
-    with pytest.raises(SimulatorError, match="the simulator could not answer"):
+    with pytest.raises(SimulatorError, match="the simulator does not work"):
         play(ladder, "random", "heuristics")
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from conftest import slowly
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator import node as nodes
+from pokeladder.simulator import process, setup
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import (
     STAMP,
@@ -177,3 +179,43 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("POKELADDER_CACHE", str(blocked / "cache"))
     with pytest.raises(SimulatorError, match="set POKELADDER_CACHE to a folder that can be written"):
         ensure_simulator()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [("exit 1", "its process ended"), ("read line; echo garbage", r"it answered b'garbage\n'")]
+)
+def test_a_node_that_tells_its_version_and_is_broken(
+    simulator: Simulator, tmp_path: Path, body: str, reason: str
+) -> None:
+    broken = tmp_path / "node"
+    broken.write_text(f"#!/bin/sh\n{body}\n")
+    broken.chmod(0o755)
+    node = replace(simulator.node, executable=broken)
+    with Inquiry(replace(simulator, node=node)) as inquiry, pytest.raises(SimulatorError) as told:
+        inquiry.version()
+    assert str(told.value).startswith(f"the simulator does not work: {reason} (Node {node.version}, {broken}): delete ")
+
+
+def test_a_node_that_does_not_answer(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.1)
+    silent = tmp_path / "node"
+    silent.write_text("#!/bin/sh\nexec sleep 1000\n")
+    silent.chmod(0o755)
+    node = replace(simulator.node, executable=silent)
+    with Inquiry(replace(simulator, node=node)) as inquiry, pytest.raises(SimulatorError, match="has not answered"):
+        inquiry.version()
+
+
+def test_a_damaged_file_of_the_same_size_is_named(copied: Path) -> None:
+    setup.write_contents(copied)
+    assert setup.damaged_file(copied) is None
+    damaged = copied / "node_modules" / "pokemon-showdown" / "dist" / "sim" / "battle.js"
+    content = damaged.read_bytes()
+    damaged.unlink()
+    damaged.write_bytes(content[:3000] + b"X))" + content[3003:])
+    assert setup_problem(copied) is None
+    assert setup.damaged_file(copied) == damaged
+    with Inquiry(ensure_simulator()) as inquiry, pytest.raises(SimulatorError) as told:
+        inquiry.version()
+    assert str(damaged) in str(told.value)
+    assert "\n" not in str(told.value)

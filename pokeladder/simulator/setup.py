@@ -141,7 +141,7 @@ def _install(node: Node, folder: Path, lock: TextIO, notify: Notify) -> None:
         # The optional packages are databases and mailers of a public server; install scripts only fetch binaries.
         command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run_npm(command, staging, lock, notify)
-        (staging / CONTENTS).write_text(json.dumps(_contents(staging)))
+        write_contents(staging)
         (staging / STAMP).write_text(json.dumps(_census(staging)))
         if folder.exists():
             shutil.rmtree(folder)
@@ -200,6 +200,11 @@ def damaged_file(folder: Path) -> Path | None:
         return None
     found = _contents(folder)
     return next((folder / name for name, digest in expected.items() if found.get(name) != digest), None)
+
+
+def write_contents(folder: Path) -> None:
+    """Keeps the digest of each file of a set-up, for :func:`damaged_file`."""
+    (folder / CONTENTS).write_text(json.dumps(_contents(folder)))
 
 
 def _contents(folder: Path) -> dict[str, str]:
