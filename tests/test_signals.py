@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import psutil
+import pyarrow as pa
 import pytest
 
 import pokeladder
@@ -213,14 +214,22 @@ def large() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         ladder = pokeladder.open(Path(name) / "ladder")
         for number in range(2):
-            path = ladder.store.path("battles", "run", f"batch-{number}")
             with duckdb.connect() as connection:
                 connection.execute("SET TimeZone = 'UTC'")
-                rows = connection.execute(BATTLES, {"battles": 500_000}).to_arrow_table()
                 connection.register("empty", BATTLE_SCHEMA.empty_table())
-                connection.register("rows", rows)
-                connection.execute(f"COPY (FROM empty UNION ALL BY NAME FROM rows) TO '{path}' (FORMAT parquet)")
+                made = connection.sql(f"FROM empty UNION ALL BY NAME ({BATTLES})", params={"battles": 500_000})
+                table = made.to_arrow_table()
+            columns = [
+                table.column(field.name) if field.nullable else table.column(field.name).fill_null(_nothing(field.type))
+                for field in BATTLE_SCHEMA
+            ]
+            table = pa.table(columns, names=BATTLE_SCHEMA.names).cast(BATTLE_SCHEMA)
+            ladder.store.write_table(table, "battles", "run", f"batch-{number}")
         yield Path(name)
+
+
+def _nothing(kind: pa.DataType) -> object:
+    return "" if pa.types.is_string(kind) else 0
 
 
 @pytest.mark.slow
