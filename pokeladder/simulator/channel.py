@@ -38,7 +38,10 @@ class Channel:
         self._heard = time.monotonic()
         try:
             self._started(*self._first_words(start_seconds))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                # It does not listen yet, and the user waits.
+                self.kill()
             self.stop()
             raise
 
