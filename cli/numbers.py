@@ -9,7 +9,16 @@ import click
 
 
 class Finite(click.FloatRange):
-    """A number in a range; neither ``nan``, which is in every range, nor ``inf``."""
+    """A number in a range, or any; neither ``nan``, which is in every range, nor ``inf``."""
+
+    def __init__(self, *bounds: Any, **settings: Any) -> None:
+        super().__init__(*bounds, **settings)
+        if self.min is None and self.max is None:
+            self.name = "float"
+
+    def _describe_range(self) -> str:
+        # Where there are no bounds click's own names None as one.
+        return "" if self.min is None and self.max is None else super()._describe_range()
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
         number: float = super().convert(value, parameter, context)

@@ -9,37 +9,63 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 
+def search_path() -> list[str]:
+    """The folders in which agents' modules are looked for, the working directory first."""
+    here = str(Path.cwd())
+    return sys.path if here in sys.path else [here, *sys.path]
+
+
+def find_module(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Where a module is, found without importing it or its packages; None if it is nowhere.
+
+    Args:
+        path: folders to look for top-level modules in.
+    """
+    places: Sequence[str] | None = path
+    spec = None
+    for number, package in enumerate(with_packages(name)):
+        if places is None:
+            return None
+        spec = _find(package, places, top=number == 0)
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations
+    return spec
+
+
+def with_packages(name: str) -> list[str]:
+    """A module and the packages that it is in, the outermost first."""
+    parts = name.split(".")
+    return [".".join(parts[:number]) for number in range(1, len(parts) + 1)]
+
+
+def _find(name: str, places: Sequence[str], *, top: bool) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        # PathFinder alone looks where it is told to; finders of editable installations know their packages by name.
+        looked = places if finder is PathFinder or not top else None
+        try:
+            spec = finder.find_spec(name, looked)
+        except (ImportError, AttributeError, ValueError):
+            continue
+        if spec is not None:
+            return spec
+    return None
+
+
 def what_is_missing(target: str) -> str | None:
     """Why ``module:attribute`` cannot be imported, as far as files tell; None if nothing speaks against it.
 
     Neither the module nor the packages that it is in are imported: that would run their code.
     """
     module, _, path = target.partition(":")
-    spec = None
-    searched: Sequence[str] | None = None
-    names = module.split(".")
-    for number in range(1, len(names) + 1):
-        name = ".".join(names[:number])
-        spec = _find(name, searched)
-        if spec is None:
+    package = None
+    for name in with_packages(module):
+        if package is not None and package.submodule_search_locations is None:
+            return f"{package.name} is a module and not a package, so there is no {module}"
+        package = find_module(name, search_path())
+        if package is None:
             return f"there is no module {name}"
-        searched = spec.submodule_search_locations
-        if searched is None and number < len(names):
-            return f"{name} is a module and not a package, so there is no {module}"
-    return None if spec is None else _missing_attribute(module, spec, path.split(".")[0])
-
-
-def _find(name: str, searched: Sequence[str] | None) -> ModuleSpec | None:
-    if searched is None:
-        # As when an agent is imported: the working directory goes before.
-        here = PathFinder.find_spec(name, [str(Path.cwd())])
-        if here is not None:
-            return here
-    for finder in sys.meta_path:
-        found = finder.find_spec(name, searched)
-        if found is not None:
-            return found
-    return None
+    return None if package is None else _missing_attribute(module, package, path.split(".")[0])
 
 
 def _missing_attribute(module: str, spec: ModuleSpec, attribute: str) -> str | None:

@@ -516,6 +516,8 @@ def _has_columns(path: Path, schema: pa.Schema) -> bool:
         return set(schema.names) <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
         return True
+
+
 @cache
 def _empty_files() -> Path:
     """A folder with an empty file of each kind, which goes when the process ends: relations outlive their store."""

@@ -20,7 +20,6 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import resolve_name
 from itertools import pairwise
@@ -29,6 +28,7 @@ from types import CodeType
 from typing import Any
 
 from pokeladder.agents import Agent
+from pokeladder.modules import find_module, search_path, with_packages
 from pokeladder.programs import Program
 
 # Known by their versions alone.
@@ -175,44 +175,6 @@ def _of_code(code: CodeType) -> Iterator[str]:
             yield repr(constant)
 
 
-def search_path() -> list[str]:
-    """The folders in which agents' modules are looked for, the working directory first."""
-    here = str(Path.cwd())
-    return sys.path if here in sys.path else [here, *sys.path]
-
-
-def find_module(name: str, path: Sequence[str]) -> ModuleSpec | None:
-    """Where a module is, found without importing it or its parents; None if it is nowhere.
-
-    Args:
-        path: folders to look for top-level modules in.
-    """
-    places: Sequence[str] | None = path
-    spec = None
-    parts = name.split(".")
-    for number in range(1, len(parts) + 1):
-        if places is None:
-            return None
-        spec = _find(".".join(parts[:number]), places, top=number == 1)
-        if spec is None:
-            return None
-        places = spec.submodule_search_locations
-    return spec
-
-
-def _find(name: str, places: Sequence[str], *, top: bool) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        # PathFinder alone looks where it is told to; finders of editable installations know their packages by name.
-        looked = places if finder is PathFinder or not top else None
-        try:
-            spec = finder.find_spec(name, looked)
-        except (ImportError, AttributeError, ValueError):
-            continue
-        if spec is not None:
-            return spec
-    return None
-
-
 def _has_file(module: str) -> bool:
     return module != "__main__" and getattr(sys.modules.get(module), "__file__", None) is not None
 
@@ -233,12 +195,12 @@ def _of_modules(module: str, path: Sequence[str]) -> dict[str, str]:
     if spec.origin is not None and _is_installed(spec.origin):
         names = packages_distributions().get(top, [])
         parts |= {f"distribution {name}": _distribution_version(name) for name in sorted(set(names))}
-    return parts | _walk([_parents(module)], top, path)
+    return parts | _walk([with_packages(module)], top, path)
 
 
 def _of_imports(source: bytes, package: str, top: str, path: Sequence[str]) -> dict[str, str]:
     """The author's modules that a source imports."""
-    return _walk([_parents(name) for name in _imports(source, package)], top, path)
+    return _walk([with_packages(name) for name in _imports(source, package)], top, path)
 
 
 def _walk(waiting: list[list[str]], top: str, path: Sequence[str]) -> dict[str, str]:
@@ -256,7 +218,7 @@ def _walk(waiting: list[list[str]], top: str, path: Sequence[str]) -> dict[str, 
             parts[f"module {name}"] = _digest_of_file(origin)
             if origin.suffix == ".py":
                 package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-                waiting += [_parents(imported) for imported in _imports(_source(origin), package)]
+                waiting += [with_packages(imported) for imported in _imports(_source(origin), package)]
     return parts
 
 
@@ -302,12 +264,6 @@ def _absolute(name: str, package: str) -> str:
         return resolve_name(name, package)
     except ImportError:
         return ""
-
-
-def _parents(name: str) -> list[str]:
-    """A module and the packages that it is in, the outermost first."""
-    parts = name.split(".")
-    return [".".join(parts[:number]) for number in range(1, len(parts) + 1)]
 
 
 def _top(name: str) -> str:
