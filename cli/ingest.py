@@ -38,8 +38,8 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
     trajectories are left out.
 
     \b
-    Exit status 1 if files are broken; they are listed, and the rest is added. No file is read that has more than
-    256 MiB, compressed or not.
+    Exit status 1 if files are broken; they are listed, and the rest is added. No file is read
+    that has more than 256 MiB, compressed or not.
     """
     agents = dict(_rename(text) for text in renames)
     with FileBar("Read") as bar:

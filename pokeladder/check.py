@@ -27,6 +27,7 @@ from filelock import Timeout
 from pokeladder import connections, views
 from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
+from pokeladder.interrupts import interruptible
 from pokeladder.records import Merge
 from pokeladder.statements import statement
 from pokeladder.store import SCHEMAS, StagedFile, Store, conformed, new_run_id
@@ -227,7 +228,7 @@ class _Examination:
         self._started = time.monotonic()
         self._read = 0
         self.stamps = _stamps(store)
-        self.connection = connections.connect()
+        self.connection = interruptible(connections.connect())
         self.connection.execute(
             "CREATE TABLE faults (leftover BOOLEAN, kind VARCHAR, file VARCHAR, row BIGINT, reason VARCHAR)"
         )

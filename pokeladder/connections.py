@@ -6,8 +6,6 @@ from pathlib import Path
 
 import duckdb
 
-from pokeladder.interrupts import interruptible
-
 # A query never fetches code from the network, and neither reads nor leaves secrets in the user's home.
 SETTINGS = {
     "autoinstall_known_extensions": False,
@@ -19,5 +17,5 @@ SETTINGS = {
 def connect(
     database: str | Path = ":memory:", **settings: str | bool | int | float | list[str]
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to a database of its own in memory, or to a file; signals end its queries."""
-    return interruptible(duckdb.connect(database, config={**SETTINGS, **settings}))
+    """A connection to a database of its own in memory, or to a file."""
+    return duckdb.connect(database, config={**SETTINGS, **settings})

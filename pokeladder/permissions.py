@@ -42,6 +42,8 @@ def checked(sql: str, *, write: bool, store: Path) -> list[str]:
         QueryError: there is none; or one may not run, of whatever it is made.
     """
     with query_errors(sql):
+        # DuckDB's own error on text that is not UTF-8 names no reason.
+        sql.encode()
         statements = duckdb.extract_statements(sql)
     if not statements:
         raise QueryError("there is no statement to run", sql)

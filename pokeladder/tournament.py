@@ -267,8 +267,9 @@ def play(
     if more:
         tournament = _added_to(past.find_base(_settings(tournament, teams)), tournament)
     earlier = past.find_run(_settings(tournament, teams))
+    seed_drawn = tournament.seed is None and earlier is None
     if tournament.seed is None:
-        tournament = replace(tournament, seed=_seed_of(earlier) if earlier else _drawn_seed(notify))
+        tournament = replace(tournament, seed=_seed_of(earlier) if earlier else secrets.randbelow(SEEDS))
     settings = tournament.settings(teams)
     schedule = round_robin if tournament.kind == "tournament" else selfplay
     games = schedule(
@@ -329,6 +330,9 @@ def play(
             if not begun:
                 store.add_run(run)
                 begun = True
+                if seed_drawn:
+                    seed = tournament.seed
+                    notify(f"Seed {seed} was drawn: --seed {seed} plays the same battles again.")
 
         def look() -> None:
             if gauge.look_if_due():
@@ -368,12 +372,6 @@ def _settings(tournament: Tournament, teams: Sequence[Team]) -> dict[str, Any]:
 
 def _seed_of(run: Run) -> int:
     return int(json.loads(run.settings)["seed"])
-
-
-def _drawn_seed(notify: Notify) -> int:
-    seed = secrets.randbelow(SEEDS)
-    notify(f"Seed {seed} was drawn: --seed {seed} plays the same battles again.")
-    return seed
 
 
 def drawn(run: Run) -> int:

@@ -24,6 +24,7 @@ from duckdb.sqltypes import BOOLEAN
 
 from pokeladder import connections, csv_files, sequential
 from pokeladder.errors import QueryError, StoreError
+from pokeladder.interrupts import interruptible
 from pokeladder.scratch import Scratch
 from pokeladder.statements import statement, text
 
@@ -157,7 +158,7 @@ def connect(
         # IN () is no SQL; nothing is IN (NULL).
         names = [ConstantExpression(agent) for agent in agents or (None,)]
         conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
-    connection = connections.connect()
+    connection = interruptible(connections.connect())
     sequential.register(connection)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")

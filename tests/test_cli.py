@@ -117,7 +117,7 @@ def test_a_run_is_finished_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ladder = pokeladder.open(tmp_path / "ladder")
     with Display(ladder) as display:
         for stored, seconds in ((4, 1.0), (6, 2.0), (6, 3.0), (6, 4.0)):
-            display.watch(pokeladder.Progress("run", 6, stored, stored, 0, seconds, Use(0, 0, 0)))
+            display.watch(pokeladder.Progress("run", 6, stored, stored, 0, 0, seconds, Use(0, 0, 0)))
     assert capsys.readouterr().err == "6/6 battles, 3.0 battles/s, 2 s in all\n"
 
 

@@ -128,7 +128,7 @@ def test_ctrl_c_again_and_again_tells_how_to_resume(
     tmp_path: Path, prompt_line: list[str], number: signal.Signals
 ) -> None:
     process = subprocess.Popen(
-        [*prompt_line, "--store", "ladder", "tournament", "random", "heuristics", "--battles-per-matchup", "5000"],
+        [*prompt_line, "--store", "ladder", "tournament", "random", "max-power", "--battles-per-matchup", "5000"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
