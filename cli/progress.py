@@ -68,6 +68,7 @@ class Display(_Screen):
         self._standings_due = 0.0
         self._stored = 0
         self._finished = False
+        self._seed_told = False
 
     def notify(self, line: str) -> None:
         if self._live is not None:
@@ -79,6 +80,10 @@ class Display(_Screen):
         # What ends after the last battle takes a while; that all are stored is told once.
         if self._finished:
             return
+        if progress.drawn_seed is not None and progress.played + progress.void and not self._seed_told:
+            self._seed_told = True
+            seed = progress.drawn_seed
+            self.notify(f"Seed {seed} was drawn: --seed {seed} plays the same battles again.")
         if self._console.is_terminal:
             self._refresh_standings(progress, time.monotonic())
         done, total = progress.stored, progress.scheduled

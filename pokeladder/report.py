@@ -121,6 +121,7 @@ STANDINGS = {
     "Losses": ("losses", _number(0)),
     "Ties": ("ties", _number(0)),
     "Score": ("win_rate", _number(1, 100, "%")),
+    "Invalid decisions": ("invalid_rate", _number(1, 100, "%")),
 }
 MATCHUPS = {
     "Agent": ("agent", _text),

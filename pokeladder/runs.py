@@ -39,7 +39,8 @@ class PlaySettings(TypedDict, total=False):
     Keys:
         battle_format: any singles format of Showdown; gen1ou if not given.
         team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
-        seed: decides teams and battle seeds; None for one that is drawn and told, and with ``resume`` for any.
+        seed: decides teams and battle seeds; None for one that is drawn (``Progress.drawn_seed``), and with ``resume``
+            for any.
         workers: processes that play them; on a server, that simulate them.
         simulators: simulator processes of each of these workers, all of whose battles a batch can come from.
         ray: play on the Ray cluster at this address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.

@@ -143,6 +143,7 @@ class Progress:
         unrecorded: trajectories of this session's battles that were wanted and could not be made.
         seconds: since this session's first battle was started.
         use: what the run takes of the disk and of the memory.
+        drawn_seed: the seed, if it was drawn and not asked for.
     """
 
     run_id: str
@@ -153,6 +154,7 @@ class Progress:
     unrecorded: int
     seconds: float
     use: Use
+    drawn_seed: int | None = None
 
     @property
     def disk_expected(self) -> int | None:
@@ -320,6 +322,7 @@ def play(
                 unrecorded=recorder.unrecorded,
                 seconds=time.monotonic() - started,
                 use=gauge.use,
+                drawn_seed=tournament.seed if seed_drawn else None,
             )
 
         def begin() -> None:
@@ -330,9 +333,6 @@ def play(
             if not begun:
                 store.add_run(run)
                 begun = True
-                if seed_drawn:
-                    seed = tournament.seed
-                    notify(f"Seed {seed} was drawn: --seed {seed} plays the same battles again.")
 
         def look() -> None:
             if gauge.look_if_due():

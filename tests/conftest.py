@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pokeladder
-from pokeladder import recorder
+from pokeladder import recorder, tournament
 from pokeladder.arena import sessions
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
@@ -54,6 +54,12 @@ def inquiry(simulator: Simulator) -> Iterator[Inquiry]:
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POKELADDER_STORE", "POKELADDER_AGENTS", "METAMON_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _the_seed_that_is_drawn_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, so that a test plays the same battles each time."""
+    monkeypatch.setattr(tournament, "SEEDS", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import pokeladder
+from pokeladder import tournament
 from pokeladder.errors import AgentError, FormatError, UsageError
 from pokeladder.records import AgentVersion, Run
 
@@ -69,15 +70,13 @@ def test_the_same_again_counts_once_and_more_is_new(ladder: pokeladder.Ladder) -
         ladder.tournament(["random", "heuristics"], more=2)
 
 
-def test_a_seed_is_drawn_and_told_and_resumed_with(ladder: pokeladder.Ladder) -> None:
-    told: list[str] = []
-    once = ladder.tournament(TWO, battles_per_matchup=2, workers=1, notify=told.append)
-    (drawn,) = [line for line in told if line.startswith("Seed ")]
-    found = re.fullmatch(r"Seed (\d+) was drawn: --seed \1 plays the same battles again\.", drawn)
-    assert found is not None
-    assert ask(ladder, "SELECT DISTINCT run_seed FROM battles") == [(found[1],)]
-    again = ladder.tournament(TWO, battles_per_matchup=2, resume=True, notify=told.append)
-    assert again.run_id == once.run_id
+def test_a_seed_is_drawn_and_resumed_with(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tournament, "SEEDS", 10**9)
+    once = ladder.tournament(TWO, battles_per_matchup=2, workers=1)
+    assert once.drawn_seed is not None
+    assert ask(ladder, "SELECT DISTINCT run_seed FROM battles") == [(str(once.drawn_seed),)]
+    again = ladder.tournament(TWO, battles_per_matchup=2, resume=True)
+    assert (again.run_id, again.drawn_seed) == (once.run_id, None)
     other = ladder.tournament(TWO, battles_per_matchup=2, workers=1)
     assert ladder.repeated(other.run_id) == 0
 
@@ -113,6 +112,7 @@ def test_another_version_of_an_agent(tmp_path: Path, cli: Cli) -> None:
 
     fresh = cli("tournament", *names, "--battles-per-matchup", "2", "--workers", "1")
     assert fresh.returncode == 0
+    assert re.search(r"^Seed (\d+) was drawn: --seed \1 plays the same battles again\.$", fresh.stderr, re.MULTILINE)
     assert re.search(
         r"warning: agent Bot is version \w+ now, and was \w+ in run \S+ \(module their_bots changed\)", fresh.stderr
     )

@@ -1,0 +1,8 @@
+-- How many trajectories of battles in scope were wanted and could not be recorded. Takes $format, $run, $since and $agents,
+-- NULL where any will do; other conditions are about trajectories, and a battle without one cannot meet them.
+SELECT coalesce(sum(unrecorded), 0)::BIGINT AS unrecorded
+FROM battles
+WHERE ($format::VARCHAR IS NULL OR format = $format)
+    AND ($run::VARCHAR IS NULL OR run_id = $run)
+    AND ($since::TIMESTAMP IS NULL OR finished_at >= $since)
+    AND ($agents::VARCHAR[] IS NULL OR list_contains($agents, p1) OR list_contains($agents, p2))
