@@ -9,13 +9,15 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from poke_env.player import MaxBasePowerPlayer, Player, RandomPlayer
 from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder, _EmptyBattleOrder
 
-from pokeladder.arena import simulators
+from pokeladder.arena import simulators as modules
 from pokeladder.batches import BatchPlayer, decision_seed
 
 
@@ -171,14 +173,19 @@ class Forfeits(RandomPlayer):
 
 
 class Observer(RandomPlayer):
-    """Raises in the callback at the end unless the battle looks as it should."""
+    """Raises in the callback at the end unless the battle looks as it should; writes down which it won, in ``path``."""
+
+    def __init__(self, path: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.path = Path(path)
 
     def _battle_finished_callback(self, battle: Any) -> None:
         assert battle.finished
-        assert battle.won in (True, False, None)
         assert battle.battle_tag in self.battles
         assert battle.player_username == self.username
         assert len(self.battles) <= 16, "finished battles are kept"
+        with self.path.open("a") as file:
+            file.write(f"{number_of(battle)} {battle.won}\n")
 
 
 class Unbuildable(Player):
@@ -187,6 +194,16 @@ class Unbuildable(Player):
 
     def choose_move(self, battle: Any) -> BattleOrder:
         raise AssertionError
+
+
+class PondersFirst(RandomPlayer):
+    """Blocks the event loop for a while in the first turn of each battle, and gives up in the second."""
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        if battle.turn >= 2:
+            return ForfeitBattleOrder()
+        time.sleep(0.4)
+        return self.choose_random_move(battle)
 
 
 class Ponders(RandomPlayer):
@@ -201,14 +218,6 @@ class NeverBuilt(RandomPlayer):
     def __init__(self, **kwargs: Any) -> None:
         sys.stderr.write("loading for ever\n")
         time.sleep(3600)
-
-
-class Impatient(RandomPlayer):
-    """Makes its process give up on a silent simulator after three seconds."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        simulators.SILENT_SECONDS = 3.0
-        super().__init__(**kwargs)
 
 
 class Undecided(Player):
@@ -246,6 +255,89 @@ class SleepsOnce(KilledOnce):
         time.sleep(3600)
 
 
+class Waits(MaxBasePowerPlayer):
+    """Waits in each battle whose number in its process is above that in the file ``limit``, until the file is gone."""
+
+    def __init__(self, limit: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.limit = Path(limit)
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        while number_of(battle) > self.allowed():
+            await asyncio.sleep(0.02)
+        return super().choose_move(battle)  # type: ignore[return-value]
+
+    def allowed(self) -> float:
+        try:
+            return float(self.limit.read_text() or 0)
+        except FileNotFoundError:
+            return float("inf")
+
+
+class Kills(RandomPlayer):
+    """Kills its simulator, or its own process, once for each file in ``folder``, which it removes."""
+
+    def __init__(self, folder: str, victim: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.folder = Path(folder)
+        self.victim = victim
+        self.killed = 0
+
+    def choose_move(self, battle: Any) -> BattleOrder:
+        if battle.turn >= 3 and number_of(battle) > 2:
+            for file in self.folder.iterdir():
+                self.kill(file)
+        return self.choose_random_move(battle)
+
+    def kill(self, file: Path) -> None:
+        victims = simulators() if self.victim == "simulator" else [os.getpid()]
+        if victims and victims[-1] != self.killed:
+            with suppress(FileNotFoundError):  # another process was faster
+                file.unlink()
+                self.killed = victims[-1]
+                os.kill(self.killed, signal.SIGKILL)
+
+
+class StopsSimulator(RandomPlayer):
+    """Stops its simulator in the first battle, which then has a second to answer; the next one has a minute again."""
+
+    def __init__(self, flag: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flag = Path(flag)
+        self.watching: asyncio.Future[None] | None = None
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        if battle.turn >= 3 and not self.flag.exists():
+            (stopped,) = simulators()
+            self.flag.write_text(f"{stopped}")
+            os.kill(stopped, signal.SIGSTOP)
+            usual, modules.SILENT_SECONDS = modules.SILENT_SECONDS, 1.0
+            self.watching = asyncio.ensure_future(self.restore(stopped, usual))
+        return self.choose_random_move(battle)
+
+    async def restore(self, stopped: int, usual: float) -> None:
+        while stopped in simulators():
+            await asyncio.sleep(0.01)
+        modules.SILENT_SECONDS = usual
+
+
+class StopsItself(RandomPlayer):
+    """Stops its own process in the first battle, while it decides nothing."""
+
+    def __init__(self, flag: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flag = Path(flag)
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        if battle.turn >= 3 and not self.flag.exists():
+            asyncio.get_running_loop().call_soon(self.stop)
+        return self.choose_random_move(battle)
+
+    def stop(self) -> None:
+        self.flag.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
 class Leaves(RandomPlayer):
     """Leaves each battle in its third turn, for good."""
 
@@ -260,6 +352,8 @@ class Leaves(RandomPlayer):
 class Batched(BatchPlayer, Strongest):
     """As Strongest, for many positions at once; writes down how many they were, and how many battles it knows."""
 
+    # Batches are as large as they can be, however slow the machine is.
+    batch_seconds = 3600.0
     choose_one = Strongest.choose_move
     choose_move = BatchPlayer.choose_move
 
@@ -324,12 +418,58 @@ class BatchedSleep(Batched):
         return []
 
 
-class Renews(Strongest):
-    """Has its worker process renew simulators after a few battles."""
+class BatchedKill(BatchedLater):
+    """Kills one of two simulators, once, while it is asked about two of its battles; writes down which they are."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def choose_batch(self, battles: Sequence[Any]) -> Any:
+        if not list(self.folder.glob("*.killed")):
+            found = simulators()
+            for which, pid in enumerate(found):
+                # A battle is in the simulator that its number says.
+                lost = {number for number in map(number_of, battles) if number % len(found) == which}
+                if len(lost) >= 2:
+                    (self.folder / f"{pid}.killed").write_text(" ".join(map(str, lost)))
+                    os.kill(pid, signal.SIGKILL)
+                    break
+        return super().choose_batch(battles)
+
+
+class Renews(Strongest):
+    """Has its process renew simulators after ten battles; does not go on before it has, and writes down which it saw.
+
+    At most three more battles may begin before a simulator is renewed that has had ten.
+    """
+
+    def __init__(self, path: str, **kwargs: Any) -> None:
+        modules.BATTLES = 10
         super().__init__(**kwargs)
-        simulators.BATTLES = 10
+        self.path = Path(path)
+        self.seen: set[int] = set()
+
+    async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
+        number = number_of(battle)
+        while len(self.seen) < 1 + (number > 13) + (number > 30):
+            await asyncio.sleep(0.01)
+            for pid in {*simulators()} - self.seen:
+                self.seen.add(pid)
+                with self.path.open("a") as file:
+                    file.write(f"{pid}\n")
+        return super().choose_move(battle)
+
+
+def number_of(battle: Any) -> int:
+    """The number of a battle in its process, the first being 1."""
+    return int(battle.battle_tag.rpartition("-")[2])
+
+
+def simulators() -> list[int]:
+    """Those of this process that have not ended, in the order in which they were started."""
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and any("driver.js" in word for word in process.cmdline()):
+                found.append(process.pid)
+    return sorted(found)
 
 
 class Slow(MaxBasePowerPlayer):
