@@ -45,10 +45,12 @@ class Pulse:
         _DECISION.pack_into(self._memory, 0, time.monotonic() + seconds, game, SIDES.index(side))
 
     def end(self) -> None:
+        # Before the decision is taken out: between two long ones the event loop need not turn.
+        self.beat()
         _DECISION.pack_into(self._memory, 0, 0.0, 0, 0)
 
     def beat(self) -> None:
-        """Says that the worker's event loop is turning."""
+        """Says that the worker's event loop is turning, or a decision over."""
         _BEAT.pack_into(self._memory, _DECISION.size, time.monotonic())
 
     def silence(self) -> float:
