@@ -232,11 +232,11 @@ def not_a_player(**kwargs: Any) -> object:
 
 
 class KilledOnce(RandomPlayer):
-    """Is killed in its first battle, unless the file ``flag`` says that it has been."""
+    """Is killed in its first battle, unless the file ``flag`` in a folder says that it has been."""
 
-    def __init__(self, flag: str, **kwargs: Any) -> None:
+    def __init__(self, folder: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.flag = Path(flag)
+        self.flag = Path(folder, "flag")
 
     def choose_move(self, battle: Any) -> BattleOrder:
         if battle.turn >= 3 and not self.flag.exists():
@@ -256,11 +256,14 @@ class SleepsOnce(KilledOnce):
 
 
 class Waits(MaxBasePowerPlayer):
-    """Waits in each battle whose number in its process is above that in the file ``limit``, until the file is gone."""
+    """Waits in each battle whose number in its process is above that in a folder's file ``limit``, while it is there.
 
-    def __init__(self, limit: str, **kwargs: Any) -> None:
+    The folder is a parameter, and not the file, whose content would be part of the agent's version.
+    """
+
+    def __init__(self, folder: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.limit = Path(limit)
+        self.limit = Path(folder, "limit")
 
     async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
         while number_of(battle) > self.allowed():
@@ -301,9 +304,9 @@ class Kills(RandomPlayer):
 class StopsSimulator(RandomPlayer):
     """Stops its simulator in the first battle, which then has a second to answer; the next one has a minute again."""
 
-    def __init__(self, flag: str, **kwargs: Any) -> None:
+    def __init__(self, folder: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.flag = Path(flag)
+        self.flag = Path(folder, "flag")
         self.watching: asyncio.Future[None] | None = None
 
     async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
@@ -324,9 +327,9 @@ class StopsSimulator(RandomPlayer):
 class StopsItself(RandomPlayer):
     """Stops its own process in the first battle, while it decides nothing."""
 
-    def __init__(self, flag: str, **kwargs: Any) -> None:
+    def __init__(self, folder: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.flag = Path(flag)
+        self.flag = Path(folder, "flag")
 
     async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
         if battle.turn >= 3 and not self.flag.exists():

@@ -361,7 +361,7 @@ def test_a_killed_tournament_leaves_no_process(tmp_path: Path, command_line: lis
     limit = tmp_path / "limit"
     limit.write_text("0")
     with subprocess.Popen(
-        [*command_line, "tournament", "random", f"bots:Waits,limit={limit}"],
+        [*command_line, "tournament", "random", f"bots:Waits,folder={tmp_path}"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         stderr=subprocess.DEVNULL,
@@ -391,9 +391,9 @@ def alive(started: dict[int, str]) -> list[str]:
 
 def test_a_simulator_that_stops_answering_is_replaced(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     """Stopped, not dead: only its silence tells."""
-    flag = tmp_path / "stopped"
+    flag = tmp_path / "flag"
     reached = play(
-        ladder, "max-power", Agent("stops", bots.StopsSimulator, {"flag": str(flag)}), battles_per_matchup=12
+        ladder, "max-power", Agent("stops", bots.StopsSimulator, {"folder": str(tmp_path)}), battles_per_matchup=12
     )
     assert not Path("/proc", flag.read_text()).exists()
     assert reached.stored == 12

@@ -7,18 +7,16 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_arena import alive, descendants, kill_one, rows
-from test_server import wait_until
-from test_tournament import content, start_tournament, wait_for_battles
+from test_arena import alive, descendants, rows
+from test_tournament import content, hold, start_tournament, wait_for_battles
 
 import pokeladder
-from conftest import TESTS
+from conftest import TESTS, wait_until
 from pokeladder.errors import AgentError, SimulatorError, UsageError
 from pokeladder.tournament import Progress
 
@@ -63,12 +61,16 @@ def processes() -> dict[int, str]:
     return {pid: command for pid, command in found.items() if "arena.worker" in command or "driver.js" in command}
 
 
+def kill_one(kind: str) -> int:
+    """Kills a process of this test whose command line has ``kind`` in it; how many there were."""
+    victims = [pid for pid, command in descendants(os.getpid()).items() if kind in command][:1]
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    return len(victims)
+
+
 def wait_until_gone(started: dict[int, str]) -> None:
-    deadline = time.monotonic() + 20
-    while (alive(started) or outposts()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not alive(started)
-    assert not outposts()
+    wait_until(lambda: not alive(started) and not outposts())
 
 
 @pytest.mark.slow
@@ -126,12 +128,13 @@ def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladd
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[str], how: signal.Signals) -> None:
+    limit = hold(tmp_path)
     process = start_tournament(tmp_path, command_line, *LONG, "--ray", cluster.address)
     wait_for_battles(tmp_path, process)
     started = processes()
     assert started
     process.send_signal(how)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate()
     assert process.returncode == (-how if how == signal.SIGKILL else 130), said
     assert ("play the rest with `pokeladder tournament --resume`" in said) == (how == signal.SIGTERM)
     wait_until_gone(started)
@@ -141,7 +144,8 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
     resumed = start_tournament(tmp_path, command_line, *LONG, "--resume", "--ray", cluster.address)
     wait_until(lambda: any("arena.worker" in command for command in processes().values()))
     assert kill_one("ray::Outpost")
-    out, said = resumed.communicate(timeout=200)
+    limit.unlink()
+    out, said = resumed.communicate()
     assert resumed.returncode == 0, said
     assert "warning: a worker" in said
     # Ray has nothing to say besides.

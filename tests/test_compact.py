@@ -8,15 +8,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
 
 import batches
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+import bots
 import pokeladder
-from conftest import slowly
-from pokeladder import compaction, tidying
+from conftest import slowly, wait_until
+from pokeladder import Agent, compaction, tidying
 from pokeladder.errors import StoreError
 from pokeladder.store import FOLDERS, Store
 
@@ -35,6 +38,13 @@ ANSWERS = {
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.1)
+
+
+def settled_by(monkeypatch: pytest.MonkeyPatch, queries_are_over: Callable[[], None]) -> None:
+    """A compaction waits until all queries are over that began before, instead of a time that is enough for them."""
+    clock = SimpleNamespace(sleep=lambda _: queries_are_over(), time=time.time, monotonic=time.monotonic)
+    monkeypatch.setattr(compaction, "time", clock)
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
 
 
 def answers(source: duckdb.DuckDBPyConnection | pokeladder.Ladder) -> dict[str, list[tuple]]:
@@ -93,7 +103,7 @@ def test_large_files_are_left_and_few_are_not_worth_it(tmp_path: Path, monkeypat
 
 
 READER = """
-import sys, duckdb
+import os, sys, duckdb
 counts = "SELECT count(*), count(DISTINCT battle_id) FROM battles"
 joined = (
     "SELECT count(*), count(DISTINCT trajectory_id), count(DISTINCT battle_id), sum(octet_length(document))"
@@ -105,7 +115,7 @@ while True:
     found = connection.sql(counts).fetchall() + connection.sql(joined).fetchall()
     assert found == [(60, 60), (120, 120, 60, int(sys.argv[2]))], found
     reads += 1
-    print(reads, flush=True)
+    os.pwrite(1, b"%12d" % reads, 0)
 """
 
 
@@ -113,20 +123,32 @@ def test_readers_see_every_battle_once(tmp_path: Path, monkeypatch: pytest.Monke
     store = batches.new_store(tmp_path / "ladder", battles=60)
     ladder = pokeladder.open(store.folder)
     command = [sys.executable, "-c", READER, str(store.database), str(120 * len(batches.document(3)))]
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 1.0)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+    counted = tmp_path / "reads"
+    with (
+        counted.open("w") as output,
+        subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True) as reader,
+    ):
+
+        def reads() -> int:
+            assert reader.poll() is None, reader.communicate()
+            return int(counted.read_text() or 0)
+
+        def read_anew() -> None:
+            """Waits until the reader has ended what it reads now, and read everything once more."""
+            before = reads()
+            wait_until(lambda: reads() >= before + 2)
+
+        settled_by(monkeypatch, read_anew)
         try:
-            assert reader.stdout is not None
-            assert reader.stdout.readline() == "1\n", reader.communicate()
+            read_anew()
             # Each time fewer and larger files.
             for large in (30_000, 60_000, 120_000, 1 << 20):
                 monkeypatch.setattr(compaction, "LARGE_BYTES", large)
-                ladder.compact(grace=3)
-                assert reader.poll() is None, reader.communicate()
+                ladder.compact(grace=3600)
             while sum(files(store).values()) > 5:
-                ladder.compact(grace=3)
-                time.sleep(0.2)
-            assert reader.poll() is None, reader.communicate()
+                read_anew()
+                ladder.compact(grace=0)
+            read_anew()
         finally:
             reader.kill()
     assert ladder.check().faults == []
@@ -171,7 +193,7 @@ def test_killed_at_any_moment(tmp_path: Path, at: tuple[str, int]) -> None:
     store = batches.new_store(tmp_path / "ladder", battles=10)
     ladder = pokeladder.open(store.folder)
     before = answers(ladder)
-    killed = subprocess.run([sys.executable, "-c", KILLED, at[0], str(at[1])], cwd=tmp_path, timeout=60)
+    killed = subprocess.run([sys.executable, "-c", KILLED, at[0], str(at[1])], cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL
     checked = ladder.check()
     assert (checked.battles, checked.trajectories, checked.documents) == (10, 20, 20)
@@ -233,22 +255,46 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("prompt")
-def test_a_run_merges_its_files_while_it_is_played(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_merges_its_files_while_it_is_played(
+    ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tidying, "FILES", 3)
-    monkeypatch.setattr(tidying, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr(tidying, "LOOK_SECONDS", 0.0)
+    querying = Lock()
+
+    def query_is_over() -> None:
+        with querying:
+            pass
+
+    settled_by(monkeypatch, query_is_over)
     counts: list[int] = []
+    # No battle is over long before those before it are stored, so that they are stored a few at a time.
+    limit = tmp_path / "limit"
+    limit.write_text("8")
 
     def watch(progress: pokeladder.Progress) -> None:
-        ((count, games),) = ladder.sql("SELECT count(*), count(DISTINCT game) FROM battles").fetchall()
+        with querying:
+            ((count, games),) = ladder.sql("SELECT count(*), count(DISTINCT game) FROM battles").fetchall()
         assert count == games == progress.stored
         counts.append(count)
+        limit.write_text(f"{count + 8}")
 
     heard: list[str] = []
-    reached = ladder.selfplay("max-power", num_battles=160, workers=1, watch=watch, notify=heard.append)
-    assert (reached.stored, heard) == (160, [])
+    waits = Agent("waits", bots.Waits, {"folder": str(tmp_path)})
+    reached = ladder.selfplay(
+        waits,
+        "max-power",
+        num_battles=60,
+        parallel_instances=4,
+        workers=1,
+        seed=0,
+        turn_timeout=3600,
+        watch=watch,
+        notify=heard.append,
+    )
+    assert (reached.stored, heard) == (60, [])
     assert len(set(counts)) > 5
     assert list((ladder.store.folder / "merges").glob("*.parquet"))
-    assert ladder.sql("SELECT count(*) FROM trajectories").fetchall() == [(320,)]
+    assert ladder.sql("SELECT count(*) FROM trajectories").fetchall() == [(120,)]
     assert ladder.sql("SELECT count(*) FROM steps").fetchall()[0][0] > 0
     assert not ladder.check().faults

@@ -355,7 +355,7 @@ def test_trajectories_that_metamon_writes_are_taken_in(ladder: pokeladder.Ladder
     """Two checkpoints, both points of view of each battle, and nothing left behind of the files."""
     heard: list[str] = []
     reached = ladder.tournament(
-        ["run@0", "run@2"], battles_per_matchup=6, venue="server", workers=1, notify=heard.append
+        ["run@0", "run@2"], battles_per_matchup=6, venue="server", workers=1, seed=0, notify=heard.append
     )
     assert (reached.stored, reached.void, heard) == (6, 0, [])
     assert rows(
@@ -409,18 +409,24 @@ DAUGHTERS = "sleep {0} & setsid sleep {0} & (setsid sh -c 'trap \"\" TERM; sleep
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group is ended")
-def test_the_guard_leaves_nothing_behind() -> None:
+def test_the_guard_leaves_nothing_behind(tmp_path: Path) -> None:
     """Neither daughters in sessions of their own, nor such as do not heed SIGTERM, nor grandchildren."""
     duration = f"98765{os.getpid()}"
-    for ending in ("lifeline", "exit"):
+    done = tmp_path / "done"
+    for ending, foreground in (
+        ("lifeline", f"sleep {duration}"),
+        ("exit", f"until [ -e {done} ]; do sleep 0.05; done; exit 7"),
+    ):
         ours, theirs = os.pipe()
-        script = DAUGHTERS.format(duration) + (f"sleep {duration}" if ending != "exit" else "sleep 0.3; exit 7")
+        script = DAUGHTERS.format(duration) + foreground
         guard = subprocess.Popen([sys.executable, "-I", str(GUARD), str(ours), "bash", "-c", script], pass_fds=[ours])
         os.close(ours)
-        wait_until(lambda: len(processes_with(f"sleep {duration}")) >= 3)
+        wait_until(lambda: sum(line.startswith("sleep ") for line in processes_with(f"sleep {duration}")) >= 3)
         if ending == "lifeline":
             os.close(theirs)
-        status = guard.wait(30)
+        else:
+            done.touch()
+        status = guard.wait()
         if ending != "lifeline":
             os.close(theirs)
         assert status == {"lifeline": 0, "exit": 7}[ending]
@@ -450,11 +456,14 @@ def test_real_metamon(ladder: pokeladder.Ladder, venue: Any) -> None:
     ) == [(8, 4, "recorded" if venue == "embedded" else "recorded by the agent", sorted(agents), True)]
 
 
-def test_checkpoints_play_embedded(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
+def test_checkpoints_play_embedded(
+    ladder: pokeladder.Ladder, stand_in: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One process for each policy answers the positions of all workers; every choice it may make is legal."""
+    monkeypatch.setattr(hosts, "PLAYER", "patient:PatientPolicyPlayer")
     heard: list[str] = []
     reached = ladder.tournament(
-        ["run@0", "run@2", "max-power"], battles_per_matchup=10, workers=2, parallel=20, notify=heard.append
+        ["run@0", "run@2", "max-power"], battles_per_matchup=10, workers=2, parallel=20, seed=0, notify=heard.append
     )
     assert (reached.stored, reached.void, heard) == (30, 0, [])
     assert rows(ladder, "SELECT sum(p1_invalid + p2_invalid), list(DISTINCT venue) FROM battles") == [(0, ["embedded"])]
@@ -490,7 +499,12 @@ def test_what_policies_may_choose_is_legal(ladder: pokeladder.Ladder, stand_in: 
     """And self-play repeats, whatever comes together, without recording too."""
     for parallel in (9, 4):
         ladder.selfplay(
-            "run@2", num_battles=12, battle_format=battle_format, parallel_instances=parallel, trajectories=False
+            "run@2",
+            num_battles=12,
+            battle_format=battle_format,
+            parallel_instances=parallel,
+            trajectories=False,
+            seed=0,
         )
     assert rows(ladder, "SELECT sum(p1_invalid + p2_invalid) FROM battles") == [(0,)]
     assert (

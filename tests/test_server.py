@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from websockets.sync.client import connect
 
 import bots
 import pokeladder
-from conftest import TESTS, slowly
+from conftest import TESTS, slowly, wait_until
 from pokeladder import Agent
 from pokeladder.arena import hall
 from pokeladder.arena.desk import Scribe
@@ -34,11 +33,14 @@ from pokeladder.arena.sessions import chunks
 from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, StoreError, UsageError
 from pokeladder.programs import Limits
 from pokeladder.records import Game
+from pokeladder.simulator import channel
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
 from pokeladder.teams import team_files
 
 Rows = list[tuple[Any, ...]]
+# Those that behave take a tenth of a second for their first decision, and must not exceed it on a busy machine.
+TURN_SECONDS = 6
 PLAIN_BOT = f"{shlex.quote(sys.executable)} {shlex.quote(str(TESTS / 'plain_bot.py'))}"
 PLAIN_BOT += " {username} {server} {format} {battles} {role} {opponent}"
 
@@ -60,13 +62,6 @@ def processes_with(text: str) -> list[str]:
     return found
 
 
-def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[ServerProcess]:
     """The servers that tournaments start."""
@@ -81,10 +76,26 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ServerProcess]:
     return servers
 
 
+def start_timeouts_count_when(monkeypatch: pytest.MonkeyPatch, due: Callable[[Path], bool]) -> None:
+    """A process that does not log in is given up only if ``due`` says so of its log: a slow machine is no reason."""
+
+    class Observed(hall.Guest):
+        @property
+        def limits(self) -> Limits:
+            return self.agent.limits if due(self.log) else Limits(start_timeout=3600)
+
+    monkeypatch.setattr(hall, "Guest", Observed)
+
+
 def server_logs(folder: Path) -> dict[str, dict[str, Any]]:
     """What the server itself has written of each battle, by room."""
     logs = (json.loads(path.read_text()) for path in (folder / "logs").rglob("*.log.json"))
     return {log["roomid"]: log for log in logs}
+
+
+def pokemon(packed: str) -> list[list[str]]:
+    """Name, species, item, ability, moves, nature and EVs of each; the server writes perfect IVs as none."""
+    return [one.split("|")[:7] for one in packed.split("]")]
 
 
 def agents_by_user(ladder: pokeladder.Ladder, run: str) -> dict[str, str]:
@@ -93,7 +104,6 @@ def agents_by_user(ladder: pokeladder.Ladder, run: str) -> dict[str, str]:
     return {path.stem: re.match(r"agent (.+) in the role", path.read_text())[1] for path in logs}  # type: ignore[index]
 
 
-@pytest.mark.timeout(400)
 def test_a_tournament_of_players_and_a_program(
     ladder: pokeladder.Ladder, tmp_path: Path, started: list[ServerProcess]
 ) -> None:
@@ -108,6 +118,7 @@ def test_a_tournament_of_players_and_a_program(
         venue="server",
         workers=1,
         parallel=3,
+        seed=0,
         server_dir=tmp_path / "server",
         notify=heard.append,
     )
@@ -123,14 +134,14 @@ def test_a_tournament_of_players_and_a_program(
     agents = agents_by_user(ladder, reached.run_id)
     for room, p1, p2, p1_user, p2_user, winner, turns, end_reason, p1_packed, p2_packed, seed, log in played:
         said = logs[room]
-        assert (said["p1"], said["p2"], said["turns"], said["seed"]) == (p1_user, p2_user, turns, said["seed"])
+        assert (said["p1"], said["p2"], said["turns"], said["seed"]) == (p1_user, p2_user, turns, seed)
         assert said["winner"] == {"p1": p1_user, "p2": p2_user, None: ""}[winner]
         assert (agents[p1_user], agents[p2_user]) == (p1, p2)
         assert end_reason in ("normal", "turn_limit", "endless_clause")
         start, *players = said["inputLog"][:3]
         assert json.loads(start.removeprefix(">start "))["seed"] == seed
         for line, packed in zip(players, (p1_packed, p2_packed), strict=True):
-            assert json.loads(line[len(">player p1 ") :])["team"].split("|")[0] == packed.split("|")[0]
+            assert pokemon(json.loads(line[len(">player p1 ") :])["team"]) == pokemon(packed)
         assert f"|win|{said['winner']}" in log.split("\n") or winner is None
 
     assert Counter((min(p1, p2), max(p1, p2)) for _, p1, p2, *_ in played) == {
@@ -144,8 +155,8 @@ def test_a_tournament_of_players_and_a_program(
     # Each result is what a fresh simulator makes of the input log.
     for (battle_id,) in rows(ladder, "SELECT battle_id FROM battles ORDER BY battle_id LIMIT 5"):
         assert ladder.replay(battle_id).agrees
-    assert not processes_with(str(ladder.store.folder))
-    assert not processes_with(str(tmp_path / "server"))
+    wait_until(lambda: not processes_with(str(ladder.store.folder)))
+    wait_until(lambda: not processes_with(str(tmp_path / "server")))
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", started[0].port)) != 0
 
@@ -161,8 +172,9 @@ def test_deterministic_agents_play_the_same_battles_on_both_venues(ladder: pokel
         " GROUP BY ALL ORDER BY battles.format, game"
     )
     for battle_format, battles in (("gen1ou", 2), ("gen9randombattle", 2)):
-        ladder.tournament(agents, battles_per_matchup=battles, battle_format=battle_format, venue="server", workers=1)
-        elsewhere.tournament(agents, battles_per_matchup=battles, battle_format=battle_format)
+        settings = {"battles_per_matchup": battles, "battle_format": battle_format, "workers": 1, "seed": 0}
+        ladder.tournament(agents, venue="server", **settings)
+        elsewhere.tournament(agents, **settings)
     there, here = rows(ladder, question), rows(elsewhere, question)
     assert len(here) == 4
     assert there == here
@@ -273,9 +285,9 @@ def test_programs_need_a_server(ladder: pokeladder.Ladder) -> None:
 
 def test_a_battle_killed_in_the_middle_is_played_again(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     heard: list[str] = []
-    killed = Agent("killed", bots.KilledOnce, {"flag": str(tmp_path / "flag")})
+    killed = Agent("killed", bots.KilledOnce, {"folder": str(tmp_path)})
     reached = ladder.tournament(
-        [killed, "random"], battles_per_matchup=4, venue="server", workers=1, parallel=1, notify=heard.append
+        [killed, "random"], battles_per_matchup=4, venue="server", workers=1, parallel=1, seed=0, notify=heard.append
     )
     assert (reached.stored, reached.void) == (4, 1)
     (told,) = heard
@@ -288,8 +300,16 @@ def test_a_battle_killed_in_the_middle_is_played_again(ladder: pokeladder.Ladder
     ]
 
 
-def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokeladder.Ladder) -> None:
-    command = "bash -c 'echo {username} dozes off on $CUDA_VISIBLE_DEVICES; sleep 1000'"
+def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(
+    ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def due(log: Path) -> bool:
+        # The first two must be there at the same time.
+        dozing = [one for one in log.parent.glob("pl*.log") if "dozes off" in one.read_text()[1:].partition("\n")[2]]
+        return log in dozing and len(dozing) >= 2
+
+    start_timeouts_count_when(monkeypatch, due)
+    command = "bash -c 'echo {username} dozes off on $CUDA_VISIBLE_DEVICES; sleep 1000 # {work_dir}'"
     ladder.registry.add(
         "sleeper",
         {"kind": "command", "command": command, "roles": ["acceptor"], "start_timeout": 0.5, "gpu": True},
@@ -302,6 +322,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
         workers=1,
         parallel=3,
         gpus=["0", "1"],
+        seed=0,
         notify=heard.append,
     )
     assert (reached.stored, reached.void) == (2, 4)
@@ -312,7 +333,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(ladder: pokel
     assert rows(ladder, "SELECT DISTINCT end_reason, 'sleeper' IN (p1, p2) FROM battles WHERE outcome = 'void'") == [
         ("agent_dead", True)
     ]
-    assert not processes_with("sleep 1000")
+    assert not processes_with(str(ladder.store.folder))
 
 
 @pytest.mark.parametrize("role", ["acceptor", slowly("ladder")])
@@ -320,27 +341,39 @@ def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     monkeypatch.setattr(hall, "TRIES", 1)
+    start_timeouts_count_when(monkeypatch, lambda _: False)
     command = shlex.join([sys.executable, str(TESTS / "idle_bot.py")]) + " {username} {server}"
-    ladder.registry.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 7})
+    ladder.registry.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 1})
     heard: list[str] = []
     reached = ladder.tournament(
-        ["idle", "random"], battles_per_matchup=2, venue="server", workers=1, notify=heard.append
+        ["idle", "random"], battles_per_matchup=2, venue="server", workers=1, seed=0, notify=heard.append
     )
     assert (reached.stored, reached.void) == (0, 2)
     (told,) = heard
-    assert "agent idle began no battle within 7 s" in told
+    assert "agent idle began no battle within 1 s" in told
 
 
-def test_an_agent_that_stops_answering_loses_and_is_replaced(ladder: pokeladder.Ladder) -> None:
+def test_an_agent_that_stops_answering_loses_and_is_replaced(
+    ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unhurried(hall.Session):
+        """Has all the time for its first battle."""
+
+        def _idle(self, now: float) -> dict[str, str]:
+            return super()._idle(now) if self.suspect else {}
+
+    monkeypatch.setattr(hall, "Session", Unhurried)
+    start_timeouts_count_when(monkeypatch, lambda _: False)
     heard: list[str] = []
-    stuck = Agent("stuck", bots.Sleeps, limits=Limits(start_timeout=6))
+    stuck = Agent("stuck", bots.Sleeps, limits=Limits(start_timeout=1))
     reached = ladder.tournament(
         [stuck, "random"],
         battles_per_matchup=2,
         venue="server",
         workers=1,
         parallel=1,
-        turn_timeout=2,
+        turn_timeout=TURN_SECONDS,
+        seed=0,
         notify=heard.append,
     )
     assert (reached.stored, reached.void) == (2, 0)
@@ -350,7 +383,8 @@ def test_an_agent_that_stops_answering_loses_and_is_replaced(ladder: pokeladder.
 
 def test_one_that_leaves_in_the_middle_loses_for_it(ladder: pokeladder.Ladder) -> None:
     agents = [Agent("away", bots.Leaves), "random", Agent("gives up", bots.Forfeits)]
-    reached = ladder.tournament(agents, battles_per_matchup=1, venue="server", workers=1, parallel=3, turn_timeout=2)
+    settings = {"battles_per_matchup": 1, "venue": "server", "workers": 1, "parallel": 3}
+    reached = ladder.tournament(agents, **settings, turn_timeout=TURN_SECONDS)
     assert reached.stored == 3
     assert rows(ladder, "SELECT end_reason, if(winner = 'p1', p2, p1) AS loser FROM battles ORDER BY ALL") == [
         ("disconnect", "away"),
@@ -359,34 +393,43 @@ def test_one_that_leaves_in_the_middle_loses_for_it(ladder: pokeladder.Ladder) -
     ]
 
 
-@pytest.mark.usefixtures("prompt")
 @pytest.mark.parametrize(
     ("number", "what"),
     [(signal.SIGKILL, "the server died (exit status -9)"), (signal.SIGSTOP, "the server stopped answering")],
 )
 def test_a_server_that_ends_or_stands_still(
-    ladder: pokeladder.Ladder, started: list[ServerProcess], monkeypatch: pytest.MonkeyPatch, number: int, what: str
+    ladder: pokeladder.Ladder,
+    tmp_path: Path,
+    started: list[ServerProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    what: str,
 ) -> None:
-    monkeypatch.setattr("pokeladder.simulator.channel.SILENT_SECONDS", 6)
+    usual = channel.SILENT_SECONDS
     heard: list[str] = []
+    flag = tmp_path / "flag"
 
-    def hit(progress: pokeladder.Progress) -> None:
-        if progress.stored >= 1 and len(started) == 1:
+    def hit(_: pokeladder.Progress) -> None:
+        # A battle is under way for as long as one of its agents sleeps.
+        if flag.exists() and len(started) == 1:
             os.kill(started[0].pid, number)
+        hurried = flag.exists() and len(started) == 1
+        monkeypatch.setattr(channel, "SILENT_SECONDS", 1.0 if hurried else usual)
 
     reached = ladder.tournament(
-        ["heuristics", "max-power"],
+        [Agent("sleeper", bots.SleepsOnce, {"folder": str(tmp_path)}), "max-power"],
         battles_per_matchup=8,
         venue="server",
         workers=1,
         parallel=2,
-        # Battles are told as they end, and not when their trajectories have been written.
         trajectories=False,
+        seed=0,
         watch=hit,
         notify=heard.append,
     )
     assert len(started) == 2
     assert reached.stored == 8
+    assert reached.void > 0
     assert rows(ladder, "SELECT count(*), count(DISTINCT game) FROM battles WHERE outcome <> 'void'") == [(8, 8)]
     assert heard == [f"warning: {what}: its battles are void and are played again"]
 
@@ -408,16 +451,17 @@ def test_a_simulator_of_the_server_that_dies(
             killed.append(simulator.pid)
 
     reached = ladder.tournament(
-        [Agent("sleeper", bots.SleepsOnce, {"flag": str(flag)}), "max-power"],
-        battles_per_matchup=16,
+        [Agent("sleeper", bots.SleepsOnce, {"folder": str(tmp_path)}), "max-power"],
+        battles_per_matchup=4,
         venue="server",
         parallel=1,
         workers=1,
         trajectories=False,
+        seed=0,
         watch=kill,
         notify=heard.append,
     )
-    assert (reached.stored, len(started)) == (16, 1)
+    assert (reached.stored, len(started)) == (4, 1)
     assert ["broke battle" in line for line in heard] == [True]
 
 
@@ -448,7 +492,7 @@ def test_a_user_name_that_is_refused(
 
     monkeypatch.setattr(hall, "ServerProcess", start_and_squat)
     reached = ladder.tournament(
-        ["random", "max-power"], battles_per_matchup=2, venue="server", workers=1, notify=heard.append
+        ["random", "max-power"], battles_per_matchup=2, venue="server", workers=1, seed=0, notify=heard.append
     )
     for squatter in squatters:
         squatter.close()
@@ -485,6 +529,7 @@ def test_a_server_that_runs_already(
         battles_per_matchup=4,
         server_url=practice.url,
         parallel=3,
+        seed=0,
         notify=heard.append,
     )
     assert (reached.stored, reached.void, heard) == (12, 0, [])
@@ -520,8 +565,9 @@ def test_stopped_before_anything_could_play(prompt_line: list[str], tmp_path: Pa
     """What never began is no run."""
     ladder = pokeladder.open(tmp_path / "ladder")
     with subprocess.Popen(
-        [*prompt_line, "tournament", "random", "heuristics", "--venue", "server"],
+        [*prompt_line, "tournament", "random", "bots:NeverBuilt", "--venue", "server"],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -529,36 +575,45 @@ def test_stopped_before_anything_could_play(prompt_line: list[str], tmp_path: Pa
         # The log is there as soon as the server is started, long before it answers.
         wait_until(lambda: list((ladder.store.folder / "logs").glob("*/server.log")) or run.poll() is not None)
         run.send_signal(signal.SIGINT)
-        out, said = run.communicate(timeout=60)
+        out, said = run.communicate()
     assert (run.returncode, out) == (130, "")
     assert said.endswith("Interrupted: stopped before the first battle: there is nothing to resume\n")
     assert rows(ladder, "SELECT count(*) FROM runs") == [(0,)]
-    wait_until(lambda: not processes_with(str(tmp_path)), 20)
+    wait_until(lambda: not processes_with(str(tmp_path)))
 
 
 def test_killed_and_resumed(
     cli: Callable[..., subprocess.CompletedProcess[str]], prompt_line: list[str], tmp_path: Path
 ) -> None:
     """After ``kill -9`` no process is left, and the rest of the run plays each battle once."""
-    arguments = ["tournament", "random", "max-power", "heuristics", "--battles-per-matchup", "6", "--venue", "server"]
-    arguments += ["--no-trajectories"]
+    flag = tmp_path / "flag"
+    # One of its battles is not over before the run is killed.
+    sleeper = f"bots:SleepsOnce,folder={tmp_path},name=sleeper"
+    arguments = ["tournament", "random", "max-power", sleeper, "--battles-per-matchup", "6", "--venue", "server"]
+    arguments += ["--no-trajectories", "--parallel", "3", "--turn-timeout", "3600"]
     ladder = pokeladder.open(tmp_path / "ladder")
     with subprocess.Popen(
-        [*prompt_line, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*prompt_line, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as run:
-        wait_until(lambda: rows(ladder, "SELECT count(*) FROM battles")[0][0] >= 2)
+        stored = "SELECT count(*) FROM battles"
+        wait_until(lambda: run.poll() is not None or (flag.exists() and rows(ladder, stored)[0][0] >= 2))
         # Those of this run alone: what they write to lies in its store.
         assert processes_with(str(tmp_path))
         servers = [line.split()[-2] for line in processes_with("server/index.js") if ppid_of(line) == run.pid]
+        assert len(servers) == 1
         run.kill()
-    wait_until(lambda: not processes_with(str(tmp_path)), 20)
-    wait_until(lambda: not any(processes_with(server) for server in servers), 20)
+    wait_until(lambda: not processes_with(str(tmp_path)))
+    wait_until(lambda: not processes_with(servers[0]))
     before = rows(ladder, "SELECT game FROM battles")
     assert 2 <= len(before) < 18
     resumed = cli("tournament", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT run_id) FROM battles") == [(18, 18, 1)]
-    assert not processes_with(str(tmp_path))
+    wait_until(lambda: not processes_with(str(tmp_path)))
 
 
 def ppid_of(command: str) -> int:
@@ -587,17 +642,22 @@ def test_self_play(ladder: pokeladder.Ladder, venue: Any) -> None:
 
 
 @pytest.mark.usefixtures("prompt")
-def test_self_play_goes_on(ladder: pokeladder.Ladder) -> None:
+def test_self_play_goes_on(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    limit = tmp_path / "limit"
+    limit.write_text("6")
+
     def stop(progress: pokeladder.Progress) -> None:
         if progress.stored >= 5:
             raise KeyboardInterrupt
 
+    waits = Agent("waits", bots.Waits, {"folder": str(tmp_path)})
     with pytest.raises(InterruptedRunError, match="play the rest with `pokeladder selfplay --resume`"):
-        ladder.selfplay("heuristics", "max-power", num_battles=80, watch=stop)
+        ladder.selfplay(waits, "max-power", num_battles=30, workers=1, turn_timeout=3600, watch=stop)
+    limit.unlink()
     with pytest.raises(UsageError, match="has no unfinished tournament"):
         ladder.tournament(resume=True)
     ladder.selfplay(resume=True)
-    assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT pair_id) FROM battles") == [(80, 80, 40)]
+    assert rows(ladder, "SELECT count(*), count(DISTINCT game), count(DISTINCT pair_id) FROM battles") == [(30, 30, 15)]
     with pytest.raises(UsageError, match="self-play needs an agent"):
         ladder.selfplay()
 

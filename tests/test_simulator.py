@@ -6,13 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from conftest import slowly
+from conftest import slowly, wait_until
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator import node as nodes
 from pokeladder.simulator import process, setup
@@ -106,9 +105,7 @@ def test_two_at_once_and_one_killed(tmp_path: Path) -> None:
         return subprocess.Popen([sys.executable, "-c", SET_UP], env=env, stdout=subprocess.PIPE, text=True)
 
     killed = start()
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".showdown-*/node_modules")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: list(tmp_path.glob(".showdown-*/node_modules")) or killed.poll() is not None)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     pair = [start(), start()]

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
+import bots
 import pokeladder
-from conftest import slowly
+from conftest import TESTS, slowly, wait_until
+from pokeladder import Agent
 from pokeladder.errors import InterruptedRunError, StoreError, TeamError, UsageError
 from pokeladder.simulator.process import Inquiry
 from pokeladder.tournament import Progress
@@ -107,13 +110,24 @@ def test_the_same_seed_makes_the_same_battles_and_another_does_not(tmp_path: Pat
 
 
 def start_tournament(folder: Path, prompt_line: list[str], *more: str) -> subprocess.Popen[str]:
+    """A tournament of three agents; where a :func:`hold` is, it does not end while that is there."""
+    agents = ["random", f"bots:Waits,folder={folder},name=waits", "heuristics"]
+    settings = ["--battles-per-matchup", "30", "--turn-timeout", "3600"]
     return subprocess.Popen(
-        [*prompt_line, "tournament", "random", "max-power", "heuristics", "--battles-per-matchup", "30", *more],
+        [*prompt_line, "tournament", *agents, *settings, *more],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def hold(folder: Path) -> Path:
+    """Lets each worker process of a tournament play three battles of an agent to their end, and no more."""
+    limit = folder / "limit"
+    limit.write_text("3")
+    return limit
 
 
 def battles_stored(folder: Path) -> int:
@@ -121,29 +135,39 @@ def battles_stored(folder: Path) -> int:
 
 
 def wait_for_battles(folder: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("ladder/battles/2*/*.parquet")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    def stored() -> bool:
+        assert process.poll() is None, process.communicate()
+        return any(folder.glob("ladder/battles/2*/*.parquet"))
+
+    wait_until(stored)
 
 
 def test_readers_see_whole_battles_only_and_never_fewer(tmp_path: Path, prompt_line: list[str]) -> None:
     pokeladder.open(tmp_path / "ladder")
     database = tmp_path / "ladder" / "pokeladder.duckdb"
-    reader = subprocess.Popen(
+    counts = [0]
+    with subprocess.Popen(
         [sys.executable, "-c", READER, str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        tournament = start_tournament(tmp_path, prompt_line)
-        _, said = tournament.communicate(timeout=200)
-        assert tournament.returncode == 0, said
-        time.sleep(0.5)
-        assert reader.poll() is None, reader.communicate()[1]
-    finally:
-        reader.kill()
-    counts = [int(line.split()[1]) for line in reader.communicate()[0].splitlines() if len(line.split()) == 2]
-    assert counts[-1] == 90
+    ) as reader:
+
+        def read_until(seen: Callable[[int], bool]) -> None:
+            """Reads what the reader counts; the reader itself sees that it is never fewer."""
+            assert reader.stdout is not None
+            while not seen(counts[-1]):
+                line = reader.stdout.readline()
+                assert line, reader.communicate()[1]
+                counts.append(int(line.split()[1]))
+
+        limit = hold(tmp_path)
+        try:
+            tournament = start_tournament(tmp_path, prompt_line)
+            read_until(lambda count: count > 0)
+            limit.unlink()
+            _, said = tournament.communicate()
+            assert tournament.returncode == 0, said
+            read_until(lambda count: count == 90)
+        finally:
+            reader.kill()
     assert len(set(counts)) > 2, "the count was seen growing"
 
 
@@ -155,7 +179,7 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path, prompt_line: list[str]
     process.communicate()
     before = battles_stored(tmp_path / "ladder")
     resumed = start_tournament(tmp_path, prompt_line, "--resume")
-    _, said = resumed.communicate(timeout=200)
+    _, said = resumed.communicate()
     assert resumed.returncode == 0, said
     ladder = pokeladder.open(tmp_path / "ladder")
     counts = ladder.sql(
@@ -188,50 +212,61 @@ def test_killed_again_and_again(tmp_path: Path, prompt_line: list[str]) -> None:
 
 
 def test_a_resumed_tournament_equals_one_that_was_not_stopped(tmp_path: Path, prompt_line: list[str]) -> None:
+    limit = hold(tmp_path)
     process = start_tournament(tmp_path, prompt_line, "--seed", "3", "--battles-per-matchup", "20")
     wait_for_battles(tmp_path, process)
     process.kill()
     process.communicate()
+    limit.unlink()
     ladder = pokeladder.open(tmp_path / "ladder")
     assert 0 < len(content(ladder)) < 60
     ladder.tournament(resume=True)
     whole = pokeladder.open(tmp_path / "whole")
-    whole.tournament(["heuristics", "random", "max-power"], battles_per_matchup=20, seed=3)
+    whole.tournament(
+        ["heuristics", "random", Agent("waits", "poke_env.player:MaxBasePowerPlayer")], battles_per_matchup=20, seed=3
+    )
     assert content(ladder) == content(whole)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, slowly(signal.SIGTERM)])
 def test_stopped_by_a_signal(tmp_path: Path, prompt_line: list[str], how: signal.Signals) -> None:
+    limit = hold(tmp_path)
     process = start_tournament(tmp_path, prompt_line)
     wait_for_battles(tmp_path, process)
     process.send_signal(how)
-    out, said = process.communicate(timeout=30)
+    out, said = process.communicate()
+    limit.unlink()
     assert process.returncode == 130
     assert "play the rest with `pokeladder tournament --resume`" in said
     assert "Traceback" not in said
     assert out == ""
     stored = battles_stored(tmp_path / "ladder")
     assert f"Interrupted: {stored} of 90 battles are stored in run " in said
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     resumed = subprocess.run(
-        [*prompt_line, "tournament", "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+        [*prompt_line, "tournament", "--resume"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert resumed.returncode == 0, resumed.stderr
     assert f"has {stored} of 90 battles" in resumed.stderr
     assert battles_stored(tmp_path / "ladder") == 90
 
 
-@pytest.mark.usefixtures("prompt")
-def test_interrupted_from_python(ladder: pokeladder.Ladder) -> None:
-    def interrupt(progress: Progress) -> None:
-        if progress.stored:
-            raise KeyboardInterrupt
+def interrupt(progress: Progress) -> None:
+    if progress.stored:
+        raise KeyboardInterrupt
 
-    agents = ["random", "heuristics"]
+
+@pytest.mark.usefixtures("prompt")
+def test_interrupted_from_python(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    limit = hold(tmp_path)
+    agents = [Agent("waits", bots.Waits, {"folder": str(tmp_path)}), "heuristics"]
+    settings = {"battles_per_matchup": 30, "turn_timeout": 3600, "workers": 1}
     with pytest.raises(InterruptedRunError):
-        ladder.tournament(agents, battles_per_matchup=80, watch=interrupt)
+        ladder.tournament(agents, watch=interrupt, **settings)
+    limit.unlink()
     stored = ladder.sql("SELECT count(*) FROM battles").fetchall()[0][0]
-    assert 0 < stored < 80
-    assert ladder.tournament(agents, battles_per_matchup=80, resume=True).stored == 80
+    assert 0 < stored < 30
+    assert ladder.tournament(agents, resume=True, **settings).stored == 30
 
 
 def test_resuming(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
@@ -249,15 +284,16 @@ def test_resuming(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     assert ladder.sql("SELECT count(*), count_if(finished) FROM runs").fetchall() == [(3, 3)]
 
 
-def test_resuming_agents_with_parameters_of_any_name(ladder: pokeladder.Ladder) -> None:
-    def interrupt(progress: Progress) -> None:
-        raise KeyboardInterrupt
-
+@pytest.mark.usefixtures("prompt")
+def test_resuming_agents_with_parameters_of_any_name(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    limit = hold(tmp_path)
+    agents = [f"bots:Waits,folder={tmp_path},name=waits", "bots:Stubborn,target=foe,strength=2"]
     with pytest.raises(InterruptedRunError):
-        ladder.tournament(["random", "bots:Stubborn,target=foe,strength=2"], battles_per_matchup=40, watch=interrupt)
-    assert ladder.tournament(resume=True).stored == 40
+        ladder.tournament(agents, battles_per_matchup=10, turn_timeout=3600, workers=1, watch=interrupt)
+    limit.unlink()
+    assert ladder.tournament(resume=True).stored == 10
     agents = {name for row in ladder.sql("SELECT DISTINCT p1, p2 FROM battles").fetchall() for name in row}
-    assert agents == {"random", "Stubborn(target=foe,strength=2)"}
+    assert agents == {"waits", "Stubborn(target=foe,strength=2)"}
 
 
 def test_a_run_is_played_by_one_process_at_a_time(ladder: pokeladder.Ladder) -> None:
@@ -278,10 +314,12 @@ def test_a_run_that_cannot_be_locked(ladder: pokeladder.Ladder) -> None:
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="another file system")
 def test_a_store_on_another_file_system_and_copied_from_there(tmp_path: Path, prompt_line: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        limit = hold(Path(folder))
         process = start_tournament(Path(folder), prompt_line)
         wait_for_battles(Path(folder), process)
         process.kill()
         process.communicate()
+        limit.unlink()
         there = pokeladder.open(Path(folder, "ladder"))
         assert there.tournament(resume=True).stored == 90
         played = content(there)
@@ -299,7 +337,7 @@ def test_a_store_on_another_file_system_and_copied_from_there(tmp_path: Path, pr
 def test_two_tournaments_into_one_store(tmp_path: Path, prompt_line: list[str]) -> None:
     both = [start_tournament(tmp_path, prompt_line, "--seed", str(seed), "--workers", "1") for seed in (1, 2)]
     for process in both:
-        _, said = process.communicate(timeout=250)
+        _, said = process.communicate()
         assert process.returncode == 0, said
     ladder = pokeladder.open(tmp_path / "ladder")
     runs = ladder.sql("SELECT count(*), count(DISTINCT battle_id) FROM battles GROUP BY run_id").fetchall()
@@ -367,24 +405,24 @@ def test_logs_of_workers_are_kept_beside_the_run(ladder: pokeladder.Ladder) -> N
     assert os.sep + "bots.py" in logs
 
 
+@pytest.mark.usefixtures("prompt")
 def test_resuming_with_other_teams(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     folder = tmp_path / "teams" / "gen1ou"
     folder.mkdir(parents=True)
     team = folder / "solo.gen1ou_team"
     team.write_text("Tauros\n- Body Slam\n")
-
-    def interrupt(progress: Progress) -> None:
-        raise KeyboardInterrupt
-
-    agents = ["random", "heuristics"]
+    limit = hold(tmp_path)
+    agents = ["random", Agent("waits", bots.Waits, {"folder": str(tmp_path)})]
+    settings = {"battles_per_matchup": 10, "turn_timeout": 3600, "workers": 1}
     with pytest.raises(InterruptedRunError):
-        ladder.tournament(agents, team_set=str(tmp_path / "teams"), watch=interrupt)
+        ladder.tournament(agents, team_set=str(tmp_path / "teams"), watch=interrupt, **settings)
+    limit.unlink()
     team.write_text("Tauros\n- Body Slam\n- Earthquake\n")
-    with pytest.raises(UsageError, match="is not what it was when that began"):
+    with pytest.raises(UsageError, match="differ .other teams.: restore that"):
         ladder.tournament(resume=True)
     assert ladder.sql("SELECT count(*) FROM runs").fetchall() == [(1,)]
     team.write_text("Tauros\n- Body Slam\n")
-    assert ladder.tournament(resume=True).stored == 200
+    assert ladder.tournament(resume=True).stored == 10
 
 
 GEN9_TEAM = """Great Tusk @ Leftovers
