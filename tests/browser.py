@@ -76,9 +76,9 @@ def opened(page: Path, profile: Path) -> Iterator[Page]:
             assert browser.poll() is None, "the browser did not start"
             time.sleep(0.05)
         port, path = told.read_text().split()
-        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as root:
+        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, open_timeout=None) as root:
             target = Page(root).send("Target.createTarget", url="about:blank")["targetId"]
-        with connect(f"ws://127.0.0.1:{port}/devtools/page/{target}", max_size=None) as socket:
+        with connect(f"ws://127.0.0.1:{port}/devtools/page/{target}", max_size=None, open_timeout=None) as socket:
             shown = Page(socket)
             for domain in ("Runtime", "Log", "Network", "Page"):
                 shown.send(f"{domain}.enable")

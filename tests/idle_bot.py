@@ -6,7 +6,7 @@ import sys
 
 from websockets.sync.client import connect
 
-with connect(sys.argv[2]) as websocket:
+with connect(sys.argv[2], open_timeout=None) as websocket:
     for message in websocket:
         if str(message).startswith("|challstr|"):
             websocket.send(f"|/trn {sys.argv[1]},0,")

@@ -18,6 +18,8 @@ async def play(user: str, server: str, battle_format: str, battles: str, role: s
         AccountConfiguration(user, None),
         battle_format=battle_format,
         server_configuration=ServerConfiguration(server, ""),
+        open_timeout=None,
+        ping_timeout=None,
         team=Path(team[0]).read_text() if team else None,
     )
     if role == "search":

@@ -74,6 +74,8 @@ async def main() -> None:
         account_configuration=AccountConfiguration(options.username, None),
         battle_format=options.format,
         server_configuration=ServerConfiguration(options.server, ""),
+        open_timeout=None,
+        ping_timeout=None,
         team=team.read_text(),
     )
     await player.ladder(options.battles)

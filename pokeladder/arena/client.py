@@ -51,6 +51,9 @@ def main() -> int:
     if visit.team is not None:
         player._team = ConstantTeambuilder(visit.team)
     player.ps_client._server_configuration = ServerConfiguration(visit.url, "")
+    # The arena itself looks at who comes and answers in time; a server on a busy machine may take longer than the
+    # seconds that websockets gives it.
+    player.ps_client._open_timeout = player.ps_client._ping_timeout = None
     _mind(player)
     poke_env.player.player.Battle = SteadyBattle  # type: ignore[attr-defined]
     return asyncio.run_coroutine_threadsafe(_play(player, visit), player.ps_client.loop).result()

@@ -207,7 +207,8 @@ async def _observe(tell: socket.socket, url: str, format_id: str, user: str) -> 
     reader, _ = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(tell.fileno())), limit=ORDER_BYTES)
     tell.setblocking(True)
     try:
-        async with connect(url, max_size=None, max_queue=None) as websocket:
+        # The arena ends this process if the server is silent for too long.
+        async with connect(url, max_size=None, max_queue=None, open_timeout=None, ping_timeout=None) as websocket:
             watch = _Watch(tell, websocket, format_id)
             await _log_in(websocket, user)
             watch.send("ready", 0)
