@@ -348,6 +348,12 @@ def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path,
         play(ladder, "random", "heuristics")
 
 
+def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pokeladder.processes.MAIN", "import sys; sys.exit(3)  # {}")
+    with pytest.raises(SimulatorError, match="5 worker processes died in a row, the last with exit status 3"):
+        play(ladder, "random", "heuristics")
+
+
 def test_no_process_is_left_behind(ladder: pokeladder.Ladder) -> None:
     started: dict[int, str] = {}
     before = set(descendants(os.getpid()))

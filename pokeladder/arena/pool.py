@@ -52,8 +52,12 @@ class _Worker:
     playing: dict[int, tuple[Play, datetime]] = field(default_factory=dict)
 
     def end(self) -> None:
+        """Ends it; nothing more to do if it has been ended before."""
+        if self.lifeline < 0:
+            return
         self.connection.close()
         os.close(self.lifeline)
+        self.lifeline = -1
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
