@@ -51,7 +51,7 @@ def test_the_readme_names_every_view(ladder: pokeladder.Ladder) -> None:
 
 def test_the_store_document_names_every_column() -> None:
     """Each in what is said of its table."""
-    text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8").partition("\n## Columns\n")[2]
+    text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8").partition("\n## Columns")[2]
     told = {part.split("`")[1]: part for part in re.split(r"\n\n(?=`\w+`)", text)[1:]}
     told["battles"] += told["input_logs"]
     tables = {"battles": Battle, "runs": Run, "trajectories": Trajectory, "point_files": Point}
