@@ -438,7 +438,6 @@ METAMON = {name: os.environ.get(f"METAMON_{name.upper()}") for name in ("python"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.skipif(
     not (METAMON["python"] and METAMON["checkpoints"]),
     reason="METAMON_PYTHON and METAMON_CHECKPOINTS do not say where metamon is",

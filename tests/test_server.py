@@ -204,7 +204,6 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
     for venue in ("embedded", "server"):
         ladder.tournament(["heuristics", "max-power"], battles_per_matchup=200, venue=venue)
