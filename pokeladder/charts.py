@@ -56,8 +56,8 @@ def progression(
     connection: duckdb.DuckDBPyConnection, k_factor: float = 32.0, initial_rating: float = 1500.0
 ) -> alt.TopLevelMixin:
     """Sequential Elo over the battles of the format, a line an agent with its name at the end."""
-    parameters = {"k": k_factor, "initial": initial_rating, "points": LINE_POINTS}
-    rows = _rows(connection, "chart_progression", parameters)
+    views.progression(connection, k_factor, initial_rating)
+    rows = _rows(connection, "chart_progression", {"initial": initial_rating, "points": LINE_POINTS})
     last = [row for row in rows if row["is_last"]]
     height = max(320, len(last) * LINE_OF_TEXT)
     _place_labels(last, [row["elo"] for row in rows], height)

@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import Timeout
 
-from pokeladder import connections, views
+from pokeladder import views
 from pokeladder.compaction import GRACE_SECONDS
+from pokeladder.databases import OnDisk
 from pokeladder.errors import StoreError
-from pokeladder.interrupts import interruptible
 from pokeladder.records import Merge
 from pokeladder.statements import statement
 from pokeladder.store import SCHEMAS, StagedFile, Store, conformed, new_run_id
@@ -228,7 +228,8 @@ class _Examination:
         self._started = time.monotonic()
         self._read = 0
         self.stamps = _stamps(store)
-        self.connection = interruptible(connections.connect())
+        self._database = OnDisk()
+        self.connection = self._database.connection
         self.connection.execute(
             "CREATE TABLE faults (leftover BOOLEAN, kind VARCHAR, file VARCHAR, row BIGINT, reason VARCHAR)"
         )

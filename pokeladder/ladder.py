@@ -131,9 +131,9 @@ class Ladder:
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
         """One row a rated battle, with both ratings before and after it."""
-        return self._rate(
-            "FROM elo_progression_with($k, $initial) ORDER BY format, seq", k_factor, initial_rating, slice_
-        )
+        connection = self._connect(**slice_)
+        views.progression(connection, k_factor, initial_rating)
+        return views.run_sql(connection, "FROM progression")
 
     def ratings(
         self, prior: float = 0.0, *, excluding: str | None = None, **slice_: Unpack[Slice]
@@ -515,7 +515,8 @@ class Ladder:
 
     def _connect_locked(self) -> duckdb.DuckDBPyConnection:
         """A connection for SQL of users."""
-        connection = self._connect()
+        # Such SQL may need all the memory that there is.
+        connection = views.connect(self.store.files, bounded=False)
         connection.execute("SET lock_configuration = true")
         return connection
 

@@ -40,6 +40,8 @@ def write_report(
         StoreError: a file cannot be written.
         DrawingError: a chart cannot be drawn.
     """
+    # Most of the pictures and tables are made of these.
+    views.settle(connection, "matchup_totals", "ratings", "agent_order", "matchups", "statistics")
     made = {
         "elo_rankings": charts.rankings(connection),
         "elo_progression": charts.progression(connection, k_factor, initial_rating),

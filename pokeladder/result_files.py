@@ -26,10 +26,11 @@ def write_elo_files(
     Raises:
         StoreError: a file cannot be written.
     """
-    parameters = {"k": k_factor, "initial": initial_rating}
+    views.progression(connection, k_factor, initial_rating)
+    ratings = {"k": k_factor, "initial": initial_rating}
     paths = {query: folder / f"{prefix}_{ending}" for query, ending in ELO_FILES.items()}
     for query, path in paths.items():
-        _write(connection, query, parameters, path)
+        _write(connection, query, {} if query == "elo_results_progression" else ratings, path)
     return list(paths.values())
 
 

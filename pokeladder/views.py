@@ -1,8 +1,8 @@
 """The SQL views over a store's files: in a connection of this process, and in ``pokeladder.duckdb`` for every other.
 
 The texts are in the package ``pokeladder.sql``, one file a view, macro or query, named after what it makes. In this
-process ``elo_fold`` and ``glicko_fold`` are Python functions (:mod:`pokeladder.sequential`), in ``pokeladder.duckdb``
-macros; all else is shared.
+process Python functions fold battles in their order (:mod:`pokeladder.sequential`), in ``pokeladder.duckdb`` macros do;
+all else is shared.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpression
 from duckdb.sqltypes import BOOLEAN
 
-from pokeladder import connections, csv_files, sequential
+from pokeladder import connections, csv_files, databases, sequential
 from pokeladder.errors import QueryError, StoreError
-from pokeladder.interrupts import interruptible
 from pokeladder.scratch import Scratch
 from pokeladder.statements import statement, text
 
@@ -63,6 +62,7 @@ VIEWS = (
     "macros/elo_fold",
     "macros/elo_progression_with",
     "views/elo_progression",
+    "macros/elo_latest",
     "macros/elo_with",
     "views/elo",
     "macros/standings_with",
@@ -86,6 +86,7 @@ VIEWS = (
     "macros/glicko_update",
     "macros/glicko_after",
     "macros/glicko_fold",
+    "macros/glicko_latest",
     "macros/gxe",
     "views/glicko",
 )
@@ -103,17 +104,17 @@ MOVED = "/none.parque[t - this store was moved or deleted: open it once with pok
 WHOLE = frozenset({"run_files", "merge_files", "version_files"})
 # What DuckDB makes of KeyboardInterrupt, and of any other exception, that a signal raises in a query.
 INTERRUPTED = "Query interrupted"
-# The folds and what only they use: left out where the Python functions stand in.
-_FOLDS = frozenset(
-    {
-        "macros/elo_rating",
-        "macros/elo_change",
-        "macros/elo_block",
-        "macros/elo_fold",
-        "macros/glicko_after",
-        "macros/glicko_fold",
-    }
-)
+# What stands in for macros where Python functions fold; None for what only those macros use.
+FOLDED: Mapping[str, str | None] = {
+    "macros/elo_rating": None,
+    "macros/elo_change": None,
+    "macros/elo_block": None,
+    "macros/elo_fold": None,
+    "macros/elo_latest": "folded/elo_latest",
+    "macros/glicko_after": None,
+    "macros/glicko_fold": None,
+    "macros/glicko_latest": "folded/glicko_latest",
+}
 
 
 def connect(
@@ -125,6 +126,7 @@ def connect(
     agents: Sequence[str] | None = None,
     excluding: str | None = None,
     by_version: bool = False,
+    bounded: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """A connection in memory with all views; ``battles`` and whatever is computed from it hold a slice only.
 
@@ -138,6 +140,7 @@ def connect(
         agents: keep battles between two of these agents; none if it is empty.
         excluding: an SQL condition, too: leave out the battles that meet it.
         by_version: name agents with their versions, so that each version is an agent of its own.
+        bounded: as of :func:`pokeladder.databases.new`.
 
     Raises:
         QueryError: ``where`` or ``excluding`` is not one condition over ``battles``, or the files cannot be read.
@@ -158,12 +161,12 @@ def connect(
         # IN () is no SQL; nothing is IN (NULL).
         names = [ConstantExpression(agent) for agent in agents or (None,)]
         conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
-    connection = interruptible(connections.connect())
-    sequential.register(connection)
+    connection, again = databases.new(bounded=bounded)
+    sequential.register(connection, again)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
     with query_errors(where or excluding or "\n".join(chain(*sources.values()))):
-        _create(connection, sources, conditions, skip=_FOLDS, by_version=by_version)
+        _create(connection, sources, conditions, instead=FOLDED, by_version=by_version)
     for given in (where, excluding):
         if given is not None:
             condition(connection, "battles", given)
@@ -202,7 +205,7 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
             with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
                 # In one transaction: each of its own would be synced by itself.
                 connection.execute("BEGIN")
-                _create(connection, sources, (), skip=frozenset(), guard=_guard(path))
+                _create(connection, sources, (), instead={}, guard=_guard(path))
                 connection.execute("COMMIT")
             database = made.read_bytes()
         # A log that another client left behind belongs to the old file, and would be replayed into the new one.
@@ -327,6 +330,28 @@ def arrow_table(relation: duckdb.DuckDBPyRelation) -> pa.Table:
         return relation.to_arrow_table()
 
 
+def progression(connection: duckdb.DuckDBPyConnection, k: float, initial: float) -> None:
+    """Makes the table ``progression``: the rows of ``elo_progression_with(k, initial)`` in their order.
+
+    They are computed whenever the table is read, and never in memory all at once.
+    """
+    connection.register("progression", sequential.Progression(databases.again(connection), k, initial))
+
+
+def settle(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Puts tables of their rows in the place of views, in this order: what is asked several times is computed once.
+
+    Raises:
+        QueryError: DuckDB refused it.
+        StoreError: a Parquet file cannot be read.
+    """
+    for name in names:
+        with query_errors(f"FROM {name}"):
+            connection.execute(f"CREATE TABLE settled AS FROM {name}")
+            connection.execute(f"DROP VIEW {name}")
+            connection.execute(f"ALTER TABLE settled RENAME TO {name}")
+
+
 def materialise(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> None:
     """Makes a table of the rows of the query ``name``.
 
@@ -400,13 +425,14 @@ def _create(
     sources: Mapping[str, Sequence[str]],
     conditions: Sequence[Expression],
     *,
-    skip: frozenset[str],
+    instead: Mapping[str, str | None],
     by_version: bool = False,
     guard: str | None = None,
 ) -> None:
-    """Makes all views and macros but ``skip``; ``battles`` keeps the rows that meet the conditions.
+    """Makes all views and macros; ``battles`` keeps the rows that meet the conditions.
 
     Args:
+        instead: the texts that stand in for some, None to leave one out.
         guard: a condition on the sources of which no file is ever merged; every view reads one of them.
     """
     # Without hive_partitioning a folder named a=b does not add a column.
@@ -418,9 +444,10 @@ def _create(
         source.limit(0).create(name)
     for item in VIEWS:
         kind, name = item.split("/")
-        if item in skip:
+        used = instead.get(item, item)
+        if used is None:
             continue
-        connection.execute(text(item) if kind == "macros" else f"CREATE VIEW {name} AS {text(item)}")
+        connection.execute(text(used) if kind == "macros" else f"CREATE VIEW {name} AS {text(used)}")
         if name == "battles" and (conditions or by_version):
             battles = connection.sql(text(item)).set_alias(name)
             for condition in conditions:

@@ -1,15 +1,16 @@
 -- What the chart of Elo over time shows: for each agent its start, before its first battle, and then points that are the
 -- mean of its ratings after some battles; seq is the format's battle that the last of them was. There are $points points
 -- in all, or 15 an agent if that is more, so that many lines can be told apart. final is the last rating of all.
--- $k, $initial as in elo_with.
-WITH progression AS MATERIALIZED (
-    FROM elo_progression_with(k := $k, initial := $initial)
+-- Reads progression (pokeladder.views), which $initial begins with.
+WITH rated AS MATERIALIZED (
+    SELECT format, seq, p1, p2, p1_after, p2_after
+    FROM progression
 ),
 
 sides AS (
-    SELECT format, seq, p1 AS agent, p1_after AS elo FROM progression
+    SELECT format, seq, p1 AS agent, p1_after AS elo FROM rated
     UNION ALL
-    SELECT format, seq, p2, p2_after FROM progression
+    SELECT format, seq, p2, p2_after FROM rated
 ),
 
 numbered AS (
