@@ -41,7 +41,7 @@ from pokeladder.export import STATS_FILE
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
     help="Only trajectories played from this time (UTC) on.",
 )
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; with --append, so many more.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option(
     "--to",
@@ -51,7 +51,7 @@ from pokeladder.export import STATS_FILE
     help="A file each, or <format>/trajectories.parquet.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the trajectories in a folder that is not empty.")
-@click.option("--append", is_flag=True, help="Add to the trajectories in a folder that is not empty.")
+@click.option("--append", is_flag=True, help="Add to those in a folder, which count for balance.")
 @click.pass_context
 def export_filtered(
     context: click.Context,
@@ -87,6 +87,9 @@ def export_filtered(
         f"Selected {exported.output_count:,} of {exported.input_count:,} trajectories{share}: "
         f"{exported.wins:,} wins, {exported.losses:,} losses, {exported.ties:,} ties."
     )
+    if exported.there:
+        others = f", {exported.of_others:,} of them not of this store" if exported.of_others else ""
+        click.echo(f"Of these {exported.there:,} were in {output_dir} before{others}.")
     for reasons, what in ((exported.failed_reasons, "Failed"), (exported.removed, "Left out")):
         if reasons:
             click.echo(f"{what}: {_listed(reasons)}.")

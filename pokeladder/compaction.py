@@ -11,6 +11,9 @@ Readers hold no lock; which files count they see from ``merges/`` (``sql/macros/
 
 A process may be killed after any of them: the next one that holds the run's lock goes on from there. Rows stay as they
 are: ``batch`` and ``document_file`` go on to name what they came in.
+
+A run that ends does not wait: it takes the first two steps (:func:`finish`), and the next run that ends takes the others
+(:func:`go_on`), as ``compact`` does.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -36,14 +40,17 @@ from pokeladder.store import FOLDERS, StagedFile, Store, conformed
 
 # Files from this size on are left as they are.
 LARGE_BYTES = 64 << 20
-# A new file gets its rows so many bytes at a time, before compression.
+# A new file gets its rows so many bytes at a time, before compression; documents, of which often few are read, fewer.
 GROUP_BYTES = 32 << 20
+DOCUMENT_GROUP_BYTES = 8 << 20
 # A query lists the files that there are and then reads which of them count: never so long after.
 SETTLE_SECONDS = 5.0
 # A query opens the last of the files that it has listed: never so long after.
 GRACE_SECONDS = 600.0
 # As many are locked at once, until their new files count.
 RUNS_AT_ONCE = 64
+# Of a run that ends files are merged into one up to this size, which takes two seconds.
+END_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,48 @@ def compact(
     return compacted
 
 
+def finish(store: Store, run_id: str) -> None:
+    """Merges the small files of a run that ends, whose lock the caller holds; the new ones do not count yet.
+
+    Raises:
+        StoreError: a file is broken, or the store cannot be written; what the store holds is what it was.
+    """
+    run = _Run(store, run_id, GRACE_SECONDS, at_most=END_BYTES)
+    compacted = Compacted()
+    run.clean(compacted)
+    run.merge(compacted, _Progress(run.files, lambda _: None))
+
+
+def go_on(store: Store, besides: str) -> None:
+    """Goes on with what runs have begun to merge as far as there is no need to wait, for all but ``besides``.
+
+    Raises:
+        StoreError: the store cannot be written; what it holds is what it was.
+    """
+    records = defaultdict(list)
+    for record in (store.folder / "merges").glob("*.*.parquet"):
+        records[record.name.split(".")[0]].append(record)
+    for run_id, of_run in sorted(records.items()):
+        ages = [_age(record) for record in of_run]
+        done = any(record.name.endswith(".done.parquet") for record in of_run)
+        if run_id == besides or min(ages) < (GRACE_SECONDS if done else SETTLE_SECONDS):
+            continue
+        try:
+            lock = store.lock_run(run_id)
+        except StoreError:
+            continue
+        try:
+            run = _Run(store, run_id, GRACE_SECONDS)
+            run.clean(Compacted())
+            if run.is_settled:
+                run.count_in(Compacted())
+        except FileNotFoundError:
+            # Another process has gone on with it before it was locked.
+            continue
+        finally:
+            lock.release()
+
+
 def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = lambda _: None) -> Compacted:
     """Does what :func:`compact` does for every run that no other process has.
 
@@ -183,7 +232,7 @@ def _count_in(runs: Sequence[_Run], compacted: Compacted, stopped: threading.Eve
 class _Run:
     """A run's small files and what its compactions have come to."""
 
-    def __init__(self, store: Store, run_id: str, grace: float, at_least: int = 2) -> None:
+    def __init__(self, store: Store, run_id: str, grace: float, at_least: int = 2, at_most: int | None = None) -> None:
         self.run_id = run_id
         self._store = store
         self._grace = grace
@@ -203,8 +252,17 @@ class _Run:
             (kind, group)
             for kind in FOLDERS
             for group in _grouped([path for path in store.files_of(kind, run_id) if path not in hidden], at_least)
+            if at_most is None or sum(path.stat().st_size for path in group) <= at_most
         ]
         self.files = sum(len(group) for _, group in self._groups)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all queries that did not list the new files have read which files count."""
+        paths = [self._record(name, "planned") for name in self.waiting]
+        paths += [self._store.folder / merge.merged for merges in self.waiting.values() for merge in merges]
+        # A file that gets its name is changed then.
+        return all(time.time() - path.stat().st_ctime >= SETTLE_SECONDS for path in paths)
 
     @property
     def is_ingested(self) -> bool:
@@ -286,7 +344,8 @@ class _Run:
             for number, (kind, group) in enumerate(self._groups):
                 new = StagedFile(self._store, kind, self.run_id, f"merged-{name}-{number:06d}")
                 staged.append(new)
-                for table in _row_groups(kind, group, progress):
+                size = DOCUMENT_GROUP_BYTES if kind == "documents" else GROUP_BYTES
+                for table in _row_groups(kind, group, size, progress):
                     new.write(table)
                 new.complete()
                 merges += [Merge(self._relative(new.path), self._relative(path), False) for path in group]
@@ -383,8 +442,8 @@ def _grouped(paths: Sequence[Path], at_least: int) -> Iterator[list[Path]]:
         yield group
 
 
-def _row_groups(kind: str, paths: Sequence[Path], progress: _Progress) -> Iterator[pa.Table]:
-    """All rows of files of one kind, some at a time.
+def _row_groups(kind: str, paths: Sequence[Path], group_bytes: int, progress: _Progress) -> Iterator[pa.Table]:
+    """All rows of files of one kind, about ``group_bytes`` at a time.
 
     Raises:
         StoreError: one cannot be read.
@@ -398,7 +457,7 @@ def _row_groups(kind: str, paths: Sequence[Path], progress: _Progress) -> Iterat
                     progress.check()
                     tables.append(conformed(file.read_row_group(number), kind))
                     size += tables[-1].nbytes
-                    if size >= GROUP_BYTES:
+                    if size >= group_bytes:
                         yield pa.concat_tables(tables)
                         tables, size = [], 0
         except (OSError, pa.ArrowException) as error:

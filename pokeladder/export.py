@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -23,14 +25,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import ColumnExpression, ConstantExpression
 
-from pokeladder import views
+from pokeladder import metamon_files, views
 from pokeladder.errors import InterruptedRunError, StoreError, UsageError
+from pokeladder.metamon_files import BrokenFileError
 from pokeladder.statements import statement
 from pokeladder.store import Store
 
 STATS_FILE = "filtering_stats.json"
 PARQUET_FILE = "trajectories.parquet"
 WATCH_SECONDS = 0.25
+# Documents are read so many bytes at a time.
+PART_BYTES = 4 << 20
+# Each holds a page of documents, 32 MB in files of earlier versions: few trajectories are not worth several.
+THREADS = 4
+FEW = 2000
 _KEY = ["document_file", "trajectory_id"]
 # Most documents are one block: a third faster than in small ones.
 LZ4_BLOCK = lz4.frame.BLOCKSIZE_MAX1MB
@@ -86,14 +94,15 @@ class ExportProgress:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has selected.
+    """What an export has selected, what its folder held before included.
 
     Attributes:
-        input_count: trajectories in scope.
-        output_count: those selected; ``wins``, ``losses`` and ``ties`` of them.
+        input_count: trajectories in scope, or there before.
+        output_count: those selected, or there before; ``wins``, ``losses`` and ``ties`` of them.
         failed_reasons: how many were too_short, too_long or had too many invalid_actions.
         removed: how many were left out for balance, or for the limit.
-        digest: SHA-256 over names and contents of the selection.
+        digest: SHA-256 over names and contents of the set.
+        there, of_others: trajectories that the folder held before, and those of them that the store does not have.
     """
 
     input_count: int
@@ -104,6 +113,8 @@ class Exported:
     failed_reasons: Mapping[str, int]
     removed: Mapping[str, int]
     digest: str
+    there: int = 0
+    of_others: int = 0
 
 
 def export_filtered(
@@ -127,13 +138,19 @@ def export_filtered(
     if overwrite and append:
         raise UsageError("--overwrite and --append contradict each other: choose one")
     connection = views.connect(store.files)
-    _select(connection, filters)
+    limit = filters.limit
+    if append and output_dir is not None:
+        limit = _limit(output_dir, filters, to, _find(connection, output_dir, to))
+    else:
+        _list(connection, [])
+    _select(connection, filters, limit)
     (counts,) = views.fetched(views.query(connection, "export_counts"))
-    scope, selected, wins, losses, ties, left_out, digest = counts
+    scope, held, wins, losses, ties, there, of_others, left_out, digest = counts
     removed = {reason: left_out.pop(reason) for reason in ("balance", "limit") if reason in left_out}
-    exported = Exported(scope, selected, wins, losses, ties, left_out, removed, digest)
+    exported = Exported(scope, held, wins, losses, ties, left_out, removed, digest, there, of_others)
     if output_dir is None:
         return exported
+    selected = held - there
     rows = views.fetched(views.query(connection, "export_files", {"folder": str(store.folder / "documents")}))
     ((store_digest,),) = views.fetched(views.query(connection, "export_store"))
     files = [(Path(file), chosen) for file, chosen in rows]
@@ -142,7 +159,7 @@ def export_filtered(
     try:
         _prepare(output_dir, stats, overwrite=overwrite, append=append)
         if to == "parquet":
-            _write_parquet(connection, output_dir, files, progress)
+            _write_parquet(connection, output_dir, files, progress, append=append)
         else:
             _write_files(output_dir, files, progress)
         # What is said to be complete shall be so after a crash of the machine, too.
@@ -165,7 +182,7 @@ class _Progress:
     """Counts what several threads write."""
 
     def __init__(self, files: int, watch: Callable[[ExportProgress], None]) -> None:
-        self._files = files
+        self.files = files
         self._watch = watch
         self._lock = threading.Lock()
         self._started = time.monotonic()
@@ -176,11 +193,87 @@ class _Progress:
             self.written += number
 
     def show(self) -> None:
-        self._watch(ExportProgress(self.written, self._files, time.monotonic() - self._started))
+        self._watch(ExportProgress(self.written, self.files, time.monotonic() - self._started))
 
 
-def _select(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
-    """Makes the table ``selection`` of every trajectory in scope, and why those are left out that are."""
+def _find(connection: duckdb.DuckDBPyConnection, output_dir: Path, to: Target) -> int:
+    """Makes the tables of what the folder holds already; how many trajectories that is.
+
+    Raises:
+        UsageError: something in it is no trajectory, or it was written in another form.
+    """
+    if _stats_there(output_dir).get("to", to) != to:
+        raise UsageError(f"{output_dir} was not written with --to {to}: add to it as it was, or name another folder")
+    if to == "parquet":
+        columns = "format, file_name, result, digest"
+        paths = sorted(map(str, output_dir.glob(f"*/{PARQUET_FILE}")))
+        try:
+            listed = [row for path in paths for row in connection.read_parquet(path).project(columns).fetchall()]
+        except duckdb.Error as error:
+            raise UsageError(f"{output_dir} holds a {PARQUET_FILE} that cannot be added to: {error}") from error
+    else:
+        listed = [(path.parent.name, path.name, None, None) for path in output_dir.glob("*/*.json.lz4")]
+    _list(connection, listed)
+    if to == "metamon":
+        unknown = connection.sql("SELECT format, file_name FROM there WHERE digest IS NULL").fetchall()
+        for folder, name in unknown:
+            result, digest = _of_others(output_dir / folder / name)
+            connection.execute(
+                "UPDATE there SET result = $result, digest = $digest WHERE format = $format AND file_name = $name",
+                {"result": result, "digest": digest, "format": folder, "name": name},
+            )
+    return len(listed)
+
+
+def _list(connection: duckdb.DuckDBPyConnection, listed: Sequence[tuple[str, str, str | None, str | None]]) -> None:
+    """Makes the tables ``kept`` and ``there`` of a listing of format, name of file, result and digest."""
+    columns = ("format", "file_name", "result", "digest")
+    arrays = [pa.array([row[number] for row in listed], pa.string()) for number in range(len(columns))]
+    connection.register("listed", pa.table(arrays, columns))
+    for name in ("kept", "there"):
+        query = views.query(connection, f"export_{name}")
+        with views.query_errors(statement(f"export_{name}")):
+            # To name all trajectories of a store takes a second.
+            (query if listed else query.limit(0)).create(name)
+
+
+def _of_others(path: Path) -> tuple[str, str]:
+    """The result and the digest of a trajectory that the store does not have.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        name = metamon_files.parse_name(metamon_files.stem(path))
+        document = metamon_files.read_document(path)
+    except BrokenFileError as error:
+        raise UsageError(
+            f"cannot add to {path.parent.parent}: {path}: {error}; take it out, or name another folder"
+        ) from error
+    return name.result, hashlib.sha256(document).hexdigest()
+
+
+def _limit(output_dir: Path, filters: Filters, to: Target, there: int) -> int | None:
+    """How many trajectories to add at most: the rest, where the same call was stopped before."""
+    stats = _stats_there(output_dir)
+    try:
+        goes_on = not stats["complete"] and stats["filters"] == filters.settings() and stats["to"] == to
+        return filters.limit if filters.limit is None or not goes_on else max(stats["output_count"] - there, 0)
+    except (KeyError, TypeError):
+        return filters.limit
+
+
+def _stats_there(output_dir: Path) -> dict[str, Any]:
+    """What an earlier call says of the folder; empty if there was none."""
+    try:
+        found = json.loads((output_dir / STATS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int | None) -> None:
+    """Makes the tables ``judged`` (rows of ``export_selection``) and ``selection`` (rows of ``export_selected``)."""
     conditions = []
     if filters.where is not None:
         conditions.append(views.condition(connection, "trajectories", filters.where))
@@ -204,9 +297,10 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
             "max_steps": filters.max_turns,
             "balance": filters.balance_outcomes,
             "seed": str(filters.seed),
-            "limit": filters.limit,
+            "limit": limit,
         }
-        views.query(connection, "export_selection", parameters).create("selection")
+        views.query(connection, "export_selection", parameters).create("judged")
+        views.materialise(connection, "export_selected", "selection")
 
 
 def _stats(
@@ -224,6 +318,8 @@ def _stats(
         "removed": dict(exported.removed),
         "results": {"WIN": exported.wins, "LOSS": exported.losses, "TIE": exported.ties},
         "to": to,
+        "there_before": exported.there,
+        "of_others": exported.of_others,
         "selection_digest": exported.digest,
         "store_digest": store_digest,
         "sql": statement("export_selection"),
@@ -257,17 +353,14 @@ def _prepare(output_dir: Path, stats: Mapping[str, Any], *, overwrite: bool, app
 
 def _is_the_same(output_dir: Path, stats: Mapping[str, Any]) -> bool:
     """Whether an earlier call began to write this selection there."""
-    try:
-        there = json.loads((output_dir / STATS_FILE).read_text(encoding="utf-8"))
-        return all(there[key] == stats[key] for key in ("selection_digest", "to"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    there = _stats_there(output_dir)
+    return all(there.get(key) == stats[key] for key in ("selection_digest", "to"))
 
 
 def _write_files(
     output_dir: Path, files: Sequence[tuple[Path, Sequence[Mapping[str, str]]]], progress: _Progress
 ) -> None:
-    """Writes a file a trajectory on all cores."""
+    """Writes a file a trajectory, in some threads."""
     for folder in {Path(chosen["path"]).parent for _, trajectories in files for chosen in trajectories}:
         (output_dir / folder).mkdir(exist_ok=True)
     stopped = threading.Event()
@@ -283,7 +376,8 @@ def _write_files(
                 _write_bytes(f"{output_dir}/{folder}", name, lz4.frame.compress(document, block_size=LZ4_BLOCK))
             progress.add(len(documents))
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    threads = min(THREADS, os.cpu_count() or 1) if progress.files > FEW else 1
+    with ThreadPoolExecutor(threads) as pool:
         running = {pool.submit(write, *file) for file in files}
         try:
             while running:
@@ -301,9 +395,15 @@ def _write_parquet(
     output_dir: Path,
     files: Sequence[tuple[Path, Sequence[Mapping[str, str]]]],
     progress: _Progress,
+    *,
+    append: bool,
 ) -> None:
-    """Writes a file a format: the columns of ``trajectories``, and the document as text."""
-    selected = connection.sql("SELECT * EXCLUDE (left_out) FROM selection WHERE left_out IS NULL").to_arrow_table()
+    """Writes a file a format: the columns of ``trajectories``, and the document as text.
+
+    Args:
+        append: take over the rows of the files that are there.
+    """
+    selected = connection.table("selection").to_arrow_table()
     formats = sorted(set(selected.column("format").to_pylist()))
     rows = {key: number for number, key in enumerate(_keys(selected))}
     schema = selected.schema.append(pa.field("document", pa.string()))
@@ -313,6 +413,9 @@ def _write_parquet(
         path.parent.mkdir(exist_ok=True)
     writers = {name: pq.ParquetWriter(path, schema, compression="zstd") for name, path in staged.items()}
     try:
+        for name in formats if append else ():
+            for table in _rows_there(paths[name], schema):
+                writers[name].write_table(table)
         for path, trajectories in files:
             for documents in _documents(path, set(map(_key, trajectories))):
                 part = selected.take([rows[key] for key, _ in documents])
@@ -336,6 +439,28 @@ def _write_parquet(
         raise
 
 
+def _rows_there(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of an earlier export to Parquet, if there was one; columns that it lacks are NULL.
+
+    Raises:
+        UsageError: it has other columns.
+    """
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        if not set(file.schema_arrow.names) <= set(schema.names):
+            raise UsageError(f"{path} has columns of its own and cannot be added to: name another folder")
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            columns = [
+                table.column(column.name).cast(column.type)
+                if column.name in table.column_names
+                else pa.nulls(len(table), column.type)
+                for column in schema
+            ]
+            yield pa.table(columns, schema=schema)
+
+
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:
     """By what a document is found: a killed process may have left another one of the same trajectory."""
     return tuple(row[name] for name in _KEY)
@@ -346,20 +471,29 @@ def _keys(table: pa.Table) -> list[tuple[str, ...]]:
 
 
 def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
-    """Keys and documents of the wanted trajectories in a file of documents, one row group at a time.
+    """Keys and documents of the wanted trajectories in a file of documents, some at a time.
 
     Raises:
         StoreError: the file is missing or broken.
     """
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 keys = _keys(file.read_row_group(group, _KEY, use_threads=False))
                 places = [place for place, key in enumerate(keys) if key in wanted]
-                if places:
-                    column = file.read_row_group(group, ["document"], use_threads=False).column(0)
-                    documents = [document for chunk in column.chunks for document in _views(chunk)]
-                    yield [(keys[place], documents[place]) for place in places]
+                if not places:
+                    continue
+                size = max(1, PART_BYTES * len(keys) // max(1, file.metadata.row_group(group).total_byte_size))
+                begin = 0
+                for batch in file.iter_batches(size, [group], ["document"], use_threads=False):
+                    end = begin + len(batch)
+                    here = places[bisect_left(places, begin) : bisect_left(places, end)]
+                    if here:
+                        documents = _views(batch.column(0))
+                        yield [(keys[place], documents[place - begin]) for place in here]
+                    begin = end
+                    if end > places[-1]:
+                        break
     except (FileNotFoundError, pa.ArrowException) as error:
         raise StoreError(
             f"the documents in {path} cannot be read: {error}; `pokeladder check --repair` sets them aside"

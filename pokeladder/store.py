@@ -85,6 +85,9 @@ _COMPRESSION["documents"] = {
     "compression_level": DOCUMENT_LEVEL,
     "use_dictionary": False,
     "write_statistics": ["trajectory_id"],
+    # Documents are large: without the first, pages would not end before 1,024 of them.
+    "write_batch_size": 8,
+    "data_page_size": 2 << 20,
 }
 # Those with files of runs side by side.
 SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA, "versions": VERSION_SCHEMA}

@@ -1,4 +1,4 @@
-"""Keeping the files of a long run few, while it is played."""
+"""Keeping the files of a run few, while it is played and at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pokeladder.compaction import StoppedError, compact
+from pokeladder.compaction import StoppedError, compact, finish, go_on
 from pokeladder.errors import StoreError
 from pokeladder.store import Store
 
@@ -48,6 +48,14 @@ class Tidier:
         """Has what is being merged end soon; a later merge goes on from there."""
         self._stopped.set()
 
+    def finish(self) -> None:
+        """Merges what the run leaves, and goes on with what earlier runs have merged; after :meth:`close`."""
+        try:
+            finish(self._store, self._run_id)
+            go_on(self._store, besides=self._run_id)
+        except StoreError as error:
+            self._warn(error)
+
     def close(self) -> None:
         """Waits for what is being merged."""
         self._thread.shutdown()
@@ -62,4 +70,7 @@ class Tidier:
         except StoppedError:
             return
         except StoreError as error:
-            self._notify(f"warning: the run's files could not be merged: {error}")
+            self._warn(error)
+
+    def _warn(self, error: StoreError) -> None:
+        self._notify(f"warning: the run's files could not be merged: {error}")

@@ -361,6 +361,7 @@ def play(
                 f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
                 f"play the rest with `pokeladder {tournament.kind} --resume`"
             ) from None
+        tidier.finish()
     watch(progress())
     return progress()
 

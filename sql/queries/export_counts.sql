@@ -1,19 +1,22 @@
--- What an export selects, in one row: trajectories in scope and selected, selected ones by result, the others by reason,
--- and a digest of names and contents by which the selection can be checked. Reads selection.
+-- What the folder of an export holds at its end, in one row: trajectories looked at and held, held ones by result, the others by
+-- reason, and a digest of names and contents by which the set can be checked. Reads judged, selection, and there, what the
+-- folder holds before.
+WITH held AS (
+    SELECT format, file_name, result, digest FROM selection
+    UNION ALL
+    SELECT format, file_name, result, digest FROM there
+)
+
 SELECT
-    count(*) AS input_count,
-    count(*) FILTER (left_out IS NULL) AS output_count,
-    count(*) FILTER (left_out IS NULL AND result = 'WIN') AS wins,
-    count(*) FILTER (left_out IS NULL AND result = 'LOSS') AS losses,
-    count(*) FILTER (left_out IS NULL AND result = 'TIE') AS ties,
+    (SELECT count(*) FROM judged) + (SELECT count(*) FROM there) AS input_count,
+    count(*) AS output_count,
+    count(*) FILTER (result = 'WIN') AS wins,
+    count(*) FILTER (result = 'LOSS') AS losses,
+    count(*) FILTER (result = 'TIE') AS ties,
+    (SELECT count(*) FROM there) AS there,
+    (SELECT count(*) FROM there WHERE is_foreign) AS of_others,
     coalesce((SELECT map(list(left_out ORDER BY left_out), list(number ORDER BY left_out)) FROM (
-        SELECT left_out, count(*) AS number FROM selection WHERE left_out IS NOT NULL GROUP BY left_out
+        SELECT left_out, count(*) AS number FROM judged WHERE left_out IS NOT NULL GROUP BY left_out
     )), MAP {}) AS left_out,
-    sha256(
-        coalesce(
-            string_agg(format || '/' || file_name || ' ' || digest, chr(10) ORDER BY format, file_name)
-                FILTER (left_out IS NULL),
-            ''
-        )
-    ) AS digest
-FROM selection
+    sha256(coalesce(string_agg(format || '/' || file_name || ' ' || digest, chr(10) ORDER BY format, file_name), '')) AS digest
+FROM held

@@ -9,6 +9,5 @@ SELECT
     } ORDER BY trajectory_id) AS trajectories
 FROM selection
 LEFT JOIN (SELECT DISTINCT document_file, filename FROM document_files) AS places USING (document_file)
-WHERE left_out IS NULL
 GROUP BY file
 ORDER BY file
