@@ -16,9 +16,24 @@ from pokeladder.teams import DEFAULT_TEAM_SET
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def opened(context: click.Context, *, create: bool = False) -> Ladder:
-    """The store that ``--store`` names."""
-    return open_ladder(context.obj, create=create)
+# Files of battles that could be merged, from which on a question takes several times as long.
+MANY_FILES = 1000
+
+
+def opened(context: click.Context, *, create: bool = False, hint: bool = True) -> Ladder:
+    """The store that ``--store`` names.
+
+    Args:
+        hint: say if it lies in so many files that questions take long.
+    """
+    ladder = open_ladder(context.obj, create=create)
+    if hint and not create and (spare := ladder.store.spare_files()) >= MANY_FILES:
+        click.echo(
+            f"The battles lie in many small files, {spare:,} more than they need: every question takes longer for it; "
+            "`pokeladder compact` merges them.",
+            err=True,
+        )
+    return ladder
 
 
 def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:

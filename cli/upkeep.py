@@ -26,7 +26,7 @@ def check(context: click.Context, repair: bool) -> None:
 
     Exit status 1 if something is broken, and was not set aside.
     """
-    ladder = opened(context)
+    ladder = opened(context, hint=False)
     with FileBar("Checked") as bar:
         checked = ladder.check(
             repair=repair, watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds)
@@ -76,7 +76,7 @@ def compact(context: click.Context, grace: float) -> None:
     Exit status 1 if a file is broken; the files of its run stay as they are, and the others are merged.
     """
     with FileBar("Merged") as bar:
-        done = opened(context).compact(
+        done = opened(context, hint=False).compact(
             grace=grace, watch=lambda progress: bar.watch(progress.merged, progress.files, progress.seconds)
         )
     if done.merged:

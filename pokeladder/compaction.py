@@ -12,8 +12,8 @@ Readers hold no lock; which files count they see from ``merges/`` (``sql/macros/
 A process may be killed after any of them: the next one that holds the run's lock goes on from there. Rows stay as they
 are: ``batch`` and ``document_file`` go on to name what they came in.
 
-A run that ends does not wait: it takes the first two steps (:func:`finish`), and the next run that ends takes the others
-(:func:`go_on`), as ``compact`` does.
+A run that ends does not wait: it takes the first two steps (:func:`finish`), and the next run that ends takes the
+others (:func:`go_on`), as ``compact`` does.
 """
 
 from __future__ import annotations

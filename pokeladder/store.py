@@ -197,6 +197,15 @@ class Store:
         """A run's files of one of the :data:`FOLDERS` that a query lists."""
         return sorted(path for path in (self.folder / kind / run_id).glob("*.parquet") if not path.is_symlink())
 
+    def spare_files(self) -> int:
+        """Files of battles beyond one a run."""
+        spare = 0
+        with suppress(FileNotFoundError):
+            for folder in os.scandir(self.folder / "battles"):
+                files = sum(entry.is_file(follow_symlinks=False) for entry in os.scandir(folder))
+                spare += max(files - 1, 0)
+        return spare
+
     def add_run(self, run: Run) -> None:
         self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
 

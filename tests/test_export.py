@@ -548,3 +548,73 @@ def test_lost_documents_are_named(ladder: pokeladder.Ladder, tmp_path: Path) -> 
     assert files_in(tmp_path / "out") == {}
     with pytest.raises(UsageError, match="choose one"):
         ladder.export_filtered(None, overwrite=True, append=True)
+
+
+# All of the made-up trajectories pass.
+LOOSE: dict[str, Any] = {"max_invalid_rate": 1.0, "min_turns": 1}
+
+
+@pytest.mark.parametrize("to", ["metamon", "parquet"])
+def test_what_is_added_is_balanced_with_what_is_there(shelved: pokeladder.Ladder, tmp_path: Path, to: Any) -> None:
+    """The statistics are those of the whole set, which is the same as if it was written at once."""
+    out, whole = tmp_path / "out", {"to": to, "balance_outcomes": True, **LOOSE}
+    content = files_in if to == "metamon" else table
+    first = shelved.export_filtered(out, where="result = 'WIN'", to=to, limit=5, **LOOSE)
+    assert first.wins == first.output_count > 0
+    there = content(out)
+    found = shelved.export_filtered(out, append=True, **whole)
+    assert there.items() <= content(out).items()
+    assert found.there == first.output_count
+    assert found.wins == found.losses > 0
+    assert found.output_count == len(content(out)) == found.wins + found.losses
+    stats = stats_of(out)
+    assert stats["results"] == {"WIN": found.wins, "LOSS": found.losses, "TIE": 0}
+    assert (stats["output_count"], stats["there_before"]) == (found.output_count, first.output_count)
+    lines = sorted(
+        f"{path.parent.name}/{path.name} {hashlib.sha256(data.content(path)).hexdigest()}"
+        for path in out.glob("*/*.json.lz4")
+    )
+    if to == "metamon":
+        assert stats["selection_digest"] == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    again = shelved.export_filtered(out, append=True, **whole)
+    assert (again.output_count, again.there, again.digest) == (found.output_count, found.output_count, found.digest)
+
+
+def test_a_limit_is_of_what_is_added(shelved: pokeladder.Ladder, tmp_path: Path) -> None:
+    for number in (1, 2):
+        found = shelved.export_filtered(tmp_path / "out", balance_outcomes=True, limit=6, append=True, **LOOSE)
+        assert (found.wins, found.losses, found.there) == (3 * number, 3 * number, 6 * (number - 1))
+    assert len(files_in(tmp_path / "out")) == 12
+
+
+def test_a_killed_addition_is_completed(cli: Cli, shelf: Path, tmp_path: Path) -> None:
+    ladder = pokeladder.open(shelf)
+    options: dict[str, Any] = {"balance_outcomes": True, "limit": 14, "append": True, **LOOSE}
+    for name in ("out", "wanted"):
+        ladder.export_filtered(tmp_path / name, where="result = 'WIN'", limit=4, **LOOSE)
+    ladder.export_filtered(tmp_path / "wanted", **options)
+    command = ["export-filtered", "--output-dir", "out", "--balance-outcomes", "--limit", "14", "--append"]
+    command = ["--store", str(shelf), *command, "--max-invalid-rate", "1", "--min-turns", "1"]
+    # Statistics, and some of the files.
+    assert data.signalled(signal.SIGKILL, 8, tmp_path, *command) == -signal.SIGKILL
+    assert 4 < len(files_in(tmp_path / "out")) < 18
+    assert cli(*command).returncode == 0
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "wanted")
+    digests = [stats_of(tmp_path / name)["selection_digest"] for name in ("out", "wanted")]
+    assert digests[0] == digests[1]
+
+
+def test_files_of_others_count_and_are_named(cli: Cli, shelf: Path, tmp_path: Path) -> None:
+    stranger = data.file_name("zoe", "yan", result="LOSS")
+    write(tmp_path / "out" / "gen1ou", stranger, still(12, "LOSS"))
+    command = ["--store", str(shelf), "export-filtered", "--output-dir", "out", "--append", "--balance-outcomes"]
+    done = cli(*command, "--limit", "5")
+    assert done.returncode == 0, done.stderr
+    assert "Selected 6 of 81 trajectories (7.4%): 3 wins, 3 losses, 0 ties." in done.stdout
+    assert "Of these 1 were in out before, 1 of them not of this store." in done.stdout
+    (tmp_path / "out" / "gen1ou" / "notes.json.lz4").write_bytes(b"mine")
+    failed = cli(*command)
+    assert failed.returncode == 2
+    assert "notes.json.lz4" in failed.stderr
+    refused = cli(*command, "--to", "parquet")
+    assert (refused.returncode, "was not written with --to parquet" in refused.stderr) == (2, True)
