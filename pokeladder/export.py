@@ -318,7 +318,7 @@ def _stats(
         "removed": dict(exported.removed),
         "results": {"WIN": exported.wins, "LOSS": exported.losses, "TIE": exported.ties},
         "to": to,
-        "there_before": exported.there,
+        "already_there": exported.there,
         "of_others": exported.of_others,
         "selection_digest": exported.digest,
         "store_digest": store_digest,

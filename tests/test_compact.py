@@ -298,3 +298,56 @@ def test_a_run_merges_its_files_while_it_is_played(
     assert ladder.sql("SELECT count(*) FROM trajectories").fetchall() == [(120,)]
     assert ladder.sql("SELECT count(*) FROM steps").fetchall()[0][0] > 0
     assert not ladder.check().faults
+
+
+def test_a_run_that_ends_leaves_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It merges them, the next run that ends has the merged ones count, and none shows a battle twice or not at all."""
+    store = batches.new_store(tmp_path / "ladder", battles=8)
+    store.add_run(batches.run_of("next", 2))
+    ladder = pokeladder.open(store.folder)
+    before = answers(ladder)
+    heard: list[str] = []
+    with store.lock_run("run"):
+        tidier = tidying.Tidier(store, "run", heard.append)
+        tidier.close()
+        tidier.finish()
+    assert answers(ladder) == before
+    assert files(store) == dict.fromkeys(FOLDERS, 5), "four old ones, and one that does not count yet"
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 3600.0)
+    compaction.go_on(store, besides="next")
+    assert files(store) == dict.fromkeys(FOLDERS, 5), "a query may not have listed the new ones"
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
+    compaction.go_on(store, besides="next")
+    assert files(store) == dict.fromkeys(FOLDERS, 1)
+    assert answers(ladder) == before
+    monkeypatch.setattr(compaction, "GRACE_SECONDS", 0.0)
+    for _ in range(4):
+        compaction.go_on(store, besides="next")
+    assert [path.name for path in store.folder.glob("merge[sd]/*")] == ["none.parquet"]
+    assert (answers(ladder), heard, ladder.check().faults) == (before, [], [])
+
+
+def test_a_run_that_others_play_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
+    store = batches.new_store(tmp_path / "ladder", battles=4)
+    with store.lock_run("run"):
+        compaction.finish(store, "run")
+        compaction.go_on(store, besides="next")
+        assert files(store) == dict.fromkeys(FOLDERS, 3)
+    assert pokeladder.open(store.folder).check().battles == 4
+
+
+MANY = "import sys; from pokeladder.cli import main, options; options.MANY_FILES = 3; main()"
+
+
+def test_many_files_are_said_once(tmp_path: Path) -> None:
+    ladder = pokeladder.open(batches.new_store(tmp_path / "ladder", battles=8).folder)
+
+    def asked(command: str) -> str:
+        line = [sys.executable, "-c", MANY, command]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+
+    said = asked("ratings")
+    assert said.count("3 more than they need") == said.count("`pokeladder compact` merges them") == 1
+    ladder.compact()
+    assert "compact" not in asked("ratings")

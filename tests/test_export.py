@@ -569,7 +569,7 @@ def test_what_is_added_is_balanced_with_what_is_there(shelved: pokeladder.Ladder
     assert found.output_count == len(content(out)) == found.wins + found.losses
     stats = stats_of(out)
     assert stats["results"] == {"WIN": found.wins, "LOSS": found.losses, "TIE": 0}
-    assert (stats["output_count"], stats["there_before"]) == (found.output_count, first.output_count)
+    assert (stats["output_count"], stats["already_there"]) == (found.output_count, first.output_count)
     lines = sorted(
         f"{path.parent.name}/{path.name} {hashlib.sha256(data.content(path)).hexdigest()}"
         for path in out.glob("*/*.json.lz4")
