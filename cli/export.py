@@ -69,6 +69,9 @@ def export_filtered(
     decisions of one side, as the old filter counted them. `pokeladder sql "DESCRIBE trajectories"` lists what --where
     can ask for.
 
+    --append adds to what such a folder holds: that counts for --balance-outcomes, and filtering_stats.json tells of the
+    whole set.
+
     \b
     Files appear whole or not at all; after a kill, the same command completes the set.
     """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_views import battle, connect, fill, rows
 
-from pokeladder import views
+from pokeladder import sequential, views
 from pokeladder.store import Store
 
 DATA = Path(__file__).parent / "data"
@@ -194,3 +195,39 @@ def test_progression_of_several_formats(tmp_path: Path) -> None:
     for battle_format in ("gen1ou", "gen2ou", "gen3ou"):
         assert sum(row["elo"] - 1500 for row in finals if row["format"] == battle_format) == pytest.approx(0, abs=1e-9)
     assert sum(row["games"] for row in finals) == 2 * len(paths[0])
+
+
+def test_battles_are_folded_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one batch ends and the next begins, in the middle of a format too, makes no difference."""
+    battles = [
+        battle(number, names[0], names[1], ["p1", "p2", None][number % 7 % 3], format=f"gen{1 + number // 20}ou")
+        for number in range(60)
+        for names in [[("ann", "bob"), ("bob", "cat"), ("dan", "ann")][number // 15 % 3]]
+    ]
+    store = fill(tmp_path, battles)
+    found = []
+    for size in (sequential.BATCH, 7):
+        monkeypatch.setattr(sequential, "BATCH", size)
+        connection = connect(store)
+        views.progression(connection, 32, 1500)
+        found.append([rows(connection, f"FROM {name}") for name in ("progression", "elo", "glicko")])
+    assert found[0] == found[1]
+    progression, elo, _ = found[0]
+    assert progression == rows(connect(store), "FROM elo_progression ORDER BY format, seq")
+    last = {(row["format"], row[side]): row[f"{side}_after"] for row in progression for side in ("p1", "p2")}
+    assert {(row["format"], row["agent"]): row["elo"] for row in elo} == last
+
+
+def test_memory_is_bounded_and_nothing_stays_in_the_temporary_folder(
+    tmp_path: Path, command_line: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit goes to a folder that only this user can read, and that goes with the process."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    fill(tmp_path / "ladder", [battle(0, "ann", "bob", "p1")])
+    subprocess.run([*command_line, "--store", tmp_path / "ladder", "elo"], check=True, capture_output=True)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    connection = connect(Store(tmp_path / "ladder"))
+    (found,) = connection.sql("SELECT current_setting('memory_limit'), current_setting('temp_directory')").fetchall()
+    assert found[0] == "762.9 MiB"
+    assert Path(found[1]).parent.stat().st_mode & 0o777 == 0o700
