@@ -12,8 +12,8 @@ Readers hold no lock; which files count they see from ``merges/`` (``sql/macros/
 A process may be killed after any of them: the next one that holds the run's lock goes on from there. Rows stay as they
 are: ``batch`` and ``document_file`` go on to name what they came in.
 
-A run that ends does not wait: it takes the first two steps (:func:`finish`), and the next run that ends takes the
-others (:func:`go_on`), as ``compact`` does.
+A run does so with its own files whenever many have come together, and with those that the runs before it have left
+(:func:`merge_earlier`).
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ SETTLE_SECONDS = 5.0
 GRACE_SECONDS = 600.0
 # As many are locked at once, until their new files count.
 RUNS_AT_ONCE = 64
-# Of a run that ends files are merged into one up to this size, which takes two seconds.
-END_BYTES = 16 << 20
+# While a run is played, the files of so many earlier ones are merged, of a kind and run up to this size.
+EARLIER_RUNS = 16
+EARLIER_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -134,16 +135,35 @@ def compact(
     return compacted
 
 
-def finish(store: Store, run_id: str) -> None:
-    """Merges the small files of a run that ends, whose lock the caller holds; the new ones do not count yet.
+def merge_earlier(store: Store, besides: str, stop: threading.Event) -> None:
+    """Merges what earlier runs have left in small files, while the run ``besides`` is played; see :func:`go_on`.
+
+    Args:
+        stop: ends it soon; what has begun goes on at the next call.
 
     Raises:
         StoreError: a file is broken, or the store cannot be written; what the store holds is what it was.
     """
-    run = _Run(store, run_id, GRACE_SECONDS, at_most=END_BYTES)
-    compacted = Compacted()
-    run.clean(compacted)
-    run.merge(compacted, _Progress(run.files, lambda _: None))
+    go_on(store, besides)
+    merged = False
+    for run_id in store.runs_with_files()[-EARLIER_RUNS:]:
+        if stop.is_set() or run_id == besides or not _Run(store, run_id, GRACE_SECONDS, at_most=EARLIER_BYTES).files:
+            continue
+        try:
+            lock = store.lock_run(run_id)
+        except StoreError:
+            continue
+        # Not while new files settle: somebody may want to go on with that run.
+        with lock:
+            # Only now: until here another process may have changed it.
+            run = _Run(store, run_id, GRACE_SECONDS, at_most=EARLIER_BYTES)
+            if not run.is_ingested:
+                run.clean(Compacted())
+                run.merge(Compacted(), _Progress(run.files, lambda _: None))
+                merged = True
+        lock.release()
+    if merged and not stop.wait(1.1 * SETTLE_SECONDS):
+        go_on(store, besides)
 
 
 def go_on(store: Store, besides: str) -> None:

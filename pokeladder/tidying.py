@@ -1,4 +1,4 @@
-"""Keeping the files of a run few, while it is played and at its end."""
+"""Keeping the files of a store few, while a run is played."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pokeladder.compaction import StoppedError, compact, finish, go_on
+from pokeladder.compaction import StoppedError, compact, merge_earlier
 from pokeladder.errors import StoreError
 from pokeladder.store import Store
 
@@ -18,7 +18,7 @@ LOOK_SECONDS = 60.0
 
 
 class Tidier:
-    """Merges a run's small files in a thread; for the process that holds the run's lock.
+    """Merges small files of a run, and of the runs before it, in a thread; for the process that holds the run's lock.
 
     Args:
         notify: told if it cannot be done, which costs nothing but speed of questions.
@@ -32,6 +32,11 @@ class Tidier:
         self._merging: Future[Any] | None = None
         self._stopped = threading.Event()
         self._next_look = time.monotonic() + LOOK_SECONDS
+        self._over = threading.Event()
+
+    def begin(self) -> None:
+        """Begins to merge what earlier runs have left."""
+        self._merging = self._thread.submit(merge_earlier, self._store, self._run_id, self._over)
 
     def tidy_if_due(self) -> None:
         """Begins to merge, if there is enough to merge."""
@@ -47,17 +52,11 @@ class Tidier:
     def stop(self) -> None:
         """Has what is being merged end soon; a later merge goes on from there."""
         self._stopped.set()
-
-    def finish(self) -> None:
-        """Merges what the run leaves, and goes on with what earlier runs have merged; after :meth:`close`."""
-        try:
-            finish(self._store, self._run_id)
-            go_on(self._store, besides=self._run_id)
-        except StoreError as error:
-            self._warn(error)
+        self._over.set()
 
     def close(self) -> None:
         """Waits for what is being merged."""
+        self._over.set()
         self._thread.shutdown()
         self._settle()
 
@@ -73,4 +72,4 @@ class Tidier:
             self._warn(error)
 
     def _warn(self, error: StoreError) -> None:
-        self._notify(f"warning: the run's files could not be merged: {error}")
+        self._notify(f"warning: small files could not be merged: {error}")

@@ -347,6 +347,7 @@ def play(
                     if tournament.venue == "server":
                         store.clear_work()
                     with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
+                        tidier.begin()
                         _record(arena, missing, recorder, begin, look, notify)
             except BaseException:
                 tidier.stop()
@@ -361,7 +362,6 @@ def play(
                 f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
                 f"play the rest with `pokeladder {tournament.kind} --resume`"
             ) from None
-        tidier.finish()
     watch(progress())
     return progress()
 

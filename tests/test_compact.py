@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -300,41 +301,45 @@ def test_a_run_merges_its_files_while_it_is_played(
     assert not ladder.check().faults
 
 
-def test_a_run_that_ends_leaves_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It merges them, the next run that ends has the merged ones count, and none shows a battle twice or not at all."""
+def test_what_earlier_runs_have_left_is_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps, each as soon as no query can miss a battle or see one twice; a run that ends does not wait for them."""
     store = batches.new_store(tmp_path / "ladder", battles=8)
-    store.add_run(batches.run_of("next", 2))
     ladder = pokeladder.open(store.folder)
     before = answers(ladder)
-    heard: list[str] = []
-    with store.lock_run("run"):
-        tidier = tidying.Tidier(store, "run", heard.append)
-        tidier.close()
-        tidier.finish()
-    assert answers(ladder) == before
-    assert files(store) == dict.fromkeys(FOLDERS, 5), "four old ones, and one that does not count yet"
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 3600.0)
-    compaction.go_on(store, besides="next")
-    assert files(store) == dict.fromkeys(FOLDERS, 5), "a query may not have listed the new ones"
+    heard: list[str] = []
+    for _ in range(2):
+        tidier = tidying.Tidier(store, "next", heard.append)
+        tidier.begin()
+        until(lambda: files(store) == dict.fromkeys(FOLDERS, 5))
+        tidier.close()
+        assert answers(ladder) == before
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
-    compaction.go_on(store, besides="next")
+    stop = threading.Event()
+    compaction.merge_earlier(store, "next", stop)
     assert files(store) == dict.fromkeys(FOLDERS, 1)
     assert answers(ladder) == before
     monkeypatch.setattr(compaction, "GRACE_SECONDS", 0.0)
     for _ in range(4):
-        compaction.go_on(store, besides="next")
+        compaction.merge_earlier(store, "next", stop)
     assert [path.name for path in store.folder.glob("merge[sd]/*")] == ["none.parquet"]
     assert (answers(ladder), heard, ladder.check().faults) == (before, [], [])
 
 
-def test_a_run_that_others_play_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def until(happened: Callable[[], bool]) -> None:
+    while not happened():
+        time.sleep(0.01)
+
+
+def test_what_others_play_or_are_to_play_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
     store = batches.new_store(tmp_path / "ladder", battles=4)
     with store.lock_run("run"):
-        compaction.finish(store, "run")
-        compaction.go_on(store, besides="next")
-        assert files(store) == dict.fromkeys(FOLDERS, 3)
-    assert pokeladder.open(store.folder).check().battles == 4
+        compaction.merge_earlier(store, "next", threading.Event())
+        assert files(store) == dict.fromkeys(FOLDERS, 2)
+    with store.lock_run("run"):
+        compaction.merge_earlier(store, "run", threading.Event())
+        assert files(store) == dict.fromkeys(FOLDERS, 2)
 
 
 MANY = "import sys; from pokeladder.cli import main, options; options.MANY_FILES = 3; main()"
