@@ -137,7 +137,8 @@ def export_filtered(
     """
     if overwrite and append:
         raise UsageError("--overwrite and --append contradict each other: choose one")
-    connection = views.connect(store.files)
+    # The digest is of one text, which cannot be put aside on disk.
+    connection = views.connect(store.files, bounded=False)
     limit = filters.limit
     if append and output_dir is not None:
         limit = _limit(output_dir, filters, to, _find(connection, output_dir, to))
