@@ -159,7 +159,7 @@ def merge_earlier(store: Store, besides: str, stop: threading.Event) -> None:
             run = _Run(store, run_id, GRACE_SECONDS, at_most=EARLIER_BYTES)
             if not run.is_ingested:
                 run.clean(Compacted())
-                run.merge(Compacted(), _Progress(run.files, lambda _: None))
+                run.merge(Compacted(), _Progress(run.files, lambda _: None, stop))
                 merged = True
         lock.release()
     if merged and not stop.wait(1.1 * SETTLE_SECONDS):

@@ -52,6 +52,8 @@ MACROS = {
     "elo_block": f"elo_block({GAMES})",
     "elo_fold": f"elo_fold({GAMES}, 3, 32, 1500)",
     "elo_progression_with": "FROM elo_progression_with(k := 16, initial := 1000)",
+    "elo_latest": "FROM elo_latest(32, 1500)",
+    "glicko_latest": "FROM glicko_latest()",
     "elo_with": "FROM elo_with(k := 16)",
     "standings_with": "FROM standings_with(initial := 1000)",
     "win_chance": "win_chance(100)",
