@@ -160,7 +160,7 @@ def test_a_file_cut_short_is_named_by_whoever_reads_it(
     cut(broken)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["pokeladder", "--store", str(store.folder), *command.split()])
-    assert app._run() == 1
+    assert app.run() == 1
     said = capfd.readouterr()
     assert re.fullmatch(rf"Error: .*{re.escape(str(broken))}'; .*`pokeladder check`.*\n", said.err)
     assert said.out == ""
