@@ -96,6 +96,8 @@ def export_filtered(
     for reasons, what in ((exported.failed_reasons, "Failed"), (exported.removed, "Left out")):
         if reasons:
             click.echo(f"{what}: {_listed(reasons)}.")
+    if exported.unrecorded:
+        click.echo(f"Not recorded when they were played: {exported.unrecorded:,} trajectories more.")
     if not dry_run and output_dir is not None:
         say(f"Wrote {output_dir}; {output_dir / STATS_FILE} says how.", err=True)
 

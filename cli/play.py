@@ -110,6 +110,8 @@ def _finish(context: click.Context, ladder: Ladder, reached: Progress, *next_com
             err=True,
         )
     store = f"--store {context.obj} " if context.obj else ""
-    say(f"\nRun {reached.run_id} is stored in {ladder.store.folder}. Next, try:", err=True)
+    unrecorded = ladder.unrecorded(reached.run_id)
+    without = f", without {unrecorded:,} trajectories that could not be recorded" if unrecorded else ""
+    say(f"\nRun {reached.run_id} is stored in {ladder.store.folder}{without}. Next, try:", err=True)
     for command in next_commands:
         say(f"  pokeladder {store}{command}", err=True)

@@ -35,7 +35,7 @@ from pokeladder.store import SCHEMAS, StagedFile, Store, conformed, new_run_id
 # What is asked of the rows of each kind, besides file and row. A kind is listed after those that refer to it, which are
 # written after it: what is being written meanwhile refers to nothing that was missed.
 TABLES = {
-    "battles": "battle_id, batch, run_id, game, outcome, finished_at",
+    "battles": "battle_id, batch, run_id, game, outcome, finished_at, format, run_seed, played, unrecorded",
     "server_battles": "battle_id, batch",
     "points": "battle_id, batch",
     "trajectories": "trajectory_id, battle_id, batch, document_file, digest",
@@ -44,6 +44,8 @@ TABLES = {
     "versions": "run_id, agent",
     "merges": "merged, file AS old, done",
 }
+# Pairs of equal battles that are named.
+PAIRS_SHOWN = 3
 # Rows go into a table so many bytes at a time.
 PART_BYTES = 32 << 20
 
@@ -267,9 +269,24 @@ class _Examination:
                 f"what run {run['run_id']} was asked to do is lost: its {run['stored']:,} battles count, "
                 "and it cannot be resumed"
                 for run in lost
-            ],
+            ]
+            + [*self._repeated(), *self._unrecorded()],
             **counts,
         )
+
+    def _repeated(self) -> Iterator[str]:
+        found = views.rows(self.connection, "check_repeated")
+        if found:
+            pairs = ", ".join(f"{row['battle_id']} equals {row['repeats']}" for row in found[:PAIRS_SHOWN])
+            rest = f", and {len(found) - PAIRS_SHOWN:,} more" if len(found) > PAIRS_SHOWN else ""
+            yield (
+                f"{len(found):,} battles equal earlier ones and do not count in ratings: {pairs}{rest} (the view "
+                "repeated_battles has all)"
+            )
+
+    def _unrecorded(self) -> Iterator[str]:
+        for row in views.rows(self.connection, "check_unrecorded"):
+            yield f"{row['missing']:,} trajectories of run {row['run_id']} could not be recorded when it was played"
 
     def runs(self) -> list[dict[str, Any]]:
         """Rows of ``sql/queries/check_runs.sql``."""

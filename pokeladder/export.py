@@ -103,6 +103,7 @@ class Exported:
         removed: how many were left out for balance, or for the limit.
         digest: SHA-256 over names and contents of the set.
         there, of_others: trajectories that the folder held before, and those of them that the store does not have.
+        unrecorded: trajectories of battles in scope that could not be recorded when they were played.
     """
 
     input_count: int
@@ -115,6 +116,7 @@ class Exported:
     digest: str
     there: int = 0
     of_others: int = 0
+    unrecorded: int = 0
 
 
 def export_filtered(
@@ -148,7 +150,8 @@ def export_filtered(
     (counts,) = views.fetched(views.query(connection, "export_counts"))
     scope, held, wins, losses, ties, there, of_others, left_out, digest = counts
     removed = {reason: left_out.pop(reason) for reason in ("balance", "limit") if reason in left_out}
-    exported = Exported(scope, held, wins, losses, ties, left_out, removed, digest, there, of_others)
+    unrecorded = _unrecorded(connection, filters)
+    exported = Exported(scope, held, wins, losses, ties, left_out, removed, digest, there, of_others, unrecorded)
     if output_dir is None:
         return exported
     selected = held - there
@@ -285,8 +288,7 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int 
         # IN () is no SQL; nothing is IN (NULL).
         conditions.append(ColumnExpression("agent").isin(*map(ConstantExpression, filters.agents or (None,))))
     if filters.since is not None:
-        since = filters.since.astimezone(UTC).replace(tzinfo=None) if filters.since.tzinfo else filters.since
-        conditions.append(ColumnExpression("played_at") >= ConstantExpression(since))
+        conditions.append(ColumnExpression("played_at") >= ConstantExpression(_utc(filters.since)))
     with views.query_errors(filters.where or statement("export_selection")):
         scope = connection.table("trajectories")
         for condition in conditions:
@@ -302,6 +304,22 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int 
         }
         views.query(connection, "export_selection", parameters).create("judged")
         views.materialise(connection, "export_selected", "selection")
+
+
+def _unrecorded(connection: duckdb.DuckDBPyConnection, filters: Filters) -> int:
+    parameters = {
+        "format": filters.battle_format,
+        "run": filters.run,
+        "since": _utc(filters.since),
+        "agents": list(filters.agents) if filters.agents is not None else None,
+    }
+    ((count,),) = views.fetched(views.query(connection, "export_unrecorded", parameters))
+    return int(count)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A time in UTC without a zone, as the store's views have it."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment is not None and moment.tzinfo else moment
 
 
 def _stats(
@@ -321,6 +339,7 @@ def _stats(
         "to": to,
         "already_there": exported.there,
         "of_others": exported.of_others,
+        "unrecorded": exported.unrecorded,
         "selection_digest": exported.digest,
         "store_digest": store_digest,
         "sql": statement("export_selection"),

@@ -219,6 +219,11 @@ class Ladder:
         ((count,),) = views.fetched(views.query(self._connect(), "repeated_of_run", {"run": run_id}))
         return int(count)
 
+    def unrecorded(self, run_id: str) -> int:
+        """How many trajectories of a run were wanted and could not be recorded."""
+        found = views.fetched(views.query(self._connect(), "unrecorded_of_run", {"run": run_id}))
+        return sum(count for (count,) in found)
+
     def write_elo_files(
         self,
         output_dir: str | os.PathLike[str],

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_views import battle, run_of
 
 import pokeladder
 from pokeladder import tournament
@@ -187,3 +189,33 @@ def test_agents_that_choose_invalidly_are_marked(tmp_path: Path, cli: Cli) -> No
         assert "(!) over 5% of the decisions were invalid" in shown.stderr
         assert "(Bot 100.0%)" in shown.stderr
     assert "(!)" not in cli("elo", "--format", "csv").stdout
+
+
+def test_what_cannot_be_recorded_is_counted(tmp_path: Path, cli: Cli) -> None:
+    """Wherever trajectories are asked about."""
+    store = pokeladder.open(tmp_path / "ladder").store
+    store.add_run(run_of("run", 3))
+    whole, half, none = (battle(game, "ann", "bob", "p1") for game in range(3))
+    store.writer("run").write([whole, replace(half, unrecorded=1), replace(none, unrecorded=2)])
+    ladder = pokeladder.open(tmp_path / "ladder")
+    assert ladder.unrecorded("run") == 3
+    assert ask(ladder, "SELECT unrecorded FROM runs") == [(3,)]
+    assert "note: 3 trajectories of run run could not be recorded when it was played\n" in cli("check").stdout
+    counted = cli("export-filtered", "--dry-run", "--agent", "bob").stdout
+    assert "Not recorded when they were played: 3 trajectories more.\n" in counted
+    assert "Not recorded" not in cli("export-filtered", "--dry-run", "--run", "other").stdout
+    assert ladder.export_filtered(tmp_path / "v0").unrecorded == 3
+    assert json.loads((tmp_path / "v0" / "filtering_stats.json").read_text())["unrecorded"] == 3
+
+
+def test_check_names_battles_that_are_equal(tmp_path: Path) -> None:
+    store = pokeladder.open(tmp_path / "ladder").store
+    for run_id in ("first", "second"):
+        store.add_run(run_of(run_id, 5))
+        battles = [battle(game, "ann", "bob", "p1", battle_id=f"{run_id}-{game}", run_id=run_id) for game in range(5)]
+        store.writer(run_id).write([replace(one, run_seed="1", played=game) for game, one in enumerate(battles)])
+    checked = pokeladder.open(tmp_path / "ladder").check()
+    assert not checked.faults
+    (note,) = checked.notes
+    assert note.startswith("5 battles equal earlier ones and do not count in ratings: second-0 equals first-0, ")
+    assert "and 2 more" in note
