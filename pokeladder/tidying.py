@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from pokeladder.compaction import StoppedError, compact, merge_earlier
@@ -15,6 +15,8 @@ from pokeladder.store import Store
 # So many small files are merged, looked for so often.
 FILES = 64
 LOOK_SECONDS = 60.0
+# A run that ends with so many has lasted a minute or more, and is worth the seconds that new files take to settle.
+FILES_AT_THE_END = 32
 
 
 class Tidier:
@@ -44,10 +46,15 @@ class Tidier:
             return
         self._settle()
         self._next_look = time.monotonic() + LOOK_SECONDS
-        if len(self._store.files_of("battles", self._run_id)) >= FILES:
-            self._merging = self._thread.submit(
-                compact, self._store, self._run_id, at_least=FILES, stopped=self._stopped
-            )
+        self._merge(FILES)
+
+    def finish(self) -> None:
+        """Begins to merge what the run leaves, which the next run would merge otherwise; before :meth:`close`."""
+        self._over.set()
+        if self._merging is not None:
+            wait([self._merging])
+        self._settle()
+        self._merge(FILES_AT_THE_END)
 
     def stop(self) -> None:
         """Has what is being merged end soon; a later merge goes on from there."""
@@ -59,6 +66,12 @@ class Tidier:
         self._over.set()
         self._thread.shutdown()
         self._settle()
+
+    def _merge(self, at_least: int) -> None:
+        if len(self._store.files_of("battles", self._run_id)) >= at_least:
+            self._merging = self._thread.submit(
+                compact, self._store, self._run_id, at_least=at_least, stopped=self._stopped
+            )
 
     def _settle(self) -> None:
         merging, self._merging = self._merging, None

@@ -349,6 +349,7 @@ def play(
                     with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
                         tidier.begin()
                         _record(arena, missing, recorder, begin, look, notify)
+                tidier.finish()
             except BaseException:
                 tidier.stop()
                 raise
@@ -358,6 +359,8 @@ def play(
             if not begun:
                 raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
             reached = progress()
+            if reached.stored == reached.scheduled:
+                raise InterruptedRunError(f"all battles of run {run.run_id} are stored") from None
             raise InterruptedRunError(
                 f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
                 f"play the rest with `pokeladder {tournament.kind} --resume`"

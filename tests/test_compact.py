@@ -356,3 +356,16 @@ def test_many_files_are_said_once(tmp_path: Path) -> None:
     assert said.count("3 more than they need") == said.count("`pokeladder compact` merges them") == 1
     ladder.compact()
     assert "compact" not in asked("ratings")
+
+
+def test_a_run_that_leaves_many_files_merges_them_at_its_end(tmp_path: Path) -> None:
+    few = batches.new_store(tmp_path / "few", battles=2 * tidying.FILES_AT_THE_END - 2)
+    many = batches.new_store(tmp_path / "many", battles=2 * tidying.FILES_AT_THE_END)
+    for store, left in ((few, tidying.FILES_AT_THE_END - 1), (many, 1)):
+        tidier = tidying.Tidier(store, "run", pytest.fail)
+        tidier.finish()
+        tidier.close()
+        assert files(store)["battles"] == left
+    ladder = pokeladder.open(many.folder)
+    assert ladder.sql("SELECT count(*) FROM battles").fetchall() == [(64,)]
+    assert not ladder.check().faults
