@@ -54,7 +54,13 @@ SELECT
     '0.11.11' AS showdown_version,
     game,
     0 AS attempt,
-    $batch AS batch
+    $batch AS batch,
+    left(md5(p1), 12) AS p1_version,
+    left(md5(p2), 12) AS p2_version,
+    $seed AS run_seed,
+    -- 63 bits, since Parquet files of battles have signed numbers.
+    (hash(game, $run, 'played') >> 1)::BIGINT AS played,
+    0 AS unrecorded
 FROM (
     SELECT
         game,
@@ -76,8 +82,12 @@ class Cost:
     peak: int
 
 
-def fill(folder: Path, battles: int, files: int, runs: int) -> None:
-    """Makes a store of finished tournaments."""
+def fill(folder: Path, battles: int, files: int, runs: int, *, one_seed: bool) -> None:
+    """Makes a store of finished tournaments.
+
+    Args:
+        one_seed: of all runs, so that each battle has to be compared with those of all others.
+    """
     store = Store(folder)
     of_each = battles // runs
     parts = max(1, files // runs)
@@ -92,6 +102,7 @@ def fill(folder: Path, battles: int, files: int, runs: int) -> None:
                 batch = f"{number:08x}-{part:06d}"
                 parameters = {
                     "run": run,
+                    "seed": "0" if one_seed else str(number),
                     "batch": batch,
                     "began": int(began.timestamp() * 1e6),
                     "begin": of_each * part // parts,
@@ -139,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--battles", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--one-seed", action="store_true", help="All runs have one seed: battles may be equal.")
     parser.add_argument("--commands", nargs="+", default=COMMANDS)
     parser.add_argument("--store", type=Path, help="Make it here, or use what is there, and keep it.")
     options = parser.parse_args(arguments)
@@ -148,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(prefix="large-stores-") as name:
             folder = options.store or Path(name) / "ladder"
             if not folder.exists():
-                fill(folder, battles, options.files, options.runs)
+                fill(folder, battles, options.files, options.runs, one_seed=options.one_seed)
             for command in options.commands:
                 further = ["--output-dir", str(Path(name) / command)] if command in ("report", "elo-files") else []
                 asked = "elo" if command == "elo-files" else command

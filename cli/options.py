@@ -14,8 +14,6 @@ from pokeladder.ladder import Ladder, Slice, open_ladder
 from pokeladder.teams import DEFAULT_TEAM_SET
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
 # Files of battles that could be merged, from which on a question takes several times as long.
 MANY_FILES = 1000
 

@@ -10,7 +10,7 @@ import click
 from pokeladder.cli.options import opened, play_options
 from pokeladder.cli.output import say
 from pokeladder.cli.progress import Display
-from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table, unreliable
+from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table
 from pokeladder.errors import SimulatorError
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.tournament import Progress
@@ -50,7 +50,7 @@ def tournament(
         reached = ladder.tournament(agents, resume=resume, watch=display.watch, notify=display.notify, **settings)
     if reached.stored:
         slice_: Slice = {"run": reached.run_id}
-        print_table(ladder.standings(**slice_), STANDINGS_COLUMNS, unreliable(ladder, slice_))
+        print_table(ladder.standings(**slice_), STANDINGS_COLUMNS, ladder.overview(**slice_).invalid_rates)
     if output_dir is not None:
         say(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
     # A server of others does not tell what a battle can be played again from.

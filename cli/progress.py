@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from pokeladder.cli.output import console, say
-from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn, unreliable
+from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.names import shown
 from pokeladder.tournament import Progress
@@ -95,7 +95,7 @@ class Display(_Screen):
             return
         self._stored = progress.stored
         slice_: Slice = {"run": progress.run_id}
-        marked = unreliable(self._ladder, slice_)
+        marked = self._ladder.overview(**slice_).invalid_rates
         self._standings = drawn(self._ladder.standings(**slice_), STANDINGS_COLUMNS, marked)
         took = time.monotonic() - now
         self._standings_due = now + max(STANDINGS_SECONDS, STANDINGS_SHARE * took)

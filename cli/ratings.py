@@ -20,9 +20,8 @@ from pokeladder.cli.tables import (
     STATISTICS_COLUMNS,
     STATUS_COLUMNS,
     print_table,
-    unreliable,
 )
-from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Slice
+from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Overview, Slice
 from pokeladder.views import fetched
 
 UNRATED = (
@@ -59,13 +58,13 @@ def elo(
 ) -> None:
     """Rank the agents by Elo, battles in order of finish, each format by itself."""
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_what_is_pooled(ladder, slice_)
+    overview = _overview(ladder, slice_)
     if output_dir is not None:
         for path in ladder.write_elo_files(output_dir, output_prefix, k_factor, initial_rating, **slice_):
             say(f"Wrote {path}", err=True)
     standings = ladder.standings(k_factor, initial_rating, **slice_)
     if output == "table":
-        print_table(standings, STANDINGS_COLUMNS, unreliable(ladder, slice_))
+        print_table(standings, STANDINGS_COLUMNS, overview.invalid_rates)
     else:
         print_relation(standings, output)
 
@@ -100,17 +99,17 @@ def ratings(
     if glicko and (prior or excluding):
         raise click.UsageError("--glicko goes with neither --prior nor --excluding: leave them out")
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_what_is_pooled(ladder, slice_)
+    overview = _overview(ladder, slice_)
     found = ladder.glicko(**slice_) if glicko else ladder.ratings(prior, excluding=excluding, **slice_)
     if output != "table":
         print_relation(found, output)
     elif glicko:
-        print_table(found, GLICKO_COLUMNS, unreliable(ladder, slice_))
+        print_table(found, GLICKO_COLUMNS, overview.invalid_rates)
     else:
         unrated = len(fetched(found.filter("status <> 'rated'"))) > 0
         shifts = SHIFT_COLUMNS if excluding else {}
         columns = {**RATING_COLUMNS, **shifts, **(STATUS_COLUMNS if unrated else {})}
-        print_table(found, columns, unreliable(ladder, slice_))
+        print_table(found, columns, overview.invalid_rates)
         if unrated:
             click.echo(UNRATED, err=True)
 
@@ -135,7 +134,7 @@ def matchups(context: click.Context, /, sprt: tuple[float, float] | None, output
     if sprt is not None and not sprt[0] < sprt[1]:
         raise click.UsageError("--sprt needs two differences, the smaller one first: --sprt 0 20")
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_what_is_pooled(ladder, slice_)
+    _overview(ladder, slice_)
     found = ladder.matchups(**slice_) if sprt is None else ladder.matchups(sprt, **slice_)
     if output == "table":
         print_table(found, MATCHUP_COLUMNS if sprt is None else SPRT_COLUMNS)
@@ -151,7 +150,7 @@ def matchups(context: click.Context, /, sprt: tuple[float, float] | None, output
 def stats(context: click.Context, /, output: str, **options: Any) -> None:
     """Show games, results, lengths and invalid choices of every agent."""
     ladder, slice_ = opened(context), slice_of(**options)
-    _say_what_is_pooled(ladder, slice_)
+    _overview(ladder, slice_)
     found = ladder.statistics(**slice_)
     if output == "table":
         print_table(found, STATISTICS_COLUMNS)
@@ -159,19 +158,18 @@ def stats(context: click.Context, /, output: str, **options: Any) -> None:
         print_relation(found, output)
 
 
-def _say_what_is_pooled(ladder: Ladder, slice_: Slice) -> None:
+def _overview(ladder: Ladder, slice_: Slice) -> Overview:
     """Says on stderr which formats there are, and which agents have battles of several versions."""
-    formats = ladder.formats(**slice_)
-    if not formats:
+    overview = ladder.overview(**slice_)
+    if not overview.formats:
         click.echo("No rated battles here yet.", err=True)
-    elif len(formats) > 1:
-        say(f"Formats {', '.join(formats)} are rated separately; --battle-format shows one.", err=True)
-    if slice_.get("by_version"):
-        return
-    for agent, versions, games in fetched(ladder.several_versions(**slice_)):
-        told = ", ".join(f"{version} ({number:,})" for version, number in zip(versions, games, strict=True))
+    elif len(overview.formats) > 1:
+        say(f"Formats {', '.join(overview.formats)} are rated separately; --battle-format shows one.", err=True)
+    for agent, versions in {} if slice_.get("by_version") else overview.versions.items():
+        told = ", ".join(f"{version} ({games:,})" for version, games in versions.items())
         say(
             f"warning: the games of {agent} are of {len(versions)} versions, from the first to the last {told}: "
             "--by-version rates them apart",
             err=True,
         )
+    return overview

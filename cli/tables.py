@@ -9,7 +9,6 @@ import duckdb
 from rich.table import Table
 
 from pokeladder.cli.output import console, say, table
-from pokeladder.ladder import Ladder, Slice
 from pokeladder.names import with_names_shown
 from pokeladder.views import fetched
 
@@ -31,11 +30,6 @@ def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Mar
             "see `pokeladder stats`, and what the agent said in the logs of its runs",
             err=True,
         )
-
-
-def unreliable(ladder: Ladder, slice_: Slice) -> Marked:
-    """The agents to mark in standings."""
-    return {(battle_format, agent): rate for battle_format, agent, rate in fetched(ladder.unreliable(**slice_))}
 
 
 def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> Table:

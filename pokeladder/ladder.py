@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,21 @@ class Slice(TypedDict, total=False):
     run: str | None
     agents: Sequence[str] | None
     by_version: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a table of agents does not show of some battles.
+
+    Attributes:
+        formats: of the battles between two agents.
+        versions: games by version, from the first to the last that played, of each agent that has several.
+        invalid_rates: share of invalid decisions by format and agent, where that is over 5%.
+    """
+
+    formats: list[str]
+    versions: dict[str, dict[str, int]]
+    invalid_rates: dict[tuple[str, str], float]
 
 
 class Ladder:
@@ -203,16 +219,20 @@ class Ladder:
 
     def formats(self, **slice_: Unpack[Slice]) -> list[str]:
         """The formats of the slice's rated battles."""
-        found = self._ask("SELECT DISTINCT format FROM rated_battles ORDER BY format", {}, slice_)
-        return [row[0] for row in views.fetched(found)]
+        return self.overview(**slice_).formats
 
-    def several_versions(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent of whom the slice's rated battles have several versions: agent, versions, games of each."""
-        return views.query(self._connect(**slice_), "several_versions")
-
-    def unreliable(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format of whose decisions over 5% were invalid: format, agent, invalid_rate."""
-        return views.query(self._connect(**slice_), "unreliable_agents")
+    def overview(self, **slice_: Unpack[Slice]) -> Overview:
+        """What a table of agents does not show of the slice's battles."""
+        connection = self._connect(**slice_)
+        views.materialise(connection, "overview", "overview")
+        formats, versions, invalid = (
+            views.fetched(views.query(connection, f"overview_{part}")) for part in ("formats", "versions", "invalid")
+        )
+        return Overview(
+            formats=[name for (name,) in formats],
+            versions={agent: dict(zip(known, games, strict=True)) for agent, known, games in versions},
+            invalid_rates={(battle_format, agent): rate for battle_format, agent, rate in invalid},
+        )
 
     def repeated(self, run_id: str) -> int:
         """How many battles of a run equal earlier ones of the store, and so do not count."""

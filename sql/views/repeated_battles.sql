@@ -4,6 +4,7 @@
 WITH shared AS (
     SELECT format, run_seed
     FROM battles
+    WHERE played IS NOT NULL
     GROUP BY format, run_seed
     HAVING min(run_id) <> max(run_id)
 ),

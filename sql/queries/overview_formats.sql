@@ -1,0 +1,4 @@
+-- The formats of the table overview.
+SELECT DISTINCT format
+FROM overview
+ORDER BY format
