@@ -41,7 +41,7 @@ def write_report(
         DrawingError: a chart cannot be drawn.
     """
     # Most of the pictures and tables are made of these.
-    views.settle(connection, "matchup_totals", "ratings", "agent_order", "matchups", "statistics")
+    views.settle(connection, "repeated_battles", "matchup_totals", "ratings", "agent_order", "matchups", "statistics")
     made = {
         "elo_rankings": charts.rankings(connection),
         "elo_progression": charts.progression(connection, k_factor, initial_rating),

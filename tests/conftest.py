@@ -23,8 +23,10 @@ from pokeladder.simulator.setup import Simulator, ensure_simulator
 settings.register_profile("pokeladder", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pokeladder")
 
-# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+# What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP: so would all that the
+# tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, lambda *_: None)
 
 TESTS = Path(__file__).parent
 DATA = TESTS / "data"

@@ -254,7 +254,7 @@ def test_a_program_runs_where_and_with_what_the_registry_says(
     agent = registry.find("x", "x", {})
     assert agent is not None
     url = "ws://127.0.0.1:8123/showdown/websocket"
-    errand = Errand("me", "you", url, "gen1ou", "ladder", 7, None, tmp_path, "poke-env")
+    errand = Errand("me", "you", url, "gen1ou", "ladder", 7, None, tmp_path, "poke-env", 1, {})
     guest = Guest(agent, errand, tmp_path / "logs", "3")
     wait_until(lambda: guest.status() is not None)
     guest.end()
