@@ -223,7 +223,7 @@ class Ladder:
 
     def overview(self, **slice_: Unpack[Slice]) -> Overview:
         """What a table of agents does not show of the slice's battles."""
-        connection = self._connect(**slice_)
+        connection = views.connect(self.store.files, **slice_, items=views.OF_BATTLES)
         views.materialise(connection, "overview", "overview")
         formats, versions, invalid = (
             views.fetched(views.query(connection, f"overview_{part}")) for part in ("formats", "versions", "invalid")
@@ -236,12 +236,14 @@ class Ladder:
 
     def repeated(self, run_id: str) -> int:
         """How many battles of a run equal earlier ones of the store, and so do not count."""
-        ((count,),) = views.fetched(views.query(self._connect(), "repeated_of_run", {"run": run_id}))
+        connection = views.connect(self.store.files, items=views.OF_BATTLES)
+        ((count,),) = views.fetched(views.query(connection, "repeated_of_run", {"run": run_id}))
         return int(count)
 
     def unrecorded(self, run_id: str) -> int:
         """How many trajectories of a run were wanted and could not be recorded."""
-        found = views.fetched(views.query(self._connect(), "unrecorded_of_run", {"run": run_id}))
+        connection = views.connect(self.store.files, items=views.OF_BATTLES)
+        found = views.fetched(views.query(connection, "unrecorded_of_run", {"run": run_id}))
         return sum(count for (count,) in found)
 
     def write_elo_files(

@@ -90,6 +90,8 @@ VIEWS = (
     "macros/gxe",
     "views/glicko",
 )
+# What questions about single battles need.
+OF_BATTLES = ("macros/current_rows", "views/battles", "views/runs", "views/repeated_battles")
 # Sources of which files of earlier versions have fewer columns (see pokeladder.store.ADDED).
 MIXED = frozenset({"battle_files"})
 # An agent whose version is not known keeps its name.
@@ -127,8 +129,9 @@ def connect(
     excluding: str | None = None,
     by_version: bool = False,
     bounded: bool = True,
+    items: Sequence[str] = VIEWS,
 ) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with all views; ``battles`` and whatever is computed from it hold a slice only.
+    """A connection in memory with all views, or some; ``battles`` and whatever is computed from it hold a slice only.
 
     Relations made with the connection keep it open.
 
@@ -141,6 +144,7 @@ def connect(
         excluding: an SQL condition, too: leave out the battles that meet it.
         by_version: name agents with their versions, so that each version is an agent of its own.
         bounded: as of :func:`pokeladder.databases.new`.
+        items: those of :data:`VIEWS` to make, in their order: each takes milliseconds.
 
     Raises:
         QueryError: ``where`` or ``excluding`` is not one condition over ``battles``, or the files cannot be read.
@@ -166,7 +170,7 @@ def connect(
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
     with query_errors(where or excluding or "\n".join(chain(*sources.values()))):
-        _create(connection, sources, conditions, instead=FOLDED, by_version=by_version)
+        _create(connection, sources, conditions, instead=FOLDED, by_version=by_version, items=items)
     for given in (where, excluding):
         if given is not None:
             condition(connection, "battles", given)
@@ -428,8 +432,9 @@ def _create(
     instead: Mapping[str, str | None],
     by_version: bool = False,
     guard: str | None = None,
+    items: Sequence[str] = VIEWS,
 ) -> None:
-    """Makes all views and macros; ``battles`` keeps the rows that meet the conditions.
+    """Makes views and macros; ``battles`` keeps the rows that meet the conditions.
 
     Args:
         instead: the texts that stand in for some, None to leave one out.
@@ -442,7 +447,7 @@ def _create(
     # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
     for name, source in tables.items():
         source.limit(0).create(name)
-    for item in VIEWS:
+    for item in items:
         kind, name = item.split("/")
         used = instead.get(item, item)
         if used is None:
