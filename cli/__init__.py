@@ -23,7 +23,11 @@ def main() -> None:
         # What an interruption brings about may be another exception, as of a query that it ended.
         if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
             raise
-        interruption.end(_line(error))
+        try:
+            interruption.end(_line(error))
+        except KeyboardInterrupt:
+            # The signal's own exception, if an import kept it waiting until now.
+            interruption.end("Interrupted.")
     sys.exit(status)
 
 

@@ -74,9 +74,12 @@ class Interruption:
 
     def end(self, line: str) -> NoReturn:
         """Ends the process at once, with the line on stderr and the status that stands for the signal."""
+        # No signal raises anything from here on.
+        self._lost = False
+        self.signal = self.signal or signal.SIGINT
         with self._ending:
             _tell(line)
-            os._exit(STATUS[self.signal or signal.SIGINT])
+            os._exit(STATUS[self.signal])
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         if self._status is not None:

@@ -56,10 +56,8 @@ def test_the_same_again_counts_once_and_more_is_new(ladder: pokeladder.Ladder) -
     assert ladder.repeated(yet_more.run_id) == 0
     # Two pairs of the first run, one and a single battle of the third, one pair of the last: all drawn apart.
     assert ask(ladder, "SELECT count(DISTINCT seed) FROM battles") == [(5,)]
-    long = ladder.tournament(TWO, battles_per_matchup=10, seed=6, workers=1)
-    assert ladder.repeated(long.run_id) == 4 + 3 + 2, "the mirror of the single battle is new"
     ladder.compact()
-    assert {row[0] for row in ask(ladder, "SELECT games FROM statistics")} == {10}
+    assert {row[0] for row in ask(ladder, "SELECT games FROM statistics")} == {9}
     # Other numbers than those of the latest unfinished run.
     unfinished(ladder, "unfinished", first.run_id, battles_per_matchup=300)
     with pytest.raises(UsageError, match=r"unfinished run unfinished differ \(battles per matchup 300, not 400\)"):
@@ -94,8 +92,6 @@ def test_another_version_of_an_agent(tmp_path: Path, cli: Cli) -> None:
     before = dict(ask(ladder, "SELECT agent, version FROM agent_versions"))
     carried = ask(ladder, "SELECT p1, p1_version FROM battles UNION SELECT p2, p2_version FROM battles")
     assert dict(carried) == before
-    assert cli("ratings").stderr.count("versions") == 0
-
     bot.write_text(BOT.format(base="MaxBasePowerPlayer"))
     unfinished(ladder, "unfinished", run_id, battles_per_matchup=2)
     ladder.store.add_versions(
@@ -118,13 +114,11 @@ def test_another_version_of_an_agent(tmp_path: Path, cli: Cli) -> None:
     assert re.search(
         r"warning: agent Bot is version \w+ now, and was \w+ in run \S+ \(module their_bots changed\)", fresh.stderr
     )
-    for command in ("ratings", "stats"):
-        pooled = cli(command, "--format", "csv")
-        assert re.search(r"warning: the games of Bot are of 2 versions, .*\w+ \(2\), \w+ \(2\)", pooled.stderr), command
-        apart = cli(command, "--by-version", "--format", "csv")
-        assert "versions" not in apart.stderr, command
-        assert len(set(re.findall(r"Bot#\w{12}", apart.stdout))) == 2, command
-
+    pooled = cli("stats", "--format", "csv")
+    assert re.search(r"warning: the games of Bot are of 2 versions, .*\w+ \(2\), \w+ \(2\)", pooled.stderr)
+    apart = cli("ratings", "--by-version", "--format", "csv")
+    assert "versions" not in apart.stderr
+    assert len(set(re.findall(r"Bot#\w{12}", apart.stdout))) == 2
     for relation in (ladder.standings(by_version=True), ladder.matchups(by_version=True)):
         assert len({name for (name,) in relation.project("agent").fetchall() if name.startswith("Bot#")}) == 2
 
@@ -157,11 +151,11 @@ def test_a_class_of_a_notebook_resumes(tmp_path: Path) -> None:
         "            if progress.stored:\n"
         "                raise KeyboardInterrupt\n"
         "        try:\n"
-        "            ladder.tournament(['random', Mine], battles_per_matchup=40, workers=1, seed=1, watch=stop)\n"
+        "            ladder.tournament(['random', Mine], battles_per_matchup=12, workers=1, seed=1, watch=stop)\n"
         "        except InterruptedRunError:\n"
         "            pass\n"
         "    else:\n"
-        "        assert ladder.tournament(resume=True).stored == 40\n"
+        "        assert ladder.tournament(resume=True).stored == 12\n"
     )
     for step in ("play", "resume"):
         subprocess.run([sys.executable, str(script), step], cwd=tmp_path, check=True)
@@ -183,12 +177,11 @@ def test_agents_that_choose_invalidly_are_marked(tmp_path: Path, cli: Cli) -> No
     bot = BOT.format(base="RandomPlayer").replace("pass", "choose_move = int")
     (tmp_path / "nonsense.py").write_text(bot)
     played = cli("tournament", "random", "nonsense:Bot", "--battles-per-matchup", "2", "--workers", "1")
-    for shown in (played, cli("elo"), cli("ratings", "--prior", "1"), cli("ratings", "--glicko")):
+    for shown in (played, cli("ratings", "--prior", "1")):
         assert re.search(r"^ +\d +Bot \(!\) ", shown.stdout, re.MULTILINE)
         assert not re.search(r"random \(!\)", shown.stdout)
         assert "(!) over 5% of the decisions were invalid" in shown.stderr
         assert "(Bot 100.0%)" in shown.stderr
-    assert "(!)" not in cli("elo", "--format", "csv").stdout
 
 
 def test_what_cannot_be_recorded_is_counted(tmp_path: Path, cli: Cli) -> None:

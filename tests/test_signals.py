@@ -71,7 +71,7 @@ def assert_ended(process: subprocess.Popen[str], number: signal.Signals) -> str:
     return last
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, *(slowly(number) for number in (signal.SIGINT, signal.SIGHUP))])
 def test_a_query_ends(tmp_path: Path, number: signal.Signals) -> None:
     pokeladder.open(tmp_path / "ladder")
     pipe = tmp_path / "pipe"

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -219,6 +220,9 @@ def _contents(folder: Path) -> dict[str, str]:
 def _census(folder: Path) -> dict[str, int]:
     files = total = 0
     for parent, _, names in os.walk(folder / "node_modules"):
-        files += len(names)
-        total += sum((Path(parent) / name).lstat().st_size for name in names)
+        for name in names:
+            # npm takes files away again, too.
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).lstat().st_size
+                files += 1
     return {"files": files, "bytes": total}
