@@ -135,7 +135,7 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
     assert started
     process.send_signal(how)
     _, said = process.communicate()
-    assert process.returncode == (-how if how == signal.SIGKILL else 130), said
+    assert process.returncode == (-how if how == signal.SIGKILL else 143), said
     assert ("play the rest with `pokeladder tournament --resume`" in said) == (how == signal.SIGTERM)
     wait_until_gone(started)
     if how == signal.SIGTERM:
