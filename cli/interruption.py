@@ -79,6 +79,7 @@ class Interruption:
         self.signal = self.signal or signal.SIGINT
         with self._ending:
             _tell(line)
+            _call("pokeladder.scratch", "close_all")
             os._exit(STATUS[self.signal])
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
@@ -103,7 +104,7 @@ class Interruption:
             pass
         began = time.monotonic()
         while time.monotonic() - began < self.seconds:
-            _interrupt_queries()
+            _call("pokeladder.interrupts", "interrupt_queries")
             if self._lost:
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
             time.sleep(REPEAT_SECONDS)
@@ -126,11 +127,11 @@ def _ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _interrupt_queries() -> None:
-    # Not imported before there is a query.
-    module = sys.modules.get("pokeladder.interrupts")
-    if module is not None and hasattr(module, "interrupt_queries"):
-        module.interrupt_queries()
+def _call(module: str, function: str) -> None:
+    """Calls a function of a module that is there if there is something for it to do, and is not imported otherwise."""
+    loaded = sys.modules.get(module)
+    if loaded is not None and hasattr(loaded, function):
+        getattr(loaded, function)()
 
 
 def _end_children() -> None:

@@ -9,10 +9,14 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from weakref import WeakSet
 
 PREFIX = "pokeladder-"
 # Is in each of these folders once its owner holds its lock.
 MARK = ".pokeladder"
+
+
+_open: WeakSet[Scratch] = WeakSet()
 
 
 class Scratch:
@@ -24,6 +28,7 @@ class Scratch:
     def __init__(self) -> None:
         clear_leftovers()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        _open.add(self)
         self._lock = os.open(self.folder, os.O_RDONLY)
         # Whoever has it now looks for the mark, and lets go.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -43,6 +48,12 @@ class Scratch:
             shutil.rmtree(self.folder, ignore_errors=True)
             os.close(self._lock)
             self._lock = -1
+
+
+def close_all() -> None:
+    """Removes all folders of this process, which is going to end without the code that would do so."""
+    for scratch in list(_open):
+        scratch.close()
 
 
 def clear_leftovers() -> None:
