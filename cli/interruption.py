@@ -13,7 +13,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from pokeladder.interrupts import ENDING, interrupt_queries
+
 # A terminal that is closed ends a command as SIGTERM does.
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 # How long the main thread has to come to an end by itself.
@@ -79,7 +80,7 @@ class Interruption:
         self.signal = self.signal or signal.SIGINT
         with self._ending:
             _tell(line)
-            _call("pokeladder.scratch", "close_all")
+            _close_folders()
             os._exit(STATUS[self.signal])
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
@@ -104,7 +105,7 @@ class Interruption:
             pass
         began = time.monotonic()
         while time.monotonic() - began < self.seconds:
-            _call("pokeladder.interrupts", "interrupt_queries")
+            interrupt_queries()
             if self._lost:
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
             time.sleep(REPEAT_SECONDS)
@@ -127,11 +128,11 @@ def _ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _call(module: str, function: str) -> None:
-    """Calls a function of a module that is there if there is something for it to do, and is not imported otherwise."""
-    loaded = sys.modules.get(module)
-    if loaded is not None and hasattr(loaded, function):
-        getattr(loaded, function)()
+def _close_folders() -> None:
+    # Not imported before there is one.
+    module = sys.modules.get("pokeladder.scratch")
+    if module is not None and hasattr(module, "close_all"):
+        module.close_all()
 
 
 def _end_children() -> None:

@@ -29,7 +29,7 @@ from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.databases import OnDisk
 from pokeladder.errors import StoreError
 from pokeladder.records import Merge
-from pokeladder.statements import statement
+from pokeladder.statements import statement, text
 from pokeladder.store import SCHEMAS, StagedFile, Store, conformed, new_run_id
 
 # What is asked of the rows of each kind, besides file and row. A kind is listed after those that refer to it, which are
@@ -239,6 +239,7 @@ class _Examination:
         for kind, schema in SCHEMAS.items():
             rows = self.connection.from_arrow(_placed(schema.empty_table(), Path(kind), 0))
             rows.project(_columns(kind)).create(kind)
+        self.connection.execute(f"CREATE VIEW repeated_battles AS {text('views/repeated_battles')}")
         # First those that say which of the others count.
         self._read_all([path for path in self.stamps if path.parts[0] == "merges"])
         hidden = self._ask("check_hidden")

@@ -236,15 +236,15 @@ class Ladder:
 
     def repeated(self, run_id: str) -> int:
         """How many battles of a run equal earlier ones of the store, and so do not count."""
-        connection = views.connect(self.store.files, items=views.OF_BATTLES)
-        ((count,),) = views.fetched(views.query(connection, "repeated_of_run", {"run": run_id}))
-        return int(count)
+        return self._count("repeated_of_run", run_id)
 
     def unrecorded(self, run_id: str) -> int:
         """How many trajectories of a run were wanted and could not be recorded."""
+        return self._count("unrecorded_of_run", run_id)
+
+    def _count(self, query: str, run_id: str) -> int:
         connection = views.connect(self.store.files, items=views.OF_BATTLES)
-        found = views.fetched(views.query(connection, "unrecorded_of_run", {"run": run_id}))
-        return sum(count for (count,) in found)
+        return sum(count for (count,) in views.fetched(views.query(connection, query, {"run": run_id})))
 
     def write_elo_files(
         self,
