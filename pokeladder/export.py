@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,8 @@ PART_BYTES = 4 << 20
 # Each holds a page of documents, 32 MB in files of earlier versions: few trajectories are not worth several.
 THREADS = 4
 FEW = 2000
+# Lines of the digest are read so many at a time.
+LINES = 10_000
 _KEY = ["document_file", "trajectory_id"]
 # Most documents are one block: a third faster than in small ones.
 LZ4_BLOCK = lz4.frame.BLOCKSIZE_MAX1MB
@@ -139,8 +141,9 @@ def export_filtered(
     """
     if overwrite and append:
         raise UsageError("--overwrite and --append contradict each other: choose one")
-    # The digest is of one text, which cannot be put aside on disk.
-    connection = views.connect(store.files, bounded=False)
+    connection = views.connect(store.files)
+    # DuckDB estimates rows by the first file of a source, the empty one, and would hash the wider side of each join.
+    connection.execute("SET disabled_optimizers = 'build_side_probe_side'")
     limit = filters.limit
     if append and output_dir is not None:
         limit = _limit(output_dir, filters, to, _find(connection, output_dir, to))
@@ -148,22 +151,25 @@ def export_filtered(
         _list(connection, [])
     _select(connection, filters, limit)
     (counts,) = views.fetched(views.query(connection, "export_counts"))
-    scope, held, wins, losses, ties, there, of_others, left_out, digest = counts
+    scope, held, wins, losses, ties, there, of_others, left_out = counts
+    digest = _digest(connection)
     removed = {reason: left_out.pop(reason) for reason in ("balance", "limit") if reason in left_out}
     unrecorded = _unrecorded(connection, filters)
     exported = Exported(scope, held, wins, losses, ties, left_out, removed, digest, there, of_others, unrecorded)
     if output_dir is None:
         return exported
     selected = held - there
-    rows = views.fetched(views.query(connection, "export_files", {"folder": str(store.folder / "documents")}))
+    files = _files(connection, store.folder / "documents")
     ((store_digest,),) = views.fetched(views.query(connection, "export_store"))
-    files = [(Path(file), chosen) for file, chosen in rows]
     stats = _stats(store, output_dir, filters, to, exported, store_digest)
+    table = views.arrow_table(views.query(connection, "export_rows")) if to == "parquet" else None
+    # What selecting took is for the documents now.
+    connection.close()
     progress = _Progress(selected, watch)
     try:
         _prepare(output_dir, stats, overwrite=overwrite, append=append)
-        if to == "parquet":
-            _write_parquet(connection, output_dir, files, progress, append=append)
+        if table is not None:
+            _write_parquet(table, output_dir, files, progress, append=append)
         else:
             _write_files(output_dir, files, progress)
         # What is said to be complete shall be so after a crash of the machine, too.
@@ -306,6 +312,30 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int 
         views.materialise(connection, "export_selected", "selection")
 
 
+def _digest(connection: duckdb.DuckDBPyConnection) -> str:
+    """SHA-256, in hexadecimal, of the rows of ``export_lines``, joined by line feeds."""
+    digest, between = hashlib.sha256(), ""
+    lines = views.query(connection, "export_lines")
+    with views.query_errors(statement("export_lines")):
+        for batch in lines.to_arrow_reader(LINES):
+            digest.update((between + "\n".join(batch.column(0).to_pylist())).encode())
+            between = "\n"
+    return digest.hexdigest()
+
+
+def _files(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, pa.Table]]:
+    """Files of documents with the rows of ``export_files`` that are of each."""
+    table = views.arrow_table(views.query(connection, "export_files", {"folder": str(folder)}))
+    # Not threaded, groups come in the order of the rows.
+    counts = table.group_by("file", use_threads=False).aggregate([([], "count_all")])
+    numbers = counts.column("count_all").to_pylist()
+    starts = accumulate(numbers, initial=0)
+    return [
+        (Path(file), table.slice(start, number))
+        for file, start, number in zip(counts.column("file").to_pylist(), starts, numbers, strict=False)
+    ]
+
+
 def _unrecorded(connection: duckdb.DuckDBPyConnection, filters: Filters) -> int:
     parameters = {
         "format": filters.battle_format,
@@ -377,17 +407,15 @@ def _is_the_same(output_dir: Path, stats: Mapping[str, Any]) -> bool:
     return all(there.get(key) == stats[key] for key in ("selection_digest", "to"))
 
 
-def _write_files(
-    output_dir: Path, files: Sequence[tuple[Path, Sequence[Mapping[str, str]]]], progress: _Progress
-) -> None:
+def _write_files(output_dir: Path, files: Sequence[tuple[Path, pa.Table]], progress: _Progress) -> None:
     """Writes a file a trajectory, in some threads."""
-    for folder in {Path(chosen["path"]).parent for _, trajectories in files for chosen in trajectories}:
+    for folder in {name for _, chosen in files for name in chosen.column("format").unique().to_pylist()}:
         (output_dir / folder).mkdir(exist_ok=True)
     stopped = threading.Event()
 
-    def write(path: Path, trajectories: Sequence[Mapping[str, str]]) -> None:
+    def write(path: Path, chosen: pa.Table) -> None:
         # Text: with a Path for each, pathlib would take as long as the compression.
-        places = {_key(chosen): chosen["path"].split("/") for chosen in trajectories}
+        places = dict(zip(_keys(chosen), _columns(chosen, ["format", "file_name"]), strict=True))
         for documents in _documents(path, places):
             for key, document in documents:
                 if stopped.is_set():
@@ -411,9 +439,9 @@ def _write_files(
 
 
 def _write_parquet(
-    connection: duckdb.DuckDBPyConnection,
+    selected: pa.Table,
     output_dir: Path,
-    files: Sequence[tuple[Path, Sequence[Mapping[str, str]]]],
+    files: Sequence[tuple[Path, pa.Table]],
     progress: _Progress,
     *,
     append: bool,
@@ -421,9 +449,9 @@ def _write_parquet(
     """Writes a file a format: the columns of ``trajectories``, and the document as text.
 
     Args:
+        selected: the rows of the selection.
         append: take over the rows of the files that are there.
     """
-    selected = connection.table("selection").to_arrow_table()
     formats = sorted(set(selected.column("format").to_pylist()))
     rows = {key: number for number, key in enumerate(_keys(selected))}
     schema = selected.schema.append(pa.field("document", pa.string()))
@@ -436,8 +464,8 @@ def _write_parquet(
         for name in formats if append else ():
             for table in _rows_there(paths[name], schema):
                 writers[name].write_table(table)
-        for path, trajectories in files:
-            for documents in _documents(path, set(map(_key, trajectories))):
+        for path, chosen in files:
+            for documents in _documents(path, set(_keys(chosen))):
                 part = selected.take([rows[key] for key, _ in documents])
                 part = part.append_column(
                     schema.field("document"), [[bytes(document).decode() for _, document in documents]]
@@ -481,13 +509,13 @@ def _rows_there(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
             yield pa.table(columns, schema=schema)
 
 
-def _key(row: Mapping[str, str]) -> tuple[str, ...]:
-    """By what a document is found: a killed process may have left another one of the same trajectory."""
-    return tuple(row[name] for name in _KEY)
-
-
 def _keys(table: pa.Table) -> list[tuple[str, ...]]:
-    return list(zip(*(table.column(name).to_pylist() for name in _KEY), strict=True))
+    """By what documents are found: a killed process may have left another one of the same trajectory."""
+    return _columns(table, _KEY)
+
+
+def _columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 
 def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:

@@ -1,10 +1,9 @@
--- What the folder of an export holds at its end, in one row: trajectories looked at and held, held ones by result, the others by
--- reason, and a digest of names and contents by which the set can be checked. Reads judged, selection, and there, what the
--- folder holds before.
+-- What the folder of an export holds at its end, in one row: trajectories looked at and held, held ones by result, and the
+-- others by reason. Reads judged, selection, and there, what the folder holds before.
 WITH held AS (
-    SELECT format, file_name, result, digest FROM selection
+    SELECT result FROM selection
     UNION ALL
-    SELECT format, file_name, result, digest FROM there
+    SELECT result FROM there
 )
 
 SELECT
@@ -17,6 +16,5 @@ SELECT
     (SELECT count(*) FROM there WHERE is_foreign) AS of_others,
     coalesce((SELECT map(list(left_out ORDER BY left_out), list(number ORDER BY left_out)) FROM (
         SELECT left_out, count(*) AS number FROM judged WHERE left_out IS NOT NULL GROUP BY left_out
-    )), MAP {}) AS left_out,
-    sha256(coalesce(string_agg(format || '/' || file_name || ' ' || digest, chr(10) ORDER BY format, file_name), '')) AS digest
+    )), MAP {}) AS left_out
 FROM held

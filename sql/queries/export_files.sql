@@ -1,13 +1,11 @@
--- The selected trajectories of each file of documents, one row a file; of a lost one the path that it had in the folder
--- $folder. Reads selection and document_files.
+-- The selected trajectories with their files of documents, one row each, file by file; of a lost file the path that it had in
+-- the folder $folder. Reads selection and document_files.
 SELECT
     coalesce(filename, concat($folder, '/', run_id, '/', document_file, '.parquet')) AS file,
-    list({
-        document_file: document_file,
-        trajectory_id: trajectory_id,
-        path: format || '/' || file_name
-    } ORDER BY trajectory_id) AS trajectories
+    document_file,
+    trajectory_id,
+    format,
+    file_name
 FROM selection
 LEFT JOIN (SELECT DISTINCT document_file, filename FROM document_files) AS places USING (document_file)
-GROUP BY file
-ORDER BY file
+ORDER BY file, trajectory_id
