@@ -18,8 +18,14 @@
  *
  * The process ends when stdin does, so it cannot outlive the one that started it.
  */
+const { enableCompileCache, flushCompileCache } = require('node:module');
 const path = require('node:path');
 
+// Without it a third of the time until the simulator answers goes into compiling it. Node has both from 22.10 on.
+if (flushCompileCache) {
+	enableCompileCache(path.join(process.argv[2], 'compiled'));
+	setTimeout(flushCompileCache, 2000).unref();
+}
 const root = path.join(process.argv[2], 'node_modules', 'pokemon-showdown');
 const fromSim = (name) => require(path.join(root, 'dist', 'sim', name));
 const { Battle, extractChannelMessages } = fromSim('battle');
