@@ -65,10 +65,12 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(autouse=True)
-def _the_seed_that_is_drawn_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, so that a test plays the same battles each time."""
-    monkeypatch.setattr(tournament, "SEEDS", 1)
+@pytest.fixture(scope="session", autouse=True)
+def _the_seed_that_is_drawn_is_0() -> Iterator[None]:
+    """In this process, so that a test plays the same battles each time; what a module's tests share is made with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tournament, "SEEDS", 1)
+        yield
 
 
 @pytest.fixture(autouse=True)

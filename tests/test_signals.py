@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -20,6 +21,7 @@ import pytest
 
 import pokeladder
 from conftest import TESTS, command, slowly
+from metamon_data import many
 from pokeladder.interrupts import deferred
 from pokeladder.store import BATTLE_SCHEMA
 
@@ -37,10 +39,12 @@ FROM range($battles) AS numbers (number)
 """
 
 
-def begun(folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+def begun(
+    folder: Path, *arguments: str, store: str = "ladder", stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     """The command, once it heeds signals."""
     process = subprocess.Popen(
-        [command(), "--store", str(folder / "ladder"), *arguments],
+        [command(), "--store", str(folder / store), *arguments],
         cwd=folder,
         stdin=stdin,
         stdout=subprocess.PIPE,
@@ -182,6 +186,8 @@ def test_an_import_is_not_interrupted(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (143, "imported\n", "told\n")
 
 
+# Stands for a battle of the smaller store.
+BATTLE = "{battle}"
 COMMANDS = {
     "help": ["--help"],
     "agents": ["agents"],
@@ -202,7 +208,25 @@ COMMANDS = {
     "server": ["server", "--port", "0"],
     "tournament": ["tournament", "random", "heuristics", "--battles-per-matchup", "100000"],
     "selfplay": ["selfplay", "random"],
+    "ingest": ["ingest", "metamon"],
+    "export-filtered": ["export-filtered", "--min-turns", "1", "--output-dir", "v0", "--overwrite"],
+    "export-filtered parquet": [
+        *["export-filtered", "--min-turns", "1", "--to", "parquet"],
+        *["--output-dir", "v1", "--overwrite"],
+    ],
+    "replay": ["replay", BATTLE],
+    "agents add": ["agents", "add", "mine", "--player", "bots:FirstLegal"],
 }
+# What is not asked of the million battles: "" is a new store each time.
+STORES = {
+    "ingest": "",
+    "agents add": "",
+    "export-filtered": "small",
+    "export-filtered parquet": "small",
+    "replay": "small",
+}
+# Battles of the smaller store, with two trajectories each.
+FEW = 3000
 MOMENTS = 10
 # Moments are spread over the command, or the beginning of a long one.
 LONGEST = 6.0
@@ -210,7 +234,7 @@ LONGEST = 6.0
 
 @pytest.fixture(scope="module")
 def large() -> Iterator[Path]:
-    """A folder with a store of a million battles."""
+    """A folder with a store of a million battles, one of few with trajectories, and these as files."""
     with tempfile.TemporaryDirectory() as name:
         ladder = pokeladder.open(Path(name) / "ladder")
         for number in range(2):
@@ -225,6 +249,10 @@ def large() -> Iterator[Path]:
             ]
             table = pa.table(columns, names=BATTLE_SCHEMA.names).cast(BATTLE_SCHEMA)
             ladder.store.write_table(table, "battles", "run", f"batch-{number}")
+        small = pokeladder.open(Path(name) / "small")
+        small.tournament(["random", "max-power"], battles_per_matchup=2, workers=1)
+        many(Path(name) / "metamon", FEW)
+        small.ingest(Path(name) / "metamon")
         yield Path(name)
 
 
@@ -236,8 +264,15 @@ def _nothing(kind: pa.DataType) -> object:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_any_moment(large: Path, name: str) -> None:
+    ((battle,),) = pokeladder.open(large / "small").sql("SELECT min(battle_id) FROM input_logs").fetchall()
+    arguments = [battle if argument == BATTLE else argument for argument in COMMANDS[name]]
+    fresh = count()
+
+    def again() -> subprocess.Popen[str]:
+        return begun(large, *arguments, store=STORES.get(name, "ladder") or f"new-{next(fresh)}")
+
     started = time.monotonic()
-    process = begun(large, *COMMANDS[name])
+    process = again()
     try:
         process.communicate(timeout=LONGEST)
     except subprocess.TimeoutExpired:
@@ -248,7 +283,7 @@ def test_any_moment(large: Path, name: str) -> None:
     for number in STATUS:
         moments = 0
         while moments < MOMENTS:
-            process = begun(large, *COMMANDS[name])
+            process = again()
             try:
                 process.communicate(timeout=random.random() * lasts)
             except subprocess.TimeoutExpired:
@@ -261,5 +296,5 @@ def test_any_moment(large: Path, name: str) -> None:
                 if process.returncode != 0:
                     assert process.returncode == STATUS[number], errors
                     assert errors.count("Interrupted") == 1
-            moments += 1
+                    moments += 1
     sys.stderr.write(f"{name}: {slowest:.2f} s at the most\n")

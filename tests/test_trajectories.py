@@ -238,7 +238,8 @@ class Eye:
         return [pokemon for ident, pokemon in self.pokemon.items() if ident[:2] != self.side]
 
     def _of(self, ident: str) -> Seen:
-        return self.pokemon.setdefault(ident[:2] + ident[3:], Seen())
+        # "p1a: Name" on the field, "p1: Name" elsewhere.
+        return self.pokemon.setdefault(ident[:2] + ident[ident.index(":") :], Seen())
 
     def _health(self, seen: Seen, text: str) -> None:
         health = text.split(" ")[0]
