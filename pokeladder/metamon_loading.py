@@ -41,12 +41,12 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
 
 
-def settle(scratch: str) -> None:
+def settle(folder: Path) -> None:
     """Sets what metamon reads from the environment when it is imported."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     # Needed for its import; registered models are found there.
-    os.environ.setdefault("METAMON_CACHE_DIR", scratch)
+    os.environ.setdefault("METAMON_CACHE_DIR", str(folder))
 
 
 def say(text: str) -> None:
@@ -95,7 +95,7 @@ class Metamon:
         raise PlayError(f"there is no gin file {given}, neither here nor among metamon's")
 
 
-def model_of(metamon: Metamon, options: argparse.Namespace, scratch: Path) -> Any:
+def model_of(metamon: Metamon, options: argparse.Namespace, folder: Path) -> Any:
     """metamon's description of the agent: where its weights are, and what they were trained with."""
     if options.model:
         return metamon.registered(options.model)()
@@ -103,7 +103,7 @@ def model_of(metamon: Metamon, options: argparse.Namespace, scratch: Path) -> An
     if not (weights / f"policy_epoch_{options.epoch}.pt").is_file():
         raise PlayError(f"there is no epoch {options.epoch} in {weights}")
     # Configurations are joined to metamon's own folders, which an absolute path overrides.
-    train_config = scratch / "empty.gin"
+    train_config = folder / "empty.gin"
     train_config.touch()
     configs: dict[str, Any] = {"train_gin_config": str(train_config)}
     if options.train_config:
@@ -169,7 +169,7 @@ def mend_configuration(metamon: Metamon, model: Any) -> None:
     metamon.amago.cli_utils.use_config = use
 
 
-def mend_loading(metamon: Metamon, model: Any, options: argparse.Namespace, scratch: Path) -> None:
+def mend_loading(metamon: Metamon, model: Any, options: argparse.Namespace, folder: Path) -> None:
     """Has nothing written into the run's folder, epoch 0 loaded too, and the temperature heeded."""
     import torch
 
@@ -178,7 +178,7 @@ def mend_loading(metamon: Metamon, model: Any, options: argparse.Namespace, scra
 
     def make_elsewhere(*given: Any, **named: Any) -> Any:
         bound = inspect.signature(make_experiment).bind(*given, **named)
-        bound.arguments.update(ckpt_base_dir=str(scratch), run_name="play")
+        bound.arguments.update(ckpt_base_dir=str(folder), run_name="play")
         return make_experiment(*bound.args, **bound.kwargs)
 
     def initialize_agent(*given: Any, **named: Any) -> Any:

@@ -26,9 +26,7 @@ import os
 import pickle
 import random
 import select
-import shutil
 import sys
-import tempfile
 import threading
 from collections import deque
 from contextlib import suppress
@@ -40,9 +38,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from pokeladder import metamon_loading as loading
     from pokeladder import metamon_memory as memory
+    from pokeladder import scratch
 else:  # run as a file, by an interpreter that has no pokeladder
     import metamon_loading as loading
     import metamon_memory as memory
+    import scratch
 
 POLL_SECONDS = 0.5
 BACKLOG = 128
@@ -198,7 +198,7 @@ class Policy:
         batch_size: positions to answer at a time, at most.
     """
 
-    def __init__(self, metamon: loading.Metamon, options: argparse.Namespace, scratch: Path) -> None:
+    def __init__(self, metamon: loading.Metamon, options: argparse.Namespace, folder: Path) -> None:
         import orjson  # metamon's own
         import torch
 
@@ -206,11 +206,11 @@ class Policy:
         torch.manual_seed(options.seed)
         self._torch, self._metamon, self._format = torch, metamon, options.format
         self._parse = orjson.loads
-        self.model = loading.model_of(metamon, options, scratch)
+        self.model = loading.model_of(metamon, options, folder)
         wanted = {"checkpoint": options.epoch, "log": False, "action_temperature": options.temperature}
         known = loading.parameters(self.model.initialize_agent)
         loading.mend_configuration(metamon, self.model)
-        loading.mend_loading(metamon, self.model, options, scratch)
+        loading.mend_loading(metamon, self.model, options, folder)
         self._experiment = self.model.initialize_agent(**{name: wanted[name] for name in wanted if name in known})
         self._agent = self._experiment.policy
         self._agent.eval()
@@ -354,7 +354,7 @@ def serve(policy: Policy, listener: Listener, options: argparse.Namespace) -> No
             policy.release(slot)
 
 
-def watch_parent(scratch: Path, address: Path) -> None:
+def watch_parent(address: Path) -> None:
     """Ends the process with its standard input or its parent, whatever it is doing."""
     parent = os.getppid()
 
@@ -362,7 +362,7 @@ def watch_parent(scratch: Path, address: Path) -> None:
         while os.getppid() == parent:
             if select.select([0], [], [], POLL_SECONDS)[0] and not os.read(0, 4096):
                 break
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.close_all()
         address.unlink(missing_ok=True)
         os._exit(0)
 
@@ -373,8 +373,8 @@ def main() -> int:
     options = arguments()
     # Batches are of any size, for each of which the networks would be compiled.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    with tempfile.TemporaryDirectory(prefix="metamon-policy-") as folder:
-        watch_parent(Path(folder), Path(options.address))
+    with scratch.Scratch() as folder:
+        watch_parent(Path(options.address))
         loading.settle(folder)
         try:
             listener = Listener(options.address, "AF_UNIX", backlog=BACKLOG)
@@ -384,7 +384,7 @@ def main() -> int:
         # Clients can connect, and wait, while metamon is loaded.
         with listener:
             try:
-                policy = Policy(loading.Metamon(), options, Path(folder))
+                policy = Policy(loading.Metamon(), options, folder)
             except loading.PlayError as error:
                 loading.say(str(error))
                 return 1

@@ -16,7 +16,6 @@ import inspect
 import os
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -27,8 +26,10 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING or __package__:
     from pokeladder import metamon_loading as loading
+    from pokeladder import scratch
 else:  # run as a file, by an interpreter that has no pokeladder
     import metamon_loading as loading
+    import scratch
 
 POLL_SECONDS = 0.25
 CHALLENGE_SECONDS = 1.0
@@ -149,10 +150,10 @@ def end(reason: str) -> None:
     os._exit(1)
 
 
-def play(metamon: loading.Metamon, options: argparse.Namespace, scratch: Path) -> None:
-    model = loading.model_of(metamon, options, scratch)
+def play(metamon: loading.Metamon, options: argparse.Namespace, folder: Path) -> None:
+    model = loading.model_of(metamon, options, folder)
     loading.mend_configuration(metamon, model)
-    loading.mend_loading(metamon, model, options, scratch)
+    loading.mend_loading(metamon, model, options, folder)
     if options.backend == "pokeagent" and not hasattr(metamon.wrappers, "PokeAgentPlayer"):
         from metamon.env import metamon_player
 
@@ -199,6 +200,7 @@ def leave(environment: Any) -> None:
     with suppress(Exception):
         asyncio.run_coroutine_threadsafe(close(), poke_env("concurrency").POKE_LOOP).result(10)
     # The watching thread must not take this for the server's doing.
+    scratch.close_all()
     os._exit(0)
 
 
@@ -207,10 +209,10 @@ def main() -> int:
     if not Path("/dev/nvidiactl").exists():
         # Compiling the networks takes a C++ compiler and half a minute, and gains nothing for single positions.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    with tempfile.TemporaryDirectory(prefix="play-metamon-") as folder:
+    with scratch.Scratch() as folder:
         loading.settle(folder)
         try:
-            play(loading.Metamon(), options, Path(folder))
+            play(loading.Metamon(), options, folder)
         except loading.PlayError as error:
             loading.say(str(error))
             return 1

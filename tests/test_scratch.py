@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pokeladder import checkpoints
 from pokeladder.agents import BUILT_IN, Agent
 from pokeladder.arena.guests import Errand, Guest
 from pokeladder.scratch import MARK, Scratch
@@ -51,6 +52,40 @@ def test_a_killed_processs_folder_is_cleared_and_a_living_ones_is_not(owner: sub
     owner.wait()
     with Scratch():
         assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        (
+            checkpoints.PLAYER,
+            "--username a --server ws://127.0.0.1:9 --team-dir . --battles 1 --opponent b --work-dir .",
+        ),
+        (checkpoints.POLICY, "--address policy.socket"),
+    ],
+    ids=["player", "policy"],
+)
+def test_what_runs_in_metamons_interpreter_clears_up(
+    place: Path, owner: subprocess.Popen[str], script: Path, options: str
+) -> None:
+    """Without pokeladder, and here without metamon: nothing but the standard library is there."""
+    assert owner.stdout is not None
+    left = Path(owner.stdout.readline().strip())
+    owner.kill()
+    owner.wait()
+    command = [sys.executable, "-S", str(script), "--model", "x", "--format", "gen1ou", *options.split()]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # One ends with its standard input.
+    stdin, held = os.pipe()
+    done = subprocess.run(
+        command, cwd=place, env={**env, "TMPDIR": str(place)}, stdin=stdin, capture_output=True, text=True
+    )
+    os.close(stdin)
+    os.close(held)
+    assert done.returncode == 1
+    assert done.stderr.startswith("metamon cannot be imported: ModuleNotFoundError"), done.stderr
+    assert not left.exists()
+    assert not list(place.glob("pokeladder-*"))
 
 
 def test_what_is_not_pokeladders_stays(place: Path) -> None:
