@@ -203,16 +203,42 @@ def test_a_node_that_does_not_answer(simulator: Simulator, tmp_path: Path, monke
         inquiry.version()
 
 
+def damage(folder: Path, name: str, old: bytes, new: bytes) -> Path:
+    """Changes a file but for its size and its time, as a bad disk does; the real one is linked to it, and stays."""
+    path = folder / "node_modules" / "pokemon-showdown" / "dist" / name
+    content, times = path.read_bytes(), path.stat()
+    path.unlink()
+    path.write_bytes(content.replace(old, new, 1))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert path.read_bytes() != content
+    return path
+
+
 def test_a_damaged_file_of_the_same_size_is_named(copied: Path) -> None:
     setup.write_contents(copied)
     assert setup.damaged_file(copied) is None
-    damaged = copied / "node_modules" / "pokemon-showdown" / "dist" / "sim" / "battle.js"
-    content = damaged.read_bytes()
-    damaged.unlink()
-    damaged.write_bytes(content[:3000] + b"X))" + content[3003:])
+    damaged = damage(copied, "sim/battle.js", b"class Battle {", b"class Battle )")
     assert setup_problem(copied) is None
     assert setup.damaged_file(copied) == damaged
     with Inquiry(ensure_simulator()) as inquiry, pytest.raises(SimulatorError) as told:
         inquiry.version()
     assert str(damaged) in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_file_that_was_written_later_is_compared(copied: Path) -> None:
+    """One that would play battles by other rules, without a word."""
+    setup.write_contents(copied)
+    dist, stamp = copied / "node_modules" / "pokemon-showdown" / "dist", copied / setup.STAMP
+    for path in (stamp, dist / "sim" / "battle.js", dist / "data" / "moves.js"):
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    assert setup_problem(copied) is None
+    completed = stamp.stat().st_mtime_ns
+    assert all(found.st_mtime_ns <= completed for found in setup._files(copied).values()), "they are not compared again"
+    changed = damage(copied, "data/moves.js", b"basePower: 40", b"basePower: 90")
+    assert setup_problem(copied) is None
+    changed.touch()
+    assert setup_problem(copied) == "files are missing or changed"

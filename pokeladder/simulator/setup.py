@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ DRIVER = HERE / "driver.js"
 PINS = ("package.json", "package-lock.json")
 # Written last, so a folder that holds it holds everything: file count and bytes to compare with.
 STAMP = "complete.json"
-# SHA-256 of each file, for `pokeladder doctor`: reading them all takes longer than a run takes to begin.
+# SHA-256 of each file: reading them all takes as long as a run takes to begin, so only `pokeladder doctor` does.
 CONTENTS = "contents.json"
 SETUP_MINUTES = 10
 PROGRESS_SECONDS = 2.0
@@ -64,15 +64,25 @@ def simulator_folder() -> Path:
 
 
 def setup_problem(folder: Path) -> str | None:
-    """Why the set-up in ``folder`` cannot be used, or None; compares the files with the stamp."""
+    """Why the set-up in ``folder`` cannot be used, or None.
+
+    Files are counted, and those that were written after the set-up compared with what they were.
+    """
     if not folder.is_dir():
         return "not set up yet"
     try:
         stamp = json.loads((folder / STAMP).read_text())
+        completed = (folder / STAMP).stat().st_mtime_ns
     except (OSError, ValueError):
         return "set-up was interrupted"
-    if stamp != _census(folder):
+    files = _files(folder)
+    later = {str(path.relative_to(folder)) for path, found in files.items() if found.st_mtime_ns > completed}
+    if stamp != _census(files) or (later and damaged_file(folder, later)):
         return "files are missing or changed"
+    if later:
+        # The whole was copied: once is enough.
+        with suppress(OSError):
+            os.utime(folder / STAMP)
     return None
 
 
@@ -143,7 +153,7 @@ def _install(node: Node, folder: Path, lock: TextIO, notify: Notify) -> None:
         command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run_npm(command, staging, lock, notify)
         write_contents(staging)
-        (staging / STAMP).write_text(json.dumps(_census(staging)))
+        (staging / STAMP).write_text(json.dumps(_census(_files(staging))))
         if folder.exists():
             shutil.rmtree(folder)
         staging.chmod(0o755)
@@ -175,7 +185,7 @@ def _run_npm(command: list[str], staging: Path, lock: TextIO, notify: Notify) ->
                         raise SimulatorError(
                             f"npm took over {SETUP_MINUTES} minutes: check the network and try again"
                         ) from None
-                    notify(_progress(_census(staging)["files"], seconds))
+                    notify(_progress(len(_files(staging)), seconds))
         finally:
             npm.kill()
             npm.wait()
@@ -193,36 +203,44 @@ def _progress(files: int, seconds: float) -> str:
     return line
 
 
-def damaged_file(folder: Path) -> Path | None:
-    """A file of a set-up that is not what it was; None if there is none, or an older pokeladder kept no digests."""
+def damaged_file(folder: Path, names: Container[str] | None = None) -> Path | None:
+    """A file of a set-up that is not what it was; None if there is none, or an older pokeladder kept no digests.
+
+    Args:
+        names: look at these alone.
+    """
     try:
         expected = json.loads((folder / CONTENTS).read_text())
     except (OSError, ValueError):
         return None
-    found = _contents(folder)
-    return next((folder / name for name, digest in expected.items() if found.get(name) != digest), None)
+    looked_at = {name: digest for name, digest in expected.items() if names is None or name in names}
+    return next((folder / name for name, digest in looked_at.items() if _digest(folder / name) != digest), None)
 
 
 def write_contents(folder: Path) -> None:
     """Keeps the digest of each file of a set-up, for :func:`damaged_file`."""
-    (folder / CONTENTS).write_text(json.dumps(_contents(folder)))
+    digests = {str(path.relative_to(folder)): _digest(path) for path in _files(folder) if not path.is_symlink()}
+    (folder / CONTENTS).write_text(json.dumps(digests))
 
 
-def _contents(folder: Path) -> dict[str, str]:
-    digests = {}
-    for parent, _, names in os.walk(folder / "node_modules"):
-        for path in (Path(parent) / name for name in names):
-            if not path.is_symlink():
-                digests[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return digests
+def _digest(path: Path) -> str | None:
+    """SHA-256, in hexadecimal; None of a file that cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
-def _census(folder: Path) -> dict[str, int]:
-    files = total = 0
+def _files(folder: Path) -> dict[Path, os.stat_result]:
+    found = {}
     for parent, _, names in os.walk(folder / "node_modules"):
         for name in names:
             # npm takes files away again, too.
             with suppress(FileNotFoundError):
-                total += (Path(parent) / name).lstat().st_size
-                files += 1
-    return {"files": files, "bytes": total}
+                path = Path(parent, name)
+                found[path] = path.lstat()
+    return found
+
+
+def _census(files: Mapping[Path, os.stat_result]) -> dict[str, int]:
+    return {"files": len(files), "bytes": sum(found.st_size for found in files.values())}
