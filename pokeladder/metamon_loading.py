@@ -10,6 +10,7 @@ import argparse
 import inspect
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def settle(folder: Path) -> None:
         os.environ.setdefault(name, value)
     # Needed for its import; registered models are found there.
     os.environ.setdefault("METAMON_CACHE_DIR", str(folder))
+    # Libraries leave folders behind where a process ends at once, as these do.
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def say(text: str) -> None:

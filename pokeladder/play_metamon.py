@@ -147,6 +147,7 @@ def watch_connection(metamon: loading.Metamon) -> list[Any]:
 
 def end(reason: str) -> None:
     loading.say(reason)
+    scratch.close_all()
     os._exit(1)
 
 

@@ -73,6 +73,15 @@ def _the_seed_that_is_drawn_is_0() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_process_plays() -> Iterator[None]:
+    """Unless a test asks for more, or runs the command: each costs two seconds of a processor to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(os, "sched_getaffinity"):
+            patch.setattr(os, "sched_getaffinity", lambda _: {0})
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_long_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that are to end by themselves get less time for it; they are ended then, which costs them nothing."""

@@ -54,7 +54,7 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     """What is stored stays, and when there is room again the rest is played."""
     done = disk(
         "mount -t tmpfs -o size=600k tmpfs disk\n"
-        "UNRESERVED selfplay max-power --num-battles 120; echo status $?\n"
+        "UNRESERVED selfplay max-power --num-battles 120 --workers 1; echo status $?\n"
         f"{COUNT}\n"
         "mount -o remount,size=300m disk\n"
         "POKELADDER selfplay --resume >/dev/null; echo status $?\n"
@@ -69,7 +69,7 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore[no-untyped-def]
-    done = disk("mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power; echo status $?")
+    done = disk("mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power --workers 1; echo status $?")
     assert done.stdout.splitlines()[-1] == "status 1"
     assert "are left on the disk of" in done.stderr
     assert "make room and go on with --resume" in done.stderr
@@ -80,13 +80,13 @@ def test_a_disk_that_cannot_be_written(disk) -> None:  # type: ignore[no-untyped
     """What is there can be asked for, checked and exported; what would write says why it cannot."""
     done = disk(
         "mount -t tmpfs -o size=300m tmpfs disk\n"
-        "POKELADDER tournament random max-power --battles-per-matchup 6 >/dev/null 2>&1\n"
+        "POKELADDER tournament random max-power --battles-per-matchup 6 --workers 1 >/dev/null 2>&1\n"
         "mount -o remount,ro disk\n"
         f"{COUNT}\n"
         "POKELADDER ratings --prior 1 >/dev/null; echo status $?\n"
         "POKELADDER check >/dev/null; echo status $?\n"
         "POKELADDER export-filtered --output-dir out --min-turns 0 >/dev/null 2>&1; echo status $?\n"
-        "POKELADDER tournament random max-power --battles-per-matchup 2; echo status $?\n"
+        "POKELADDER tournament random max-power --battles-per-matchup 2 --workers 1; echo status $?\n"
     )
     assert done.stdout.splitlines()[-5:] == ["6,6", "status 0", "status 0", "status 0", "status 1"], done.stderr
     assert "Read-only file system" in done.stderr

@@ -108,12 +108,12 @@ def test_what_charts_say(tmp_path: Path) -> None:
     agents = [f"agent {number}" for number in range(40)]
     ladder = ladder_of(tmp_path / "forty", games_of(agents, 2))
     connection = connect(ladder.store)
-    for chart in CHARTS:
-        texts = " ".join(drawn(chart(connection)))
-        assert all(agent in texts for agent in agents), chart
-    order = [text for text in drawn(charts.rankings(connection)) if text in agents]
+    texts = {chart: drawn(chart(connection)) for chart in CHARTS}
+    for chart, found in texts.items():
+        assert all(agent in " ".join(found) for agent in agents), chart
+    order = [text for text in texts[charts.rankings] if text in agents]
     assert order == [row["agent"] for row in asked(ladder.ratings())]
-    progression = re.sub(r"\s+", " ", " ".join(drawn(charts.progression(connection))))
+    progression = re.sub(r"\s+", " ", " ".join(texts[charts.progression]))
     for row in asked(ladder.elo()):
         assert f"{row['elo']:.0f} {row['agent']}" in progression
 
