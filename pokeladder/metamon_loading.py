@@ -48,7 +48,8 @@ def settle(folder: Path) -> None:
         os.environ.setdefault(name, value)
     # Needed for its import; registered models are found there.
     os.environ.setdefault("METAMON_CACHE_DIR", str(folder))
-    # Libraries leave folders behind where a process ends at once, as these do.
+    # Libraries leave folders behind where a process ends at once, as these do; what torch compiles serves the next one.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}")
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 

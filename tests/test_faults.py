@@ -69,7 +69,9 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore[no-untyped-def]
-    done = disk("mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power --workers 1; echo status $?")
+    done = disk(
+        "mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power --workers 1; echo status $?"
+    )
     assert done.stdout.splitlines()[-1] == "status 1"
     assert "are left on the disk of" in done.stderr
     assert "make room and go on with --resume" in done.stderr
