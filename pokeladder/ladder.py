@@ -532,7 +532,7 @@ class Ladder:
         return self._ask(query, {"k": k_factor, "initial": initial_rating}, slice_)
 
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
-        return views.run_sql(self._connect(**slice_), query, parameters)
+        return views.run_sql(views.connect(self.store.files, **slice_, items=views.needed(query)), query, parameters)
 
     def _connect_one_format(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         formats = self.formats(**slice_)

@@ -46,6 +46,8 @@ GLICKO_INITIAL = 1500.0
 LARGEST_DEVIATION = 130.0
 SMALLEST_DEVIATION = 25.0
 Q = log(10) / 400
+# The query of the battles to fold.
+GAMES = "games_in_order"
 # Battles that are in memory at once.
 BATCH = 1 << 16
 
@@ -265,7 +267,7 @@ def _parts(connect: Connect) -> Iterator[_Part]:
     ladder = None
     begin = 0
     with connect() as connection:
-        for batch in connection.sql(statement("games_in_order")).to_arrow_reader(BATCH):
+        for batch in connection.sql(statement(GAMES)).to_arrow_reader(BATCH):
             for rows in _by_format(batch):
                 name = rows.column("format")[0].as_py()
                 if ladder is None or ladder.format != name:

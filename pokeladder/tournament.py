@@ -263,6 +263,8 @@ def play(
         raise UsageError("a server's battles are not played on a Ray cluster: leave out --ray, or --venue server")
     simulator = ensure_simulator(notify)
     with Inquiry(simulator) as inquiry:
+        # The other answers may be known; a Node that does not work shall be told of before it plays.
+        inquiry.version()
         battle_format = singles_format(inquiry, tournament.battle_format)
         additions = inquiry.additions(battle_format["id"])
         teams = [] if battle_format["random_teams"] else load_teams(tournament.team_set, battle_format["id"], inquiry)

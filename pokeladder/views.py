@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,28 @@ def connect(
         if given is not None:
             condition(connection, "battles", given)
     return connection
+
+
+def needed(*statements: str) -> tuple[str, ...]:
+    """Those of :data:`VIEWS` that statements name, with all that these read, and what every connection reads."""
+    wanted = {"current_rows"}.union(*map(_words, (*statements, statement(sequential.GAMES))))
+    found = []
+    # Each item comes after all that it reads.
+    for item in reversed(VIEWS):
+        if item.split("/")[1] in wanted:
+            found.append(item)
+            wanted |= _words_of(item)
+    return tuple(reversed(found))
+
+
+@cache
+def _words_of(item: str) -> frozenset[str]:
+    used = FOLDED.get(item, item)
+    return _words(text(used)) if used else frozenset()
+
+
+def _words(sql: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", re.sub(r"^--.*", "", sql, flags=re.MULTILINE)))
 
 
 def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> Expression:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,8 @@ OFFLINE |= {"npm_config_fetch_retries": "0", "npm_config_cache": "/nonexistent"}
 def copied(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of its own with the simulator in it."""
     monkeypatch.setenv("POKELADDER_CACHE", str(tmp_path / "cache"))
-    shutil.copytree(simulator.folder, simulator_folder(), copy_function=os.link)
+    kept = shutil.ignore_patterns("compiled", f"{process.ANSWERS}*")
+    shutil.copytree(simulator.folder, simulator_folder(), copy_function=os.link, ignore=kept)
     return simulator_folder()
 
 
@@ -60,6 +62,34 @@ def test_refusals_do_not_end_it(inquiry: Inquiry) -> None:
         with pytest.raises(SimulatorError, match="the simulator could not answer"):
             inquiry.replay(log)
     assert inquiry.version()
+
+
+def test_what_was_answered_is_not_asked_again(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the file is of no use, or the answers are of another driver."""
+    simulator = ensure_simulator()
+    broken = replace(simulator, node=replace(simulator.node, executable=Path("/bin/false")))
+    team = "Tauros||||bodyslam|||||||"
+
+    def ask(simulator: Simulator) -> list[Any]:
+        with Inquiry(simulator) as inquiry:
+            asked = [inquiry.format("gen1ou"), inquiry.format("no such"), inquiry.additions("gen9ou")]
+            return [*asked, inquiry.team("gen1ou", team), inquiry.team("gen2ou", team)]
+
+    with pytest.raises(SimulatorError, match="does not work"):
+        ask(broken)
+    answers = ask(simulator)
+    assert answers[3]["problems"] == []
+    assert answers[3] != answers[4]
+    assert ask(broken) == answers
+    kept = copied / process.ANSWERS
+    content = kept.read_bytes()
+    kept.write_bytes(b"no database" * 1000)
+    assert ask(simulator) == answers
+    kept.write_bytes(content)
+    monkeypatch.setattr(process, "DRIVER", copied / "driver.js")
+    (copied / "driver.js").write_bytes(setup.DRIVER.read_bytes() + b"\n")
+    with pytest.raises(SimulatorError, match="does not work"):
+        ask(broken)
 
 
 def test_a_second_use_needs_no_network(copied: Path) -> None:

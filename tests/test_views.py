@@ -443,3 +443,12 @@ def test_another_client_reads_while_battles_are_added(tmp_path: Path) -> None:
         output, errors = client.communicate()
     assert client.returncode == 0, errors
     assert int(output) > 1
+
+
+def test_what_a_statement_needs_is_made(tmp_path: Path) -> None:
+    """Each view answers where nothing is but what :func:`views.needed` finds."""
+    store = Store(tmp_path)
+    for name in (item.removeprefix("views/") for item in views.VIEWS if item.startswith("views/")):
+        connection = connect(store, items=views.needed(f"FROM {name}"))
+        assert connection.sql(f"FROM {name}").fetchall() == []
+    assert len(views.needed("FROM battles")) < 6

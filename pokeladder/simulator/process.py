@@ -13,11 +13,14 @@ from typing import Any
 import orjson
 
 from pokeladder.errors import SimulatorError
+from pokeladder.simulator.answers import Answers
 from pokeladder.simulator.setup import DRIVER, Simulator
 
 READ_BYTES = 1 << 20
 # Loading the simulator takes a second or two, and a long replay as much.
 ANSWER_SECONDS = 120.0
+# In the simulator's folder.
+ANSWERS = "answers.sqlite"
 
 
 def _command(simulator: Simulator, *arguments: str) -> list[str]:
@@ -50,6 +53,7 @@ class SimulatorProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._outbox: list[bytes] = []
+        self._answered = False
         self._last_message = time.monotonic()
 
     async def start(self) -> None:
@@ -100,15 +104,19 @@ class SimulatorProcess:
         pending = b""
         while chunk := await self._process.stdout.read(READ_BYTES):
             self._last_message = time.monotonic()
+            self._answered = True
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
                 self._on_message(orjson.loads(line))
         status = await self._process.wait()
-        self._on_death(f"the simulator's process ended with exit status {status}")
+        never = "" if self._answered else " before it said anything (`pokeladder doctor` looks into it)"
+        self._on_death(f"the simulator's process ended with exit status {status}{never}")
 
 
 class Inquiry:
-    """A simulator process that answers questions about formats, teams and replays; a context manager.
+    """Asks the simulator about formats, teams and replays; a context manager.
+
+    It runs in a process of its own, from the first question on that was not answered before.
 
     Raises:
         SimulatorError: the simulator refused a question or died.
@@ -116,16 +124,8 @@ class Inquiry:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        try:
-            self._process = subprocess.Popen(
-                _command(simulator),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise _refused(f"{simulator.node.executable} cannot be started: {error.strerror}") from error
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers = Answers(simulator.folder / ANSWERS, DRIVER.read_bytes())
         self._asked = 0
 
     def __enter__(self) -> Inquiry:
@@ -135,8 +135,10 @@ class Inquiry:
         self.close()
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+        self._answers.close()
 
     def version(self) -> dict[str, str]:
         """Versions of the simulator and of the Node that runs it."""
@@ -144,12 +146,12 @@ class Inquiry:
 
     def format(self, name: str) -> dict[str, Any] | None:
         """The format's id, name, gen, game_type, random_teams and team_preview; None if there is no such format."""
-        answer: dict[str, Any] | None = self._ask("format", name)
+        answer: dict[str, Any] | None = self._known("format", name)
         return answer
 
     def additions(self, format_id: str) -> dict[str, dict[str, dict[str, Any]]]:
         """The ``moves`` and ``species`` that a format has beyond its generation's, by their ids."""
-        return dict(self._ask("additions", format_id))
+        return dict(self._known("additions", format_id))
 
     def formats(self) -> list[dict[str, Any]]:
         """All formats, each described as by :meth:`format`."""
@@ -157,7 +159,7 @@ class Inquiry:
 
     def team(self, format_id: str, text: str) -> dict[str, Any]:
         """The team packed, its species, and the problems that Showdown's validator has with it (none: legal)."""
-        return dict(self._ask("team", format_id, text))
+        return dict(self._known("team", format_id, text))
 
     def replay(self, input_log: str) -> dict[str, Any]:
         """Plays an input log in a fresh battle: ended, winner (``p1``, ``p2`` or None), turns, log."""
@@ -171,20 +173,32 @@ class Inquiry:
         """
         return list(self._ask("retell", input_log, p1, p2))
 
+    def _known(self, question: str, *arguments: str) -> Any:
+        """An answer that stays the same, from disk if it is there."""
+        try:
+            return self._answers.find(question, *arguments)
+        except KeyError:
+            answer = self._ask(question, *arguments)
+        self._answers.add(answer, question, *arguments)
+        return answer
+
     def _ask(self, question: str, *arguments: str) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        if self._process is None:
+            self._process = self._start()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
         self._asked += 1
         try:
-            self._process.stdin.write(orjson.dumps(["ask", self._asked, question, *arguments]) + b"\n")
-            self._process.stdin.flush()
-            if not select.select([self._process.stdout], [], [], ANSWER_SECONDS)[0]:
+            process.stdin.write(orjson.dumps(["ask", self._asked, question, *arguments]) + b"\n")
+            process.stdin.flush()
+            if not select.select([process.stdout], [], [], ANSWER_SECONDS)[0]:
                 raise self._broken(f"it has not answered within {ANSWER_SECONDS:.0f} s")
-            line = self._process.stdout.readline()
+            line = process.stdout.readline()
         except OSError:
             line = b""
         if not line:
-            raise self._broken(self._last_words())
+            raise self._broken(_last_words(process))
         try:
             kind, _, answer = orjson.loads(line)
         except ValueError:
@@ -193,6 +207,18 @@ class Inquiry:
             raise _refused(str(answer))
         return answer
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                _command(self._simulator),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _refused(f"{self._simulator.node.executable} cannot be started: {error.strerror}") from error
+
     def _broken(self, reason: str) -> SimulatorError:
         node, folder = self._simulator.node, self._simulator.folder
         return SimulatorError(
@@ -200,11 +226,12 @@ class Inquiry:
             "`pokeladder doctor --setup`; if that does not help, put another Node first on PATH"
         )
 
-    def _last_words(self) -> str:
-        """Where in which file the process failed, and with what, in a line."""
-        assert self._process.stderr is not None
-        said = self._process.stderr.read().decode(errors="replace")
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        error = next((line for line in lines if re.match(r"\w*Error\b", line)), lines[-1] if lines else "")
-        place = f" in {lines[0]}" if lines and error and lines[0] != error else ""
-        return f"its process ended{f' with {error[:300]}{place[:300]}' if error else ''}"
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    """Where in which file the process failed, and with what, in a line."""
+    assert process.stderr is not None
+    said = process.stderr.read().decode(errors="replace")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    error = next((line for line in lines if re.match(r"\w*Error\b", line)), lines[-1] if lines else "")
+    place = f" in {lines[0]}" if lines and error and lines[0] != error else ""
+    return f"its process ended{f' with {error[:300]}{place[:300]}' if error else ''}"
