@@ -10,6 +10,7 @@ import operator
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -700,14 +701,18 @@ def test_an_export_and_its_originals_are_the_same_battles(tmp_path: Path, first:
     assert odd == []
 
 
-def test_one_document_under_two_names(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folder", "battles"), [("before", 1), ("later", 2)])
+def test_one_document_under_two_names(ladder: pokeladder.Ladder, tmp_path: Path, folder: str, battles: int) -> None:
+    """Only the first by its path goes in."""
     copies = [write(tmp_path / "in", file_name("x", "y", number=n, after=n), data.content(OF_A[0])) for n in range(2)]
     renamed = [path.rename(path.with_name(path.name.replace("WIN", result_in(OF_A[0])))) for path in copies]
-    added = ladder.ingest(*renamed, OF_A[0])
+    (tmp_path / folder).mkdir()
+    original = shutil.copy(OF_A[0], tmp_path / folder)
+    added = ladder.ingest(*renamed, original)
     assert (added.battles, added.trajectories, added.already_there) == (1, 1, 2)
     assert_known(ladder.ingest(*renamed), 2)
     # The rows of a log belong to the file that has their id.
-    assert ladder.ingest(LADDER).battles == 2
+    assert ladder.ingest(LADDER).battles == battles
 
 
 def result_in(path: Path) -> str:
