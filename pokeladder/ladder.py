@@ -27,6 +27,7 @@ from pokeladder.replays import Replay, replay
 from pokeladder.runs import PlaySettings, play
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.statements import statement
 from pokeladder.store import Store
 from pokeladder.tournament import Notify, Progress
 
@@ -223,7 +224,7 @@ class Ladder:
 
     def overview(self, **slice_: Unpack[Slice]) -> Overview:
         """What a table of agents does not show of the slice's battles."""
-        connection = views.connect(self.store.files, **slice_, items=views.OF_BATTLES)
+        connection = views.connect(self.store.files, **slice_, items=views.needed(statement("overview")))
         views.materialise(connection, "overview", "overview")
         formats, versions, invalid = (
             views.fetched(views.query(connection, f"overview_{part}")) for part in ("formats", "versions", "invalid")
@@ -243,7 +244,7 @@ class Ladder:
         return self._count("unrecorded_of_run", run_id)
 
     def _count(self, query: str, run_id: str) -> int:
-        connection = views.connect(self.store.files, items=views.OF_BATTLES)
+        connection = views.connect(self.store.files, items=views.needed(statement(query)))
         return sum(count for (count,) in views.fetched(views.query(connection, query, {"run": run_id})))
 
     def write_elo_files(

@@ -91,8 +91,6 @@ VIEWS = (
     "macros/gxe",
     "views/glicko",
 )
-# What questions about single battles need.
-OF_BATTLES = ("macros/current_rows", "views/battles", "views/runs", "views/repeated_battles")
 # Sources of which files of earlier versions have fewer columns (see pokeladder.store.ADDED).
 MIXED = frozenset({"battle_files"})
 # An agent whose version is not known keeps its name.
@@ -178,9 +176,9 @@ def connect(
     return connection
 
 
-def needed(*statements: str) -> tuple[str, ...]:
-    """Those of :data:`VIEWS` that statements name, with all that these read, and what every connection reads."""
-    wanted = {"current_rows"}.union(*map(_words, (*statements, statement(sequential.GAMES))))
+def needed(sql: str) -> tuple[str, ...]:
+    """Those of :data:`VIEWS` that a statement names, with all that these read, and what every connection reads."""
+    wanted = {"current_rows", "battles"} | _words(sql)
     found = []
     # Each item comes after all that it reads.
     for item in reversed(VIEWS):
@@ -193,7 +191,10 @@ def needed(*statements: str) -> tuple[str, ...]:
 @cache
 def _words_of(item: str) -> frozenset[str]:
     used = FOLDED.get(item, item)
-    return _words(text(used)) if used else frozenset()
+    if used is None:
+        return frozenset()
+    # Python functions that fold read the battles themselves.
+    return _words(f"{text(used)}\n{statement(sequential.GAMES)}" if item in FOLDED else text(used))
 
 
 def _words(sql: str) -> frozenset[str]:
