@@ -26,7 +26,7 @@ import bots
 import pokeladder
 from conftest import TESTS, slowly, wait_until
 from pokeladder import Agent
-from pokeladder.arena import hall
+from pokeladder.arena import hall, observer, verdicts
 from pokeladder.arena.desk import Scribe
 from pokeladder.arena.messages import Play, Story
 from pokeladder.arena.sessions import chunks
@@ -34,6 +34,7 @@ from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, S
 from pokeladder.programs import Limits
 from pokeladder.records import Game
 from pokeladder.simulator import channel
+from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
 from pokeladder.teams import team_files
@@ -549,6 +550,59 @@ def test_a_server_that_runs_already(
         assert "|start" in log
     with pytest.raises(StoreError, match="has no input log"):
         ladder.replay(rows(ladder, "SELECT min(battle_id) FROM battles")[0][0])
+
+
+def as_spectator(log: str) -> dict[str, Any]:
+    """What the observer of a battle on a server of others takes from its log."""
+    return observer.record_of(log.split("\n"), 0.0)
+
+
+FLINGER = "|Shuckle|leppaberry|{}|fling,splash,celebrate|||||||"
+IDLE = "|Shuckle|||splash|||||||]|Onix|||splash|||||||"
+TRANSFORMER = "|Ditto|||transform|||||||"
+BOMBER = "|Electrode|||explosion|||||||"
+TARGET = "|Rattata|||splash||||||1|"
+
+
+def flung(first: str, second: str) -> tuple[str, str, str, list[tuple[str, str]]]:
+    """Both Pokémon eat a Leppa Berry that the other one has thrown, and then do nothing, past turn 100."""
+    rule = "gen9customgame@@@Endless Battle Clause"
+    idle = [("move splash", "move splash")] * 60 + [("move celebrate", "move celebrate")] * 40
+    return rule, FLINGER.format(first), FLINGER.format(second), [("move fling", "move fling"), *idle]
+
+
+@pytest.mark.parametrize(
+    ("battle", "winner", "turns", "reason"),
+    [
+        pytest.param(
+            ("gen9customgame", IDLE, IDLE, [("switch 2", "switch 2")] * 1000), None, 1001, "turn_limit", id="turn limit"
+        ),
+        pytest.param(flung("gluttony", "gluttony"), None, 101, "endless_clause", id="endless, told by nothing"),
+        pytest.param(flung("harvest", "harvest"), None, 101, "endless_clause", id="endless by both"),
+        pytest.param(flung("harvest", "gluttony"), "p2", 101, "endless_clause", id="endless by one"),
+        pytest.param(("gen1customgame", TRANSFORMER, TRANSFORMER, []), None, 1, "endless_clause", id="no move at all"),
+        pytest.param(("gen9customgame", BOMBER, TARGET, [("move 1", "move 1")]), "p2", 1, "normal", id="both faint"),
+        pytest.param(("gen1customgame", BOMBER, TARGET, [("move 1", "move 1")]), None, 1, "normal", id="a tie"),
+        pytest.param(("gen9customgame", BOMBER, IDLE, [("move 1", "move 1")]), "p2", 1, "normal", id="one faints"),
+    ],
+)
+def test_how_a_battle_ended_as_a_spectator_sees_it(
+    inquiry: Inquiry,
+    battle: tuple[str, str, str, list[tuple[str, str]]],
+    winner: str | None,
+    turns: int,
+    reason: str,
+) -> None:
+    """Servers that others run tell no more than the log; the simulator, which plays it, knows."""
+    format_id, p1, p2, choices = battle
+    lines = [f'>start {{"formatid":"{format_id}","seed":"1,2,3,4"}}']
+    lines += [f">player {side} {json.dumps({'name': side, 'team': team})}" for side, team in (("p1", p1), ("p2", p2))]
+    lines += [f">{side} team 12" for side in ("p1", "p2")]
+    lines += [f">{side} {choice}" for pair in choices for side, choice in zip(("p1", "p2"), pair, strict=True)]
+    played = inquiry.replay("\n".join(lines))
+    record = as_spectator(played["log"])
+    assert (played["ended"], played["winner"], played["turns"]) == (True, winner, turns)
+    assert (record["winner"], record["turns"], verdicts.end_reason(record)) == (winner, turns, reason)
 
 
 def test_a_server_that_cannot_be_reached(ladder: pokeladder.Ladder) -> None:

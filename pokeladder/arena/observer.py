@@ -143,7 +143,7 @@ class _Watch:
                 await self._forget(room)  # a battle of others
                 return
         if any(line == "|tie" or line.startswith("|win|") for line in lines):
-            self.send("end", room, _record(said, self._started[room]))
+            self.send("end", room, record_of(said, self._started[room]))
             await self._forget(room)
 
     async def _forget(self, room: str) -> None:
@@ -161,12 +161,15 @@ def _users(lines: list[str]) -> tuple[str, str]:
     return found["p1"], found["p2"]
 
 
-def _record(lines: list[str], started: float) -> dict[str, Any]:
-    """What the lines say of a battle that is over."""
+def record_of(lines: list[str], started: float) -> dict[str, Any]:
+    """The record of a battle that is over, as ``server.js`` makes them, with None for what the lines do not tell."""
     users = _users(lines)
     winner = None
     turns = 0
     reason = "normal"
+    # Whether the turn is over and the next one not yet told: only the turn limit and the Endless Battle Clause end a
+    # battle then.
+    between = False
     there = {"p1": True, "p2": True}
     for line in lines:
         parts = line.split("|")
@@ -175,6 +178,11 @@ def _record(lines: list[str], started: float) -> dict[str, Any]:
             winner = "p1" if _id(parts[2]) == users[0] else "p2"
         elif kind == "turn":
             turns = int(parts[2])
+            between = False
+        elif kind == "faint":
+            between = False
+        elif kind in ("start", "upkeep"):
+            between = True
         elif kind == "player" and len(parts) > 3 and reason == "normal":
             there[parts[2]] = bool(parts[3])
         elif kind == "-message" and parts[2].endswith(" forfeited."):
@@ -182,6 +190,9 @@ def _record(lines: list[str], started: float) -> dict[str, Any]:
         elif kind == "-message" and parts[2].endswith(" lost due to inactivity."):
             loser = "p1" if _id(parts[2].removesuffix(" lost due to inactivity.")) == users[0] else "p2"
             reason = "timeout" if there[loser] else "disconnect"
+    if between and reason == "normal":
+        turns += 1
+        reason = "endless_clause"
     return {
         "winner": winner,
         "users": users,

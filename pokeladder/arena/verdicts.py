@@ -56,7 +56,7 @@ def reported(
         attempt=play.attempt,
         winner=record["winner"],
         outcome="win" if record["winner"] else "tie",
-        end_reason=_end_reason(record),
+        end_reason=end_reason(record),
         turns=record["turns"],
         steps=_steps(record),
         invalid=invalid and (len(invalid[0]), len(invalid[1])),
@@ -90,10 +90,11 @@ def _steps(record: Mapping[str, Any]) -> tuple[int, int] | None:
     return p1, p2
 
 
-def _end_reason(record: Mapping[str, Any]) -> str:
-    if record["end_reason"] != "normal":
-        return str(record["end_reason"])
+def end_reason(record: Mapping[str, Any]) -> str:
+    """How the battle of a server's record ended, as the column ``end_reason`` of ``battles`` tells it."""
     if record["turns"] > TURN_LIMIT:
         return "turn_limit"
+    if record["end_reason"] != "normal":
+        return str(record["end_reason"])
     undecided = record["winner"] is None and record["left"] and all(record["left"])
     return "endless_clause" if undecided or "berry-cycling and thus loses" in record["log"] else "normal"
