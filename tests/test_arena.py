@@ -366,16 +366,20 @@ def test_a_killed_tournament_leaves_no_process(tmp_path: Path, command_line: lis
     """It is killed while an agent waits in the middle of a battle."""
     limit = tmp_path / "limit"
     limit.write_text("0")
-    with subprocess.Popen(
-        [*command_line, "tournament", "random", f"bots:Waits,folder={tmp_path}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    said = tmp_path / "said"
+    with (
+        said.open("w") as stderr,
+        subprocess.Popen(
+            [*command_line, "tournament", "random", f"bots:Waits,folder={tmp_path}"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            stderr=stderr,
+        ) as process,
+    ):
         started: dict[int, str] = {}
 
         def plays() -> bool:
-            assert process.poll() is None
+            assert process.poll() is None, said.read_text()
             started.update(descendants(process.pid))
             return any("driver.js" in command for command in below_workers(process.pid).values())
 
