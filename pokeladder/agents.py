@@ -122,6 +122,8 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
         name = base.rpartition(":")[2]
         if parameters:
             name += "(" + ",".join(f"{key}={value}" for key, value in parameters.items()) + ")"
+            if not is_name(name):
+                raise AgentError(f"{name!r:.200} cannot be an agent's name: {RULE}; add ,name=NAME to {text!r:.200}")
     checked_name(str(name))
     target = _target(base)
     if target is not None:

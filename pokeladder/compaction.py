@@ -243,10 +243,20 @@ def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = la
 
 def _count_in(runs: Sequence[_Run], compacted: Compacted, stopped: threading.Event) -> None:
     """Has the new files of runs count, and not the old ones."""
-    if any(run.waiting for run in runs) and stopped.wait(SETTLE_SECONDS):
-        raise StoppedError
+    if any(run.waiting for run in runs):
+        settle(stopped)
     for run in runs:
         run.count_in(compacted)
+
+
+def settle(stopped: threading.Event) -> None:
+    """Waits until all queries that did not list the new files have read which files count.
+
+    Raises:
+        StoppedError: it was told to stop.
+    """
+    if stopped.wait(SETTLE_SECONDS):
+        raise StoppedError
 
 
 class _Run:

@@ -35,6 +35,10 @@ def test_names() -> None:
     assert parse_agent("package.bots:Bot,depth=3,wide=True").name == "Bot(depth=3,wide=True)"
     assert parse_agent('bots:Bot,path="a, b",name=x').parameters == {"path": "a, b"}
     assert parse_agent("random,name=Gen1BinaryV0@2 日本").name == "Gen1BinaryV0@2 日本"
+    weights = f"bots:Bot,weights=/{'long/' * 20}weights.pt"
+    with pytest.raises(AgentError, match=r"cannot be an agent's name: use 1 to 100 .*; add ,name=NAME to 'bots:Bot,w"):
+        parse_agent(weights)
+    assert parse_agent(f"{weights},name=mine").name == "mine"
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "random,depth", "random,1x=2", "random,name=", 'random,name="', "a b"])

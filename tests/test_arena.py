@@ -370,7 +370,7 @@ def test_a_killed_tournament_leaves_no_process(tmp_path: Path, command_line: lis
     with (
         said.open("w") as stderr,
         subprocess.Popen(
-            [*command_line, "tournament", "random", f"bots:Waits,folder={tmp_path}"],
+            [*command_line, "tournament", "random", f"bots:Waits,folder={tmp_path},name=waits"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(TESTS)},
             stderr=stderr,

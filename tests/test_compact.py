@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from types import SimpleNamespace
 
 import batches
 import duckdb
@@ -43,8 +42,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settled_by(monkeypatch: pytest.MonkeyPatch, queries_are_over: Callable[[], None]) -> None:
     """A compaction waits until all queries are over that began before, instead of a time that is enough for them."""
-    clock = SimpleNamespace(sleep=lambda _: queries_are_over(), time=time.time, monotonic=time.monotonic)
-    monkeypatch.setattr(compaction, "time", clock)
+    monkeypatch.setattr(compaction, "settle", lambda _: queries_are_over())
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
 
 
