@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import duckdb
 
 from pokeladder import permissions, result_files, views
-from pokeladder.agents import Agent, as_agents
-from pokeladder.check import Checked, CheckProgress, check
 from pokeladder.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
 from pokeladder.errors import StoreError, UsageError
-from pokeladder.export import Exported, ExportProgress, Filters, Target, export_filtered
-from pokeladder.ingest import Ingested, IngestProgress, ingest
-from pokeladder.programs import Program
 from pokeladder.quantities import checked
-from pokeladder.registry import Registry
-from pokeladder.replays import Replay, replay
-from pokeladder.runs import PlaySettings, play
-from pokeladder.simulator.process import Inquiry
-from pokeladder.simulator.setup import ensure_simulator
 from pokeladder.statements import statement
 from pokeladder.store import Store
-from pokeladder.tournament import Notify, Progress
 
+# Questions need no more than this, and would wait for the rest: it takes twice as long to import.
 if TYPE_CHECKING:
     import altair
+
+    from pokeladder.agents import Agent
+    from pokeladder.check import Checked, CheckProgress
+    from pokeladder.export import Exported, ExportProgress, Target
+    from pokeladder.ingest import Ingested, IngestProgress
+    from pokeladder.programs import Program
+    from pokeladder.registry import Registry
+    from pokeladder.replays import Replay
+    from pokeladder.runs import PlaySettings
+    from pokeladder.tournament import Notify, Progress
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -102,6 +102,8 @@ class Ladder:
     @property
     def registry(self) -> Registry:
         """Agents that were registered: those of ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
+        from pokeladder.registry import Registry
+
         return Registry.of(self.store.folder)
 
     @cached_property
@@ -293,7 +295,6 @@ class Ladder:
             UsageError: the slice holds several formats, which a report cannot tell apart.
             StoreError: a file cannot be written.
         """
-        # Altair takes as long to import as all the rest.
         from pokeladder.report import write_report
 
         _check_elo(k_factor, initial_rating)
@@ -336,6 +337,8 @@ class Ladder:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
+        from pokeladder.agents import as_agents
+
         named = as_agents(agents, self.registry)
         return self._play("tournament", named, battles_per_matchup, parallel, **settings)
 
@@ -362,6 +365,8 @@ class Ladder:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
+        from pokeladder.agents import as_agents
+
         given = [one for one in (agent, opponent) if one is not None]
         named = as_agents(given, self.registry)
         if not named and not settings.get("resume"):
@@ -376,6 +381,8 @@ class Ladder:
         parallel: int | None,
         **settings: Unpack[PlaySettings],
     ) -> Progress:
+        from pokeladder.runs import play
+
         return play(self.store, self.registry, self._connection, kind, agents, battles, parallel, **settings)
 
     def ingest(
@@ -404,6 +411,8 @@ class Ladder:
             StoreError: the store cannot be written; nothing was added.
             InterruptedRunError: stopped by Ctrl-C; nothing was added.
         """
+        from pokeladder.ingest import ingest
+
         return ingest(self.store, paths, renames or {}, watch, notify)
 
     def export_filtered(
@@ -448,6 +457,8 @@ class Ladder:
             StoreError: a document cannot be read, or a file not written; the same call completes the set.
             InterruptedRunError: stopped by Ctrl-C; the same call completes the set.
         """
+        from pokeladder.export import Filters, export_filtered
+
         filters = Filters(
             max_invalid_rate=max_invalid_rate,
             min_turns=min_turns,
@@ -475,6 +486,8 @@ class Ladder:
         Raises:
             StoreError: the store changed under the check, or cannot be written and is to be repaired.
         """
+        from pokeladder.check import check
+
         checked = check(self.store, repair=repair, watch=watch)
         self._write_database()
         if not views.database_is_current(self.store.database, self.store.files):
@@ -516,6 +529,10 @@ class Ladder:
             StoreError: there is no such battle, or its input log was lost when its process died.
             SimulatorError: the simulator cannot play it.
         """
+        from pokeladder.replays import replay
+        from pokeladder.simulator.process import Inquiry
+        from pokeladder.simulator.setup import ensure_simulator
+
         parameters = {"battle_id": battle_id}
         found = views.fetched(views.query(self._connection, "stored_battle", parameters))
         if not found:

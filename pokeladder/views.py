@@ -230,10 +230,16 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
         # DuckDB cannot write a file in a folder with "?" in its name: it puts the log that goes with it elsewhere.
         with Scratch() as folder:
             made = folder / path.name
+            with connections.connect() as connection:
+                columns = tuple(
+                    (name, *zip(source.columns, map(str, source.types), strict=True))
+                    for name, source in _read(connection, sources).items()
+                )
+            made.write_bytes(_without_sources(columns))
             with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
                 # In one transaction: each of its own would be synced by itself.
                 connection.execute("BEGIN")
-                _create(connection, sources, (), instead={}, guard=_guard(path))
+                _create_sources(connection, sources, _guard(path))
                 connection.execute("COMMIT")
             database = made.read_bytes()
         # A log that another client left behind belongs to the old file, and would be replayed into the new one.
@@ -454,40 +460,85 @@ def _create(
     conditions: Sequence[Expression],
     *,
     instead: Mapping[str, str | None],
-    by_version: bool = False,
-    guard: str | None = None,
-    items: Sequence[str] = VIEWS,
+    by_version: bool,
+    items: Sequence[str],
 ) -> None:
     """Makes views and macros; ``battles`` keeps the rows that meet the conditions.
 
     Args:
         instead: the texts that stand in for some, None to leave one out.
-        guard: a condition on the sources of which no file is ever merged; every view reads one of them.
     """
-    # Without hive_partitioning a folder named a=b does not add a column.
-    tables = {
-        name: connection.read_parquet(paths, hive_partitioning=False, filename=True) for name, paths in sources.items()
-    }
-    # DuckDB lists a view's files whenever it checks a view over it, so empty tables stand in at first.
-    for name, source in tables.items():
+    for name, source in _read(connection, sources).items():
         source.limit(0).create(name)
     for item in items:
-        kind, name = item.split("/")
         used = instead.get(item, item)
         if used is None:
             continue
-        connection.execute(text(used) if kind == "macros" else f"CREATE VIEW {name} AS {text(used)}")
-        if name == "battles" and (conditions or by_version):
-            battles = connection.sql(text(item)).set_alias(name)
+        _create_item(connection, item, used)
+        if item == "views/battles" and (conditions or by_version):
+            battles = connection.sql(text(item)).set_alias("battles")
             for condition in conditions:
                 battles = battles.filter(condition)
             if by_version:
                 battles = battles.project(_NAMED_BY_VERSION)
-            battles.create_view(name, replace=True)
-    for name, source in tables.items():
+            battles.create_view("battles", replace=True)
+    for name in sources:
         connection.execute(f"DROP TABLE {name}")
+    _create_sources(connection, sources)
+
+
+@cache
+def _without_sources(columns: tuple[tuple[Any, ...], ...]) -> bytes:
+    """A database file with all views and macros, but without the sources that they read. It takes 0.4 s to make.
+
+    Args:
+        columns: of each source its name, and the names and types of its columns.
+    """
+    with Scratch() as folder:
+        made = folder / "views.duckdb"
+        with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
+            connection.execute("BEGIN")
+            for source, *fields in columns:
+                typed = ", ".join(f'"{name}" {kind}' for name, kind in fields)
+                connection.execute(f"CREATE TABLE {source} ({typed})")
+            for item in VIEWS:
+                _create_item(connection, item, item)
+            for source, *_ in columns:
+                connection.execute(f"DROP TABLE {source}")
+            connection.execute("COMMIT")
+        return made.read_bytes()
+
+
+def _create_item(connection: duckdb.DuckDBPyConnection, item: str, used: str) -> None:
+    """Makes one of :data:`VIEWS` of the text ``used``.
+
+    DuckDB lists a view's files whenever it checks a view over it, so the sources are empty tables meanwhile.
+    """
+    kind, name = item.split("/")
+    connection.execute(text(used) if kind == "macros" else f"CREATE VIEW {name} AS {text(used)}")
+
+
+def _create_sources(
+    connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]], guard: str | None = None
+) -> None:
+    """Makes the views that read files.
+
+    Args:
+        guard: a condition on the sources of which no file is ever merged; every view reads one of them.
+    """
+    # The others read one of those that are whole.
+    for name, source in sorted(_read(connection, sources).items(), key=lambda item: item[0] not in WHOLE):
         if name in WHOLE:
             (source.filter(guard) if guard else source).create_view(name)
         else:
             files, mixed = ConstantExpression(sources[name]), name in MIXED
             connection.execute(f"CREATE VIEW {name} AS FROM current_rows({files}, {mixed})")
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]]
+) -> dict[str, duckdb.DuckDBPyRelation]:
+    # Without hive_partitioning a folder named a=b does not add a column.
+    return {
+        name: connection.read_parquet(paths, hive_partitioning=False, filename=True) for name, paths in sources.items()
+    }
