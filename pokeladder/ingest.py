@@ -29,6 +29,7 @@ from pokeladder.names import RULE, is_name, shown
 from pokeladder.reading import FACTS, FILES_A_TASK, Task, read_all
 from pokeladder.records import Run
 from pokeladder.scratch import Scratch
+from pokeladder.statements import statements
 from pokeladder.store import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, Store, new_run_id
 from pokeladder.summaries import Summariser
 
@@ -115,7 +116,7 @@ def ingest(
     found = _find([Path(path) for path in paths])
     ingested = Ingested(broken=found.unreadable)
     with _alone(store, notify), Scratch() as spill:
-        connection = views.connect(store.files)
+        connection = views.connect(store.files, items=views.needed(statements("ingest_")))
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
         names = _renames(found.tournaments, ingested)

@@ -15,3 +15,10 @@ def text(item: str) -> str:
 def statement(name: str) -> str:
     """The text of the query ``sql/queries/<name>.sql``."""
     return text(f"queries/{name}")
+
+
+@cache
+def statements(prefix: str) -> str:
+    """The texts of all queries whose names begin so, one after the other."""
+    found = files("pokeladder.sql").joinpath("queries").iterdir()
+    return "\n".join(file.read_text(encoding="utf-8") for file in found if file.name.startswith(prefix))
