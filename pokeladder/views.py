@@ -233,13 +233,14 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
             with connections.connect() as connection:
                 columns = tuple(
                     (name, *zip(source.columns, map(str, source.types), strict=True))
-                    for name, source in _read(connection, sources).items()
+                    # The first glob alone: its file has the columns, and the others need not be listed.
+                    for name, source in _read(connection, {name: globs[:1] for name, globs in sources.items()}).items()
                 )
             made.write_bytes(_without_sources(columns))
             with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
                 # In one transaction: each of its own would be synced by itself.
                 connection.execute("BEGIN")
-                _create_sources(connection, sources, _guard(path))
+                _create_sources(connection, sources, _read(connection, sources), _guard(path))
                 connection.execute("COMMIT")
             database = made.read_bytes()
         # A log that another client left behind belongs to the old file, and would be replayed into the new one.
@@ -468,7 +469,8 @@ def _create(
     Args:
         instead: the texts that stand in for some, None to leave one out.
     """
-    for name, source in _read(connection, sources).items():
+    tables = _read(connection, sources)
+    for name, source in tables.items():
         source.limit(0).create(name)
     for item in items:
         used = instead.get(item, item)
@@ -482,9 +484,9 @@ def _create(
             if by_version:
                 battles = battles.project(_NAMED_BY_VERSION)
             battles.create_view("battles", replace=True)
-    for name in sources:
+    for name in tables:
         connection.execute(f"DROP TABLE {name}")
-    _create_sources(connection, sources)
+    _create_sources(connection, sources, tables)
 
 
 @cache
@@ -519,15 +521,19 @@ def _create_item(connection: duckdb.DuckDBPyConnection, item: str, used: str) ->
 
 
 def _create_sources(
-    connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]], guard: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    sources: Mapping[str, Sequence[str]],
+    tables: Mapping[str, duckdb.DuckDBPyRelation],
+    guard: str | None = None,
 ) -> None:
     """Makes the views that read files.
 
     Args:
+        tables: what :func:`_read` finds.
         guard: a condition on the sources of which no file is ever merged; every view reads one of them.
     """
     # The others read one of those that are whole.
-    for name, source in sorted(_read(connection, sources).items(), key=lambda item: item[0] not in WHOLE):
+    for name, source in sorted(tables.items(), key=lambda item: item[0] not in WHOLE):
         if name in WHOLE:
             (source.filter(guard) if guard else source).create_view(name)
         else:

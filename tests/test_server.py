@@ -554,11 +554,6 @@ def test_a_server_that_runs_already(
         ladder.replay(rows(ladder, "SELECT min(battle_id) FROM battles")[0][0])
 
 
-def as_spectator(log: str) -> dict[str, Any]:
-    """What the observer of a battle on a server of others takes from its log."""
-    return observer.record_of(log.split("\n"), 0.0)
-
-
 FLINGER = "|Shuckle|leppaberry|{}|fling,splash,celebrate|||||||"
 IDLE = "|Shuckle|||splash|||||||]|Onix|||splash|||||||"
 TRANSFORMER = "|Ditto|||transform|||||||"
@@ -602,7 +597,7 @@ def test_how_a_battle_ended_as_a_spectator_sees_it(
     lines += [f">{side} team 12" for side in ("p1", "p2")]
     lines += [f">{side} {choice}" for pair in choices for side, choice in zip(("p1", "p2"), pair, strict=True)]
     played = inquiry.replay("\n".join(lines))
-    record = as_spectator(played["log"])
+    record = observer.record_of(played["log"].split("\n"), 0.0)
     assert (played["ended"], played["winner"], played["turns"]) == (True, winner, turns)
     assert (record["winner"], record["turns"], verdicts.end_reason(record)) == (winner, turns, reason)
 
