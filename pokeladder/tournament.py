@@ -357,6 +357,7 @@ def play(
                 raise
             finally:
                 tidier.close()
+            watch(progress())
         except KeyboardInterrupt:
             if not begun:
                 raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
@@ -367,7 +368,6 @@ def play(
                 f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
                 f"play the rest with `pokeladder {tournament.kind} --resume`"
             ) from None
-    watch(progress())
     return progress()
 
 
