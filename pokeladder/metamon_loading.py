@@ -43,7 +43,8 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Sets what metamon reads from the environment when it is imported."""
+    """Sets the environment that metamon reads when it is imported; temporary files go to ``folder``, which is made."""
+    folder.mkdir(exist_ok=True)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     # Needed for its import; registered models are found there.

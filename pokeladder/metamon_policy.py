@@ -38,11 +38,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from pokeladder import metamon_loading as loading
     from pokeladder import metamon_memory as memory
-    from pokeladder import scratch
 else:  # run as a file, by an interpreter that has no pokeladder
     import metamon_loading as loading
     import metamon_memory as memory
-    import scratch
 
 POLL_SECONDS = 0.5
 BACKLOG = 128
@@ -362,7 +360,6 @@ def watch_parent(address: Path) -> None:
         while os.getppid() == parent:
             if select.select([0], [], [], POLL_SECONDS)[0] and not os.read(0, 4096):
                 break
-        scratch.close_all()
         address.unlink(missing_ok=True)
         os._exit(0)
 
@@ -373,24 +370,24 @@ def main() -> int:
     options = arguments()
     # Batches are of any size, for each of which the networks would be compiled.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    with scratch.Scratch() as folder:
-        watch_parent(Path(options.address))
-        loading.settle(folder)
+    watch_parent(Path(options.address))
+    folder = Path(f"{options.address}.tmp")
+    loading.settle(folder)
+    try:
+        listener = Listener(options.address, "AF_UNIX", backlog=BACKLOG)
+    except OSError as error:
+        loading.say(f"no socket can be made at {options.address}: {error}")
+        return 1
+    # Clients can connect, and wait, while metamon is loaded.
+    with listener:
         try:
-            listener = Listener(options.address, "AF_UNIX", backlog=BACKLOG)
-        except OSError as error:
-            loading.say(f"no socket can be made at {options.address}: {error}")
+            policy = Policy(loading.Metamon(), options, folder)
+        except loading.PlayError as error:
+            loading.say(str(error))
             return 1
-        # Clients can connect, and wait, while metamon is loaded.
-        with listener:
-            try:
-                policy = Policy(loading.Metamon(), options, folder)
-            except loading.PlayError as error:
-                loading.say(str(error))
-                return 1
-            # Nothing that has been loaded is ever garbage.
-            gc.freeze()
-            serve(policy, listener, options)
+        # Nothing that has been loaded is ever garbage.
+        gc.freeze()
+        serve(policy, listener, options)
     return 0
 
 

@@ -26,10 +26,8 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING or __package__:
     from pokeladder import metamon_loading as loading
-    from pokeladder import scratch
 else:  # run as a file, by an interpreter that has no pokeladder
     import metamon_loading as loading
-    import scratch
 
 POLL_SECONDS = 0.25
 CHALLENGE_SECONDS = 1.0
@@ -46,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--battles", type=int, required=True)
     parser.add_argument("--role", choices=["ladder", "challenger", "acceptor"], default="ladder")
     parser.add_argument("--opponent", required=True)
-    parser.add_argument("--work-dir", required=True, help="gets trajectories and battle logs")
+    parser.add_argument("--work-dir", required=True, help="gets trajectories, battle logs and temporary files")
     return parser.parse_args()
 
 
@@ -147,7 +145,6 @@ def watch_connection(metamon: loading.Metamon) -> list[Any]:
 
 def end(reason: str) -> None:
     loading.say(reason)
-    scratch.close_all()
     os._exit(1)
 
 
@@ -201,7 +198,6 @@ def leave(environment: Any) -> None:
     with suppress(Exception):
         asyncio.run_coroutine_threadsafe(close(), poke_env("concurrency").POKE_LOOP).result(10)
     # The watching thread must not take this for the server's doing.
-    scratch.close_all()
     os._exit(0)
 
 
@@ -210,13 +206,13 @@ def main() -> int:
     if not Path("/dev/nvidiactl").exists():
         # Compiling the networks takes a C++ compiler and half a minute, and gains nothing for single positions.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    with scratch.Scratch() as folder:
-        loading.settle(folder)
-        try:
-            play(loading.Metamon(), options, folder)
-        except loading.PlayError as error:
-            loading.say(str(error))
-            return 1
+    folder = Path(options.work_dir) / "tmp"
+    loading.settle(folder)
+    try:
+        play(loading.Metamon(), options, folder)
+    except loading.PlayError as error:
+        loading.say(str(error))
+        return 1
     return 0
 
 

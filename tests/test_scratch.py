@@ -65,27 +65,24 @@ def test_a_killed_processs_folder_is_cleared_and_a_living_ones_is_not(owner: sub
     ],
     ids=["player", "policy"],
 )
-def test_what_runs_in_metamons_interpreter_clears_up(
-    place: Path, owner: subprocess.Popen[str], script: Path, options: str
+def test_what_runs_in_metamons_interpreter_uses_the_folder_that_it_is_given(
+    place: Path, tmp_path: Path, script: Path, options: str
 ) -> None:
     """Without pokeladder, and here without metamon: nothing but the standard library is there."""
-    assert owner.stdout is not None
-    left = Path(owner.stdout.readline().strip())
-    owner.kill()
-    owner.wait()
+    work = tmp_path / "work"
+    work.mkdir()
     command = [sys.executable, "-S", str(script), "--model", "x", "--format", "gen1ou", *options.split()]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # One ends with its standard input.
     stdin, held = os.pipe()
     done = subprocess.run(
-        command, cwd=place, env={**env, "TMPDIR": str(place)}, stdin=stdin, capture_output=True, text=True
+        command, cwd=work, env={**env, "TMPDIR": str(place)}, stdin=stdin, capture_output=True, text=True
     )
     os.close(stdin)
     os.close(held)
     assert done.returncode == 1
     assert done.stderr.startswith("metamon cannot be imported: ModuleNotFoundError"), done.stderr
-    assert not left.exists()
-    assert not list(place.glob("pokeladder-*"))
+    assert [path.name for path in place.iterdir()] == ["work"]
 
 
 def test_what_is_not_pokeladders_stays(place: Path) -> None:
