@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from pokeladder.arena.pool import default_workers
 from pokeladder.cli.output import say
 from pokeladder.errors import SimulatorError
-from pokeladder.processes import last_words
+from pokeladder.processes import default_workers, last_words
 from pokeladder.scratch import Scratch
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import ensure_simulator

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from pokeladder.agents import list_agents
-from pokeladder.arena.pool import default_workers
 from pokeladder.errors import AgentError, PokeladderError
+from pokeladder.processes import default_workers
 from pokeladder.registry import Registry
 from pokeladder.simulator.node import find_node
 from pokeladder.simulator.process import Inquiry

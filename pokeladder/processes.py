@@ -15,6 +15,11 @@ MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {} imp
 REPEATABLE = {"PYTHONHASHSEED": "0"}
 
 
+def default_workers() -> int:
+    """One process a core that this one may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def python_command(module: str, *arguments: str) -> list[str]:
     """Runs ``main`` of a module, which finds the same modules as this process, whatever folder it runs in."""
     return [sys.executable, "-P", "-c", MAIN.format(module), json.dumps(sys.path), *arguments]

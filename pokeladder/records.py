@@ -394,3 +394,15 @@ def battle_of(run: Run, game: Game, result: Result, batch: str, versions: Mappin
         played=played,
         unrecorded=result.unrecorded,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a user should know, in a line: how an agent misbehaved for the first time, or what died.
+
+    Attributes:
+        topic: what need be said once only, though several workers say it; None if each time counts.
+    """
+
+    text: str
+    topic: str | None = None

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
-from pokeladder.records import Game, Side
+from pokeladder.records import Game
+from pokeladder.seeds import showdown_seed
 
 
 def round_robin(
@@ -66,17 +67,6 @@ def selfplay(agents: Sequence[str], num_battles: int, teams: Sequence[str], seed
 def draws(agents: Sequence[str], battles: int) -> int:
     """How often a matchup draws teams and a seed: once a mirrored pair, or a battle of an agent against itself."""
     return battles if len(agents) == 1 else (battles + 1) // 2
-
-
-def showdown_seed(number: int) -> str:
-    """A seed of Showdown's ``gen5`` generator, which is 30 times as fast as its default one, from the low 64 bits."""
-    return f"gen5,{number % 2**64:016x}"
-
-
-def team_seed(game: Game, side: Side) -> str:
-    """The seed from which Showdown makes a side's team in formats with random teams."""
-    digest = hashlib.sha256(f"{game.seed}\n{side} team".encode()).digest()
-    return showdown_seed(int.from_bytes(digest[:8], "big"))
 
 
 def _draw(seed: int, matchup: str, purpose: str) -> int:

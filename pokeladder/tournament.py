@@ -21,13 +21,14 @@ from pokeladder.agents import Agent, Directory
 from pokeladder.arena.cluster import Cluster
 from pokeladder.arena.hall import Hall, Venue
 from pokeladder.arena.hosts import Hosts
-from pokeladder.arena.messages import Job, Notice, Play, Rules
-from pokeladder.arena.pool import Pool, default_workers
+from pokeladder.arena.messages import Job, Play, Rules
+from pokeladder.arena.pool import Pool
 from pokeladder.errors import AgentError, FormatError, InterruptedRunError, UsageError
 from pokeladder.gauges import Gauge, Use
+from pokeladder.processes import default_workers
 from pokeladder.programs import Program
 from pokeladder.recorder import Recorder
-from pokeladder.records import AgentVersion, Result, Run
+from pokeladder.records import AgentVersion, Notice, Result, Run
 from pokeladder.schedule import draws, round_robin, selfplay
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator

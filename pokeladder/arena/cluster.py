@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 
 import cloudpickle
 
-from pokeladder.arena.messages import Job, Notice, Play
+from pokeladder.arena.messages import Job, Play
 from pokeladder.arena.pool import TICK_SECONDS, Pool, next_attempt
 from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, PokeladderError, SimulatorError
-from pokeladder.records import Result
+from pokeladder.records import Notice, Result
 from pokeladder.scratch import Scratch
 from pokeladder.simulator.setup import ensure_simulator
 

@@ -8,11 +8,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pokeladder.arena.messages import Notice, Play, Rules, Story, Written
+from pokeladder.arena.messages import Play, Rules, Story, Written
 from pokeladder.arena.sessions import Session
 from pokeladder.arena.verdicts import reported, unrecorded
 from pokeladder.processes import start
-from pokeladder.records import Recorded, Result
+from pokeladder.records import Notice, Recorded, Result
 from pokeladder.simulator.setup import Simulator
 
 

@@ -20,15 +20,15 @@ from typing import Any
 from pokeladder.agents import Agent
 from pokeladder.arena.desk import Desk
 from pokeladder.arena.guests import Errand, Guest, roles_of
-from pokeladder.arena.messages import Notice, Play, Rules
+from pokeladder.arena.messages import Play, Rules
 from pokeladder.arena.observer import Observer
 from pokeladder.arena.outbox import Outbox
 from pokeladder.arena.sessions import Begun, Session, chunks
 from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, SimulatorError
 from pokeladder.programs import Program, Role, meet
-from pokeladder.records import SIDES, Result, other
-from pokeladder.schedule import team_seed
+from pokeladder.records import SIDES, Notice, Result, other
+from pokeladder.seeds import team_seed
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pokeladder.agents import Agent
-from pokeladder.arena.messages import Notice
 from pokeladder.errors import AgentError
 from pokeladder.processes import ended, last_words
 from pokeladder.programs import Program
+from pokeladder.records import Notice
 from pokeladder.scratch import Scratch
 
 PLAYER = "pokeladder.arena.policy:PolicyPlayer"

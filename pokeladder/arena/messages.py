@@ -85,18 +85,6 @@ class Failed:
     error: PokeladderError
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that a user should know, in a line: how an agent misbehaved for the first time, or what died.
-
-    Attributes:
-        topic: what need be said once only, though several workers say it; None if each time counts.
-    """
-
-    text: str
-    topic: str | None = None
-
-
 @dataclass(frozen=True)
 class Visit:
     """What a player is to do on a server.

@@ -17,12 +17,12 @@ from typing import Any
 import cloudpickle
 
 from pokeladder.arena.hosts import Hosts
-from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
+from pokeladder.arena.messages import Failed, Job, Play, Ready
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, SimulatorError
 from pokeladder.processes import REPEATABLE, last_words, start
-from pokeladder.records import Result, other
+from pokeladder.records import Notice, Result, other
 
 ATTEMPTS = 5
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
@@ -254,8 +254,3 @@ def next_attempt(play: Play, blame: int) -> list[Play]:
     """
     again = Play(play.game, play.attempt + 1, play.blame + blame)
     return [again] if again.blame < ATTEMPTS else []
-
-
-def default_workers() -> int:
-    """One process a core that this one may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,13 +24,13 @@ from poke_env.teambuilder import ConstantTeambuilder, TeambuilderPokemon
 from pokeladder.arena.asking import Asker
 from pokeladder.arena.battles import choice_text
 from pokeladder.arena.clock import TurnTimeout
-from pokeladder.arena.messages import Notice, Rules
+from pokeladder.arena.messages import Rules
 from pokeladder.arena.players import Mailbox, chooser
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.seat import Seat
 from pokeladder.arena.verdicts import unrecorded
-from pokeladder.records import Game, Outcome, Recorded, Result, Side
-from pokeladder.schedule import showdown_seed, team_seed
+from pokeladder.records import Game, Notice, Outcome, Recorded, Result, Side
+from pokeladder.seeds import showdown_seed, team_seed
 
 TRIES = 3
 log = logging.getLogger(__name__)

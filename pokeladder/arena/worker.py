@@ -18,13 +18,13 @@ from poke_env.player import Player
 
 from pokeladder.arena import quiet
 from pokeladder.arena.dex import learn
-from pokeladder.arena.messages import Failed, Job, Notice, Play, Ready
+from pokeladder.arena.messages import Failed, Job, Play, Ready
 from pokeladder.arena.players import Twin, batches, build_player
 from pokeladder.arena.pulse import Pulse
 from pokeladder.arena.referee import Referee
 from pokeladder.arena.simulators import Simulators
 from pokeladder.errors import AgentError, PokeladderError
-from pokeladder.records import Result
+from pokeladder.records import Notice, Result
 
 BEAT_SECONDS = 1.0
 
