@@ -21,7 +21,7 @@ import duckdb
 import psutil
 
 from pokeladder.records import Run
-from pokeladder.store import BATTLE_SCHEMA, Store
+from pokeladder.store.files import BATTLE_SCHEMA, Store
 
 COMMANDS = ("elo", "ratings", "matchups", "stats", "check", "report")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

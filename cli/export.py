@@ -13,7 +13,7 @@ from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import say
 from pokeladder.cli.progress import FileBar
-from pokeladder.export import STATS_FILE
+from pokeladder.exchange.export import STATS_FILE
 
 
 @click.command(

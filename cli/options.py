@@ -11,7 +11,7 @@ import click
 
 from pokeladder.cli.numbers import Finite
 from pokeladder.ladder import Ladder, Slice, open_ladder
-from pokeladder.teams import DEFAULT_TEAM_SET
+from pokeladder.runs.teams import DEFAULT_TEAM_SET
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 # Files of battles that could be merged, from which on a question takes several times as long.
@@ -46,7 +46,7 @@ def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def play_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say how battles are played, named as in :class:`pokeladder.runs.PlaySettings`."""
+    """Adds the options that say how battles are played, named as in :class:`pokeladder.runs.resume.PlaySettings`."""
     return _with(command, PLAY_OPTIONS)
 
 

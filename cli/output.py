@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pokeladder.csv_files import write_csv
 from pokeladder.names import shown
+from pokeladder.query.csv_files import write_csv
+from pokeladder.query.views import query_errors
 from pokeladder.scratch import Scratch
-from pokeladder.views import query_errors
 
 WIDTH = 100
 ROWS_SHOWN = 50

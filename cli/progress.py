@@ -15,7 +15,7 @@ from pokeladder.cli.output import console, say
 from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.names import shown
-from pokeladder.tournament import Progress
+from pokeladder.runs.tournament import Progress
 
 # Standings are asked for again after this many times what asking took last time.
 STANDINGS_SHARE = 20

@@ -10,7 +10,7 @@ from pokeladder.cli.options import opened
 from pokeladder.cli.output import print_data, say
 from pokeladder.errors import SimulatorError, StoreError
 from pokeladder.records import Side
-from pokeladder.replays import Replay
+from pokeladder.runs.replays import Replay
 
 
 @click.command(epilog="Example: pokeladder replay 20261122-181500-0a1b-000012 --html battle.html")

@@ -6,13 +6,13 @@ from math import ceil
 
 import click
 
-from pokeladder.check import Checked, Fault
 from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import counted, say
 from pokeladder.cli.progress import FileBar
-from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
+from pokeladder.store.check import Checked, Fault
+from pokeladder.store.compaction import GRACE_SECONDS
 
 
 @click.command(epilog="Example: pokeladder check --repair")

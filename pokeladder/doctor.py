@@ -13,10 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pokeladder.agents import list_agents
+from pokeladder.agents.specs import list_agents
 from pokeladder.errors import AgentError, PokeladderError
 from pokeladder.processes import default_workers
 from pokeladder.registry import Registry
+from pokeladder.runs.teams import metamon_folder
 from pokeladder.simulator.node import find_node
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import (
@@ -27,8 +28,7 @@ from pokeladder.simulator.setup import (
     setup_problem,
     simulator_folder,
 )
-from pokeladder.store import Store
-from pokeladder.teams import metamon_folder
+from pokeladder.store.files import Store
 
 Status = Literal["ok", "note", "problem"]
 PACKAGES = ("pokeladder", "poke-env", "duckdb", "pyarrow")

@@ -13,26 +13,27 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import duckdb
 
-from pokeladder import permissions, result_files, views
-from pokeladder.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
 from pokeladder.errors import StoreError, UsageError
+from pokeladder.exchange import result_files
 from pokeladder.quantities import checked
-from pokeladder.statements import statement
-from pokeladder.store import Store
+from pokeladder.query import permissions, views
+from pokeladder.query.texts import statement
+from pokeladder.store.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
+from pokeladder.store.files import Store
 
 # Questions need no more than this, and would wait for the rest: it takes twice as long to import.
 if TYPE_CHECKING:
     import altair
 
-    from pokeladder.agents import Agent
-    from pokeladder.check import Checked, CheckProgress
-    from pokeladder.export import Exported, ExportProgress, Target
-    from pokeladder.ingest import Ingested, IngestProgress
-    from pokeladder.programs import Program
+    from pokeladder.agents.programs import Program
+    from pokeladder.agents.specs import Agent
+    from pokeladder.exchange.export import Exported, ExportProgress, Target
+    from pokeladder.exchange.ingest import Ingested, IngestProgress
     from pokeladder.registry import Registry
-    from pokeladder.replays import Replay
-    from pokeladder.runs import PlaySettings
-    from pokeladder.tournament import Notify, Progress
+    from pokeladder.runs.replays import Replay
+    from pokeladder.runs.resume import PlaySettings
+    from pokeladder.runs.tournament import Notify, Progress
+    from pokeladder.store.check import Checked, CheckProgress
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -119,7 +120,7 @@ class Ladder:
             parameters: bound to ``$name`` in the last statement.
             write: the statements may also make tables, views and the like in memory, which are gone with the relation,
                 and COPY to files outside of the store. No statement attaches databases, changes settings or loads
-                extensions: open :attr:`~pokeladder.store.Store.database` read-only with ``duckdb`` for that.
+                extensions: open :attr:`~pokeladder.store.files.Store.database` read-only with ``duckdb`` for that.
 
         Raises:
             QueryError: DuckDB refuses it, or it may not run.
@@ -295,7 +296,7 @@ class Ladder:
             UsageError: the slice holds several formats, which a report cannot tell apart.
             StoreError: a file cannot be written.
         """
-        from pokeladder.report import write_report
+        from pokeladder.report.page import write_report
 
         _check_elo(k_factor, initial_rating)
         connection = self._connect_one_format(**slice_)
@@ -305,12 +306,12 @@ class Ladder:
         self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
     ) -> altair.TopLevelMixin:
         """A picture of the report as an altair chart, for notebooks: see the function of that name in
-        :mod:`pokeladder.charts`.
+        :mod:`pokeladder.report.charts`.
 
         Raises:
             UsageError: the slice holds several formats, or there is no such chart.
         """
-        from pokeladder.charts import CHARTS
+        from pokeladder.report.charts import CHARTS
 
         if name not in CHARTS:
             raise UsageError(f"there is no chart {name}: choose one of {', '.join(CHARTS)}")
@@ -337,7 +338,7 @@ class Ladder:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        from pokeladder.agents import as_agents
+        from pokeladder.agents.specs import as_agents
 
         named = as_agents(agents, self.registry)
         return self._play("tournament", named, battles_per_matchup, parallel, **settings)
@@ -365,7 +366,7 @@ class Ladder:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        from pokeladder.agents import as_agents
+        from pokeladder.agents.specs import as_agents
 
         given = [one for one in (agent, opponent) if one is not None]
         named = as_agents(given, self.registry)
@@ -381,7 +382,7 @@ class Ladder:
         parallel: int | None,
         **settings: Unpack[PlaySettings],
     ) -> Progress:
-        from pokeladder.runs import play
+        from pokeladder.runs.resume import play
 
         return play(self.store, self.registry, self._connection, kind, agents, battles, parallel, **settings)
 
@@ -400,7 +401,7 @@ class Ladder:
             paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders with all that is under them.
             renames: agents by the user names under which they played; user names are agents otherwise. An old
                 ``tournament_results.json`` among the files is heeded.
-            watch: told the :class:`~pokeladder.ingest.IngestProgress` while files are read.
+            watch: told the :class:`~pokeladder.exchange.ingest.IngestProgress` while files are read.
             notify: told that another ingest into the store is at work, and that this one waits for its end.
 
         Returns:
@@ -411,7 +412,7 @@ class Ladder:
             StoreError: the store cannot be written; nothing was added.
             InterruptedRunError: stopped by Ctrl-C; nothing was added.
         """
-        from pokeladder.ingest import ingest
+        from pokeladder.exchange.ingest import ingest
 
         return ingest(self.store, paths, renames or {}, watch, notify)
 
@@ -449,7 +450,7 @@ class Ladder:
             limit: at most so many.
             to: ``parquet`` writes ``<format>/trajectories.parquet`` instead.
             overwrite, append: replace the trajectories in a folder that is not empty, or add to them.
-            watch: told the :class:`~pokeladder.export.ExportProgress` while files are written.
+            watch: told the :class:`~pokeladder.exchange.export.ExportProgress` while files are written.
 
         Raises:
             UsageError: the folder is not empty, or options contradict each other.
@@ -457,7 +458,7 @@ class Ladder:
             StoreError: a document cannot be read, or a file not written; the same call completes the set.
             InterruptedRunError: stopped by Ctrl-C; the same call completes the set.
         """
-        from pokeladder.export import Filters, export_filtered
+        from pokeladder.exchange.export import Filters, export_filtered
 
         filters = Filters(
             max_invalid_rate=max_invalid_rate,
@@ -481,12 +482,12 @@ class Ladder:
         Args:
             repair: set aside what is broken, and what refers to it, in the folder ``set-aside`` of the store; runs that
                 another process is playing are left alone.
-            watch: told the :class:`~pokeladder.check.CheckProgress` while files are read.
+            watch: told the :class:`~pokeladder.store.check.CheckProgress` while files are read.
 
         Raises:
             StoreError: the store changed under the check, or cannot be written and is to be repaired.
         """
-        from pokeladder.check import check
+        from pokeladder.store.check import check
 
         checked = check(self.store, repair=repair, watch=watch)
         self._write_database()
@@ -507,7 +508,7 @@ class Ladder:
 
         Args:
             grace: seconds that they stay.
-            watch: told the :class:`~pokeladder.compaction.CompactProgress` while files are merged.
+            watch: told the :class:`~pokeladder.store.compaction.CompactProgress` while files are merged.
 
         Raises:
             StoreError: the store cannot be written; what it holds is what it was.
@@ -529,7 +530,7 @@ class Ladder:
             StoreError: there is no such battle, or its input log was lost when its process died.
             SimulatorError: the simulator cannot play it.
         """
-        from pokeladder.replays import replay
+        from pokeladder.runs.replays import replay
         from pokeladder.simulator.process import Inquiry
         from pokeladder.simulator.setup import ensure_simulator
 

@@ -129,7 +129,7 @@ class Battle:
 
     Attributes:
         batch: the file that the row came in; trajectories and points of view of the battle name it too.
-        p1_version, p2_version: of the agents (:mod:`pokeladder.versions`).
+        p1_version, p2_version: of the agents (:mod:`pokeladder.agents.versions`).
         run_seed: of the run's schedule: only runs of one seed can have equal battles.
         played: digest of all that was played (:func:`played_digest`); NULL where the input log is.
         unrecorded: sides whose trajectory was wanted and could not be made.

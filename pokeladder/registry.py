@@ -30,11 +30,19 @@ import tomlkit
 from filelock import FileLock
 from tomlkit.exceptions import TOMLKitError
 
-from pokeladder.agents import Agent, Listing, checked_name, taken_by
-from pokeladder.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
+from pokeladder.agents.modules import what_is_missing
+from pokeladder.agents.programs import (
+    BATTLE_SECONDS,
+    START_SECONDS,
+    Limits,
+    Program,
+    expanded,
+    parse_command,
+    parse_roles,
+)
+from pokeladder.agents.specs import Agent, Listing, checked_name, taken_by
 from pokeladder.errors import AgentError
-from pokeladder.modules import what_is_missing
-from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, expanded, parse_command, parse_roles
+from pokeladder.metamon.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
 
 KINDS = ("player", "command", "metamon")
 COMMON = {

@@ -11,7 +11,7 @@ import pyarrow as pa
 from test_views import battle, run_of
 
 from pokeladder.records import SIDES, Battle, Point, ServerBattle, Trajectory
-from pokeladder.store import POINT_SCHEMA, TRAJECTORY_SCHEMA, Store
+from pokeladder.store.files import POINT_SCHEMA, TRAJECTORY_SCHEMA, Store
 
 MOVE = {"name": "bodyslam", "base_power": 85, "accuracy": 1.0}
 POKEMON = {"name": "tauros", "status": "nostatus", "hp_pct": 1.0, "moves": [MOVE]}

@@ -17,8 +17,8 @@ import psutil
 from poke_env.player import MaxBasePowerPlayer, Player, RandomPlayer
 from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder, _EmptyBattleOrder
 
-from pokeladder.arena import simulators as modules
 from pokeladder.batches import BatchPlayer, decision_seed
+from pokeladder.play.embedded import simulators as modules
 
 
 class FirstLegal(Player):

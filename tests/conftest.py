@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pokeladder
-from pokeladder import recorder, tournament
-from pokeladder.arena import sessions
+from pokeladder.play.server import sessions
+from pokeladder.runs import tournament
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
+from pokeladder.store import recorder
 
 # How long an example takes says nothing: simulators and other tests run beside it.
 settings.register_profile("pokeladder", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -120,8 +121,8 @@ def command_line() -> list[str]:
 @pytest.fixture
 def prompt_line() -> list[str]:
     """The command as with ``prompt``."""
-    sooner = "from pokeladder import cli, recorder; recorder.SHORTEST_SECONDS = 0.2; cli.main()"
-    return [sys.executable, "-c", sooner]
+    sooner = "from pokeladder import cli; from pokeladder.store import recorder; recorder.SHORTEST_SECONDS = 0.2"
+    return [sys.executable, "-c", f"{sooner}; cli.main()"]
 
 
 def command() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pokeladder.arena.policy import PolicyPlayer
+from pokeladder.metamon.policy_player import PolicyPlayer
 
 
 class PatientPolicyPlayer(PolicyPlayer):

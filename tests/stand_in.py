@@ -1,6 +1,6 @@
 """Behaves as metamon's ladder script does, files included, with a player that chooses at random.
 
-Takes the arguments of ``pokeladder/play_metamon.py``, whose path comes first.
+Takes the arguments of ``pokeladder/metamon/side/ladder_client.py``, whose path comes first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A policy process that behaves as metamon_policy.py does, without metamon: it draws from the legal actions.
+"""A policy process that behaves as policy_server.py does, without metamon: it draws from the legal actions.
 
 It notes how many positions it was asked for at a time, and kills itself at the first battle whose seed says so, if
 STAND_IN_DIES names a file that is not there yet.

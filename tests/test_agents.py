@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import bots
 import pokeladder
-from pokeladder.agents import BUILT_IN, Agent, as_agents, list_agents, parse_agent
+from pokeladder.agents.specs import BUILT_IN, Agent, as_agents, list_agents, parse_agent
 from pokeladder.errors import AgentError
 
 VALUES = st.one_of(
@@ -94,7 +94,7 @@ def test_agents_of_installed_packages(tmp_path: Path, monkeypatch: pytest.Monkey
     package = tmp_path / "botpack-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: botpack\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[pokeladder.agents]\nfirst-legal = bots:FirstLegal\n")
+    (package / "entry_points.txt").write_text("[pokeladder.agents.specs]\nfirst-legal = bots:FirstLegal\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert parse_agent("first-legal").load() is bots.FirstLegal
     listed = {listing.name: listing for listing in list_agents()}
@@ -122,7 +122,7 @@ def test_all_names_are_there() -> None:
 
 def test_what_plays_needs_no_database() -> None:
     code = (
-        "import sys, pokeladder.arena.worker, poke_env;"
+        "import sys, pokeladder.play.embedded.worker, poke_env;"
         "heavy = {'duckdb', 'pyarrow', 'altair', 'pandas'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

@@ -15,13 +15,13 @@ import pytest
 import bots
 import pokeladder
 from conftest import TESTS, slowly, wait_until
-from pokeladder.agents import Agent
-from pokeladder.arena import pool
-from pokeladder.arena.players import Mailbox
-from pokeladder.arena.pulse import Pulse
+from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError, FormatError, SimulatorError
+from pokeladder.play.embedded import pool
+from pokeladder.play.embedded.heartbeat import Pulse
+from pokeladder.play.embedded.players import Mailbox
+from pokeladder.runs.tournament import Progress
 from pokeladder.simulator.process import Inquiry
-from pokeladder.tournament import Progress
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
 
@@ -291,7 +291,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 def below_workers(pid: int) -> dict[int, str]:
     """Command lines of the processes below the workers of a tournament."""
-    workers = [worker for worker, command in descendants(pid).items() if "pokeladder.arena.worker" in command]
+    workers = [worker for worker, command in descendants(pid).items() if "pokeladder.play.embedded.worker" in command]
     return {child: command for worker in workers for child, command in descendants(worker).items()}
 
 

@@ -17,11 +17,11 @@ import pytest
 import pokeladder
 from conftest import slowly
 from metamon_data import LADDER
-from pokeladder import compaction
-from pokeladder.check import Checked
 from pokeladder.cli import app
 from pokeladder.errors import StoreError
-from pokeladder.store import Store
+from pokeladder.store import compaction
+from pokeladder.store.check import Checked
+from pokeladder.store.files import Store
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 KINDS = {
@@ -57,9 +57,9 @@ def cut(path: Path) -> None:
 
 def rewrite(path: Path, sql: str) -> None:
     """Has a file hold something else, in its own columns."""
-    schema = pokeladder.store.pq.read_schema(path)
+    schema = pokeladder.store.files.pq.read_schema(path)
     table = duckdb.sql(sql.format(path=path)).to_arrow_table().cast(schema)
-    pokeladder.store.pq.write_table(table, path)
+    pokeladder.store.files.pq.write_table(table, path)
 
 
 def faults(checked: Checked) -> list[tuple[str, str, int | None]]:

@@ -22,7 +22,7 @@ from conftest import command
 from pokeladder.cli import app
 from pokeladder.cli.progress import Display
 from pokeladder.errors import StoreError, UsageError
-from pokeladder.gauges import Use
+from pokeladder.runs.monitor import Use
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -25,10 +25,10 @@ from batches import new_store
 from test_views import battle, run_of
 
 import pokeladder
-from pokeladder import views
+from pokeladder.query import views
+from pokeladder.query.texts import text
 from pokeladder.records import AgentVersion
-from pokeladder.statements import text
-from pokeladder.store import Store
+from pokeladder.store.files import Store
 
 OTHERS = [Path(path) for path in os.environ.get("POKELADDER_OTHER_DUCKDB", "").split(":") if path]
 GAMES = "[{'p1': 1, 'p2': 2, 'score': 1.0}, {'p1': 2, 'p2': 3, 'score': 0.5}]"

@@ -19,7 +19,7 @@ from test_tournament import content, hold, start_tournament, wait_for_battles
 import pokeladder
 from conftest import TESTS, wait_until
 from pokeladder.errors import AgentError, SimulatorError, UsageError
-from pokeladder.tournament import Progress
+from pokeladder.runs.tournament import Progress
 
 # Has Ray listen on loopback only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -59,7 +59,7 @@ def outposts() -> int:
 def processes() -> dict[int, str]:
     """Workers and simulators under this process, whose ends are those of the actors."""
     found = descendants(os.getpid())
-    return {pid: command for pid, command in found.items() if "arena.worker" in command or "driver.js" in command}
+    return {pid: command for pid, command in found.items() if "embedded.worker" in command or "driver.js" in command}
 
 
 def kill_one(kind: str) -> int:
@@ -143,7 +143,7 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
         assert not list(Path(cluster.temp).glob("pokeladder-*"))
         return
     resumed = start_tournament(tmp_path, command_line, *LONG, "--resume", "--ray", cluster.address)
-    wait_until(lambda: any("arena.worker" in command for command in processes().values()))
+    wait_until(lambda: any("embedded.worker" in command for command in processes().values()))
     assert kill_one("ray::Outpost")
     limit.unlink()
     out, said = resumed.communicate()

@@ -19,9 +19,10 @@ import pytest
 import bots
 import pokeladder
 from conftest import slowly, wait_until
-from pokeladder import Agent, compaction, tidying
+from pokeladder import Agent
 from pokeladder.errors import StoreError
-from pokeladder.store import FOLDERS, Store
+from pokeladder.store import compaction, tidying
+from pokeladder.store.files import FOLDERS, Store
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 ANSWERS = {
@@ -157,7 +158,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import pokeladder
-from pokeladder import compaction, tidying
+from pokeladder.store import compaction
+from pokeladder.store import tidying
 
 def killing(function):
     def wrapper(path, *arguments, **options):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_views import battle, elo_file, fill
 
-from pokeladder.csv_files import FORMULA, cell, write_csv
+from pokeladder.query.csv_files import FORMULA, cell, write_csv
 
 FORMULAS = [
     "=1+1",

@@ -13,7 +13,7 @@ import pytest
 
 import pokeladder
 from conftest import DATA
-from pokeladder.store import FOLDERS, Store
+from pokeladder.store.files import FOLDERS, Store
 
 UNFINISHED = "20261126-210018-a686"
 

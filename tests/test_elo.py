@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_views import battle, connect, fill, rows
 
-from pokeladder import sequential, views
-from pokeladder.store import Store
+from pokeladder.query import folds as sequential
+from pokeladder.query import views
+from pokeladder.store.files import Store
 
 DATA = Path(__file__).parent / "data"
 FOLD = (

@@ -15,7 +15,7 @@ import bots
 import pokeladder
 from conftest import TESTS, wait_until
 from pokeladder import Agent
-from pokeladder.arena import pool
+from pokeladder.play.embedded import pool
 
 
 def mounts() -> bool:
@@ -35,7 +35,7 @@ def disk(tmp_path: Path, command_line: list[str]) -> object:
         pytest.skip("no file system can be mounted here")
     (tmp_path / "disk").mkdir()
     (tmp_path / "unreserved.py").write_text(
-        "import pokeladder.gauges\npokeladder.gauges.RESERVE_BYTES = 0\nfrom pokeladder.cli import main\nmain()\n"
+        "import pokeladder.runs.monitor\npokeladder.gauges.RESERVE_BYTES = 0\nfrom pokeladder.cli import main\nmain()\n"
     )
     program = shlex.join([*command_line, "--store", "disk/ladder"])
     unreserved = shlex.join([sys.executable, "unreserved.py", "--store", "disk/ladder"])

@@ -28,12 +28,12 @@ from hypothesis import strategies as st
 
 import metamon_data as data
 import pokeladder
-import pokeladder.ingest
+import pokeladder.exchange.ingest
 import pokeladder.processes
 from conftest import slowly
 from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
-from pokeladder import metamon_files
 from pokeladder.errors import StoreError, UsageError
+from pokeladder.metamon import files as metamon_files
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TRAJECTORIES, LOGS = LADDER / "trajectories", LADDER / "team_results"
@@ -666,7 +666,7 @@ def of_awkward_names(folder: Path) -> list[Path]:
     return [*(view.save(folder) for view in views), *folder.glob("*.csv"), *OF_A, *OF_B, LOG_A, LOG_B]
 
 
-def assert_known(added: pokeladder.ingest.Ingested, files: int) -> None:
+def assert_known(added: pokeladder.exchange.ingest.Ingested, files: int) -> None:
     assert (added.run_id, added.battles, added.trajectories, added.already_there) == (None, 0, 0, files)
 
 
@@ -844,7 +844,7 @@ def test_several_processes_read_the_same(
 ) -> None:
     steps = data.many(tmp_path / "in", 30)
     write(tmp_path / "in", file_name("ann", "bob", number=999), b"{")
-    monkeypatch.setattr(pokeladder.ingest, "FILES_A_TASK", 7)
+    monkeypatch.setattr(pokeladder.exchange.ingest, "FILES_A_TASK", 7)
     seen: list[int] = []
     added = ladder.ingest(tmp_path / "in", watch=lambda progress: seen.append(progress.read))
     assert (added.battles, added.trajectories, len(added.broken), seen[-1]) == (30, 60, 1, 61)
@@ -855,7 +855,7 @@ def test_a_reading_process_that_dies(
     ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data.many(tmp_path / "in", 20)
-    monkeypatch.setattr(pokeladder.ingest, "FILES_A_TASK", 7)
+    monkeypatch.setattr(pokeladder.exchange.ingest, "FILES_A_TASK", 7)
     monkeypatch.setattr(pokeladder.processes, "MAIN", "import sys; sys.exit(3)  # {}")
     with pytest.raises(StoreError, match=r"died \(status 3\)"):
         ladder.ingest(tmp_path / "in")

@@ -17,7 +17,7 @@ from test_arena import descendants
 import pokeladder
 from conftest import TESTS
 
-KINDS = {"worker": "pokeladder.arena.worker", "simulator": "driver.js"}
+KINDS = {"worker": "pokeladder.play.embedded.worker", "simulator": "driver.js"}
 
 
 def kill_one(process: subprocess.Popen[bytes], kind: str) -> bool:

@@ -18,10 +18,10 @@ from test_server import wait_until
 
 from conftest import DATA
 from metamon_data import read, trajectories_in
-from pokeladder import metamon_policy
-from pokeladder.checkpoints import scan
-from pokeladder.metamon_memory import Memory
-from pokeladder.metamon_policy import MISSING, PROTOCOL, Question, Queue, pack, unpack
+from pokeladder.metamon.checkpoints import scan
+from pokeladder.metamon.side import policy_server as metamon_policy
+from pokeladder.metamon.side.memory import Memory
+from pokeladder.metamon.side.policy_server import MISSING, PROTOCOL, Question, Queue, pack, unpack
 
 POLICY = Path(metamon_policy.__file__)
 NOWHERE = ("--run", "nowhere", "--epoch", "0")

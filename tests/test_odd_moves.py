@@ -15,13 +15,13 @@ from poke_env.player import Player
 
 import pokeladder
 from conftest import slowly
-from pokeladder.arena.battles import SteadyBattle, choice_text
-from pokeladder.arena.messages import Story
-from pokeladder.arena.scribe import _Teller
-from pokeladder.arena.trajectory import TrajectoryBuilder
+from pokeladder.play.embedded.perspective import SteadyBattle, choice_text
+from pokeladder.play.messages import Story
+from pokeladder.play.server.reconstruct import _Teller
+from pokeladder.runs.teams import with_distinct_names
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator
-from pokeladder.teams import with_distinct_names
+from pokeladder.trajectories.builder import TrajectoryBuilder
 
 
 def team_set(folder: Path, battle_format: str, teams: list[str]) -> str:

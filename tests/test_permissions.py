@@ -12,8 +12,8 @@ import pytest
 from batches import new_store
 
 import pokeladder
-from pokeladder import connections, permissions, views
 from pokeladder.errors import QueryError
+from pokeladder.query import connections, permissions, views
 
 
 @pytest.fixture(scope="module")

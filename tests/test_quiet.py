@@ -9,9 +9,9 @@ from pathlib import Path
 from poke_env.player import RandomPlayer
 
 import pokeladder
-from pokeladder.arena.quiet import Once, speak_once
+from pokeladder.play.logs import Once, speak_once
 
-HERE = str(Path(str(pokeladder.__file__)).parent / "arena" / "seat.py")
+HERE = str(Path(str(pokeladder.__file__)).parent / "play" / "embedded" / "side.py")
 
 
 def record(line: int, message: str, *, file: str = HERE, error: BaseException | None = None) -> logging.LogRecord:

@@ -20,10 +20,10 @@ from test_views import battle, connect, fill, rows
 
 import pokeladder
 from metamon_data import write_log
-from pokeladder import views
+from pokeladder.query import views
+from pokeladder.query.texts import text
 from pokeladder.records import Battle
-from pokeladder.statements import text
-from pokeladder.store import Store
+from pokeladder.store.files import Store
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 DATA = Path(__file__).parent / "data"

@@ -21,12 +21,13 @@ from test_server import processes_with, rows, wait_until
 import pokeladder
 from conftest import TESTS, slowly
 from pokeladder import Agent
-from pokeladder.agents import parse_agent
-from pokeladder.arena import hall, hosts
-from pokeladder.arena.guests import GUARD, Errand, Guest
-from pokeladder.checkpoints import scan
+from pokeladder.agents.programs import ROLES, Program, meet, parse_command
+from pokeladder.agents.specs import parse_agent
 from pokeladder.errors import AgentError, UsageError
-from pokeladder.programs import ROLES, Program, meet, parse_command
+from pokeladder.metamon import policy_servers as hosts
+from pokeladder.metamon.checkpoints import scan
+from pokeladder.play.server import arena as hall
+from pokeladder.play.server.agent_process import GUARD, Errand, Guest
 from pokeladder.registry import Registry
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -332,7 +333,7 @@ def stand_in(ladder: pokeladder.Ladder, tmp_path: Path) -> Registry:
     python = tmp_path / "python"
     player, policy = (shlex.join([sys.executable, str(TESTS / name)]) for name in ("stand_in.py", "stand_in_policy.py"))
     python.write_text(
-        f'#!/bin/sh\ncase $1 in\n*/metamon_policy.py) shift; exec {policy} "$@";;\n'
+        f'#!/bin/sh\ncase $1 in\n*/policy_server.py) shift; exec {policy} "$@";;\n'
         f'*) PYTHONPATH={shlex.quote(str(TESTS))} exec {player} "$@";;\nesac\n'
     )
     python.chmod(0o755)

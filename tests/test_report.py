@@ -16,8 +16,8 @@ from test_ratings import Game, asked, played
 from test_views import battle, connect, fill
 
 import pokeladder
-from pokeladder import charts
 from pokeladder.errors import UsageError
+from pokeladder.report import charts
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 CHARTS = tuple(charts.CHARTS.values())

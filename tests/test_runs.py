@@ -16,9 +16,9 @@ import pytest
 from test_views import battle, run_of
 
 import pokeladder
-from pokeladder import tournament
 from pokeladder.errors import AgentError, FormatError, UsageError
 from pokeladder.records import AgentVersion, Run
+from pokeladder.runs import tournament
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ["random", "max-power"]

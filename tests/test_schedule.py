@@ -6,7 +6,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pokeladder.schedule import round_robin
+from pokeladder.runs.schedule import round_robin
 from pokeladder.seeds import showdown_seed
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=7, unique=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pokeladder import checkpoints
-from pokeladder.agents import BUILT_IN, Agent
-from pokeladder.arena.guests import Errand, Guest
+from pokeladder.agents.specs import BUILT_IN, Agent
+from pokeladder.metamon import checkpoints
+from pokeladder.play.server.agent_process import Errand, Guest
 from pokeladder.scratch import MARK, Scratch
-from pokeladder.store import Store
+from pokeladder.store.files import Store
 
 
 @pytest.fixture(autouse=True)

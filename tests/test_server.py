@@ -26,18 +26,20 @@ import bots
 import pokeladder
 from conftest import TESTS, slowly, wait_until
 from pokeladder import Agent
-from pokeladder.arena import hall, observer, verdicts
-from pokeladder.arena.desk import Scribe
-from pokeladder.arena.messages import Play, Story
-from pokeladder.arena.sessions import chunks
+from pokeladder.agents.programs import Limits
 from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, StoreError, UsageError
-from pokeladder.programs import Limits
+from pokeladder.play import results as verdicts
+from pokeladder.play.messages import Play, Story
+from pokeladder.play.server import arena as hall
+from pokeladder.play.server import spectator as observer
+from pokeladder.play.server.sessions import chunks
+from pokeladder.play.server.trajectory_collector import Scribe
 from pokeladder.records import Game
+from pokeladder.runs.teams import team_files
 from pokeladder.simulator import channel
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
-from pokeladder.teams import team_files
 
 Rows = list[tuple[Any, ...]]
 # Those that behave take a tenth of a second for their first decision, and must not exceed it on a busy machine.
@@ -198,7 +200,7 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
         for number, log, invalid, documents in battles:
             scribe.write(Story(number, "gen1ou", 1, log, invalid))
             p1, p2 = scribe.read().trajectories
-            assert [pokeladder.metamon_files.lz4.frame.decompress(side.frame) for side in (p1, p2)] == documents
+            assert [pokeladder.metamon.files.lz4.frame.decompress(side.frame) for side in (p1, p2)] == documents
             assert [list(side.invalid_steps) for side in (p1, p2)] == invalid
     finally:
         scribe.end()

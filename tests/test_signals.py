@@ -23,7 +23,7 @@ import pokeladder
 from conftest import TESTS, command, slowly
 from metamon_data import many
 from pokeladder.interrupts import deferred
-from pokeladder.store import BATTLE_SCHEMA
+from pokeladder.store.files import BATTLE_SCHEMA
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 SIGNALS = [pytest.param(number, id=number.name) for number in STATUS]

@@ -8,8 +8,8 @@ import pytest
 from poke_env.teambuilder import ConstantTeambuilder
 
 from pokeladder.errors import TeamError
+from pokeladder.runs.teams import DEFAULT_TEAM_SET, built_in_folder, load_teams, team_files
 from pokeladder.simulator.process import Inquiry
-from pokeladder.teams import DEFAULT_TEAM_SET, built_in_folder, load_teams, team_files
 
 TAUROS = """Tauros
 - Body Slam

@@ -22,8 +22,8 @@ import pokeladder
 from conftest import TESTS, slowly, wait_until
 from pokeladder import Agent
 from pokeladder.errors import InterruptedRunError, StoreError, TeamError, UsageError
+from pokeladder.runs.tournament import Progress
 from pokeladder.simulator.process import Inquiry
-from pokeladder.tournament import Progress
 
 READER = """
 import sys, time, duckdb

@@ -18,7 +18,7 @@ import pytest
 import pokeladder
 from conftest import DATA, TESTS, slowly
 from pokeladder.simulator.setup import Simulator
-from pokeladder.store import Store
+from pokeladder.store.files import Store
 
 METAMON = sorted((DATA / "metamon").rglob("*.json.lz4"))
 FORMATS = {

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pokeladder.agents import Agent
-from pokeladder.programs import Program
-from pokeladder.versions import changes, version_of
+from pokeladder.agents.programs import Program
+from pokeladder.agents.specs import Agent
+from pokeladder.agents.versions import changes, version_of
 
 BOT = "from poke_env.player import RandomPlayer\nfrom {helper} import plan\n\n\nclass Bot(RandomPlayer):\n    pass\n"
 
@@ -86,8 +86,8 @@ def test_a_class_without_a_file_is_known_by_its_source() -> None:
     """As in a notebook, where a class is defined again with other code under the same name."""
     script = (
         "import sys\n"
-        "from pokeladder.agents import Agent\n"
-        "from pokeladder.versions import version_of\n"
+        "from pokeladder.agents.specs import Agent\n"
+        "from pokeladder.agents.versions import version_of\n"
         "found = []\n"
         "for depth in '112':\n"
         "    exec(f'class Bot:\\n    def choose(self):\\n        return {depth}\\n')\n"

@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pokeladder import result_files, views
 from pokeladder.errors import QueryError, StoreError
+from pokeladder.exchange import result_files
+from pokeladder.query import views
 from pokeladder.records import Battle, Run
-from pokeladder.store import Store
+from pokeladder.store.files import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Z = 1.959963984540054

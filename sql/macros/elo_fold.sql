@@ -1,4 +1,4 @@
--- Ratings before and after each game of one format, in plain SQL: the same function as pokeladder.sequential.elo_fold.
+-- Ratings before and after each game of one format, in plain SQL: the same function as pokeladder.query.folds.elo_fold.
 --   games:   STRUCT(p1, p2, score)[] in the order of play; agents are numbered 1, 2, …
 --   agents:  how many there are
 --   returns: STRUCT(p1_before, p1_after, p2_before, p2_after)[], one element a game; NULL for NULL

@@ -1,7 +1,7 @@
 -- What the chart of Elo over time shows: for each agent its start, before its first battle, and then points that are the
 -- mean of its ratings after some battles; seq is the format's battle that the last of them was. There are $points points
 -- in all, or 15 an agent if that is more, so that many lines can be told apart. final is the last rating of all.
--- Reads progression (pokeladder.views), which $initial begins with.
+-- Reads progression (pokeladder.query.views), which $initial begins with.
 WITH rated AS MATERIALIZED (
     SELECT format, seq, p1, p2, p1_after, p2_after
     FROM progression

@@ -1,4 +1,4 @@
--- What a store holds, in one row: battles, trajectories, documents and runs. Reads the tables of pokeladder.check.
+-- What a store holds, in one row: battles, trajectories, documents and runs. Reads the tables of pokeladder.store.check.
 SELECT
     (SELECT count(*) FROM battles) AS battles,
     (SELECT count(*) FROM trajectories) AS trajectories,

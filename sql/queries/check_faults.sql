@@ -1,5 +1,5 @@
 -- What is wrong with the rows of a store, a row each: kind and path of the file, the row in it, and the reason. Of what is
--- there twice the first stays. Reads the tables of pokeladder.check, and faults, which has the files that cannot be read.
+-- there twice the first stays. Reads the tables of pokeladder.store.check, and faults, which has the files that cannot be read.
 WITH copies AS (
     SELECT 'battles' AS kind, file, row, 'the battle is in the store already' AS reason, row_number() OVER (
         PARTITION BY battle_id ORDER BY finished_at, batch, file, row

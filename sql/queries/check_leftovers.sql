@@ -1,5 +1,5 @@
 -- What refers to nothing that is whole, as a killed process leaves it: kind and path of the file, the row in it (NULL for the
--- whole file), and the reason. Of documents only files that nothing refers to. Reads the tables of pokeladder.check
+-- whole file), and the reason. Of documents only files that nothing refers to. Reads the tables of pokeladder.store.check
 -- and faults.
 WITH whole_battles AS (
     SELECT battles.*

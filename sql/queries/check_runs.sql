@@ -1,6 +1,6 @@
 -- What each run has that is whole, one row a run: kind (NULL where what the run was asked to do is lost), battles scheduled
 -- and stored, and how many of the stored ones lack trajectories, what the server said, and points of view. Reads the tables
--- of pokeladder.check and faults.
+-- of pokeladder.store.check and faults.
 WITH whole_battles AS (
     SELECT battles.*
     FROM battles

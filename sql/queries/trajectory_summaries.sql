@@ -1,4 +1,4 @@
--- What can be said of each trajectory in `outlines` (see pokeladder.outlines) by itself, one row each. `fault` says why it
+-- What can be said of each trajectory in `outlines` (see pokeladder.trajectories.outlines) by itself, one row each. `fault` says why it
 -- is no trajectory, else it is NULL.
 --
 -- steps: decisions. missing_actions: -1 before the last. unlisted_actions: indices for which the state shows no option.

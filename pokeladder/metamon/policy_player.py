@@ -1,0 +1,105 @@
+"""A player whose choices a policy process makes, for all battles of many worker processes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from itertools import count
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+from poke_env.battle import AbstractBattle
+from poke_env.player import Player
+from poke_env.player.battle_order import BattleOrder
+
+from pokeladder.agents.batches import decision_seed
+from pokeladder.metamon.side.policy_server import pack, unpack
+from pokeladder.trajectories.builder import TrajectoryBuilder
+
+POLL_SECONDS = 0.1
+
+
+class PolicyPlayer(Player):
+    """Sends states to a policy process (see ``policy_server.py``) and plays the actions that it answers.
+
+    It waits until that process is there and has loaded its policy, and ends this one when that has gone: what it knew
+    of the battles is lost.
+
+    Args:
+        address: where the policy process listens.
+    """
+
+    batch_seconds = 0.002
+
+    def __init__(self, address: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._connection = _connect(address)
+        self._connection.recv_bytes()
+        self._numbers = count()
+        self._slots: dict[AbstractBattle, int] = {}
+        self._asked: dict[int, asyncio.Future[int]] = {}
+        asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
+
+    def choose_move(self, battle: AbstractBattle) -> BattleOrder:
+        raise NotImplementedError
+
+    def battle_began(self, battle: AbstractBattle) -> None:
+        self._slots[battle] = next(self._numbers)
+
+    def battle_ended(self, battle: AbstractBattle) -> None:
+        self._send("forget", [self._slots.pop(battle)])
+
+    async def choose_positions(self, positions: Sequence[TrajectoryBuilder]) -> list[str | None]:
+        """A choice for each position; None for one that the policy could not read."""
+        loop = asyncio.get_running_loop()
+        questions, answers, options = [], [], []
+        for position in positions:
+            slot = self._slots[position.battle]
+            if slot in self._asked:
+                # It was given up as too late. The process takes one question at a time of a slot.
+                self._send("forget", [slot])
+                del self._asked[slot]
+                slot = self._slots[position.battle] = next(self._numbers)
+            legal = position.options()
+            questions.append((slot, position.state(), sorted(legal), decision_seed(position.battle)))
+            self._asked[slot] = loop.create_future()
+            answers.append(self._asked[slot])
+            options.append(legal)
+        self._send("ask", questions)
+        chosen = [legal.get(await answer) for legal, answer in zip(options, answers, strict=True)]
+        return [choice and f"/choose {choice}" for choice in chosen]
+
+    def _send(self, *message: Any) -> None:
+        try:
+            self._connection.send_bytes(pack(message))
+        except OSError:
+            _give_up()
+
+    def _receive(self) -> None:
+        try:
+            while self._connection.poll():
+                _, answers = unpack(self._connection.recv_bytes())
+                for slot, action in answers:
+                    answer = self._asked.pop(slot, None)
+                    if answer is not None and not answer.done():
+                        answer.set_result(action)
+        except (EOFError, OSError):
+            _give_up()
+
+
+def _connect(address: str) -> Connection:
+    # The process that started this one ends it if the policy does not come.
+    while True:
+        try:
+            return Client(address, "AF_UNIX")
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(POLL_SECONDS)
+
+
+def _give_up() -> None:
+    sys.stderr.write("the policy process is gone\n")
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,0 +1,190 @@
+"""One side of one battle: what a poke-env player sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from poke_env.battle import Battle, Pokemon
+from poke_env.player import Player
+from poke_env.teambuilder import TeambuilderPokemon
+
+from pokeladder.play.embedded.perspective import SteadyBattle
+from pokeladder.play.embedded.players import batches, takes_states
+from pokeladder.records import Recorded, Side
+from pokeladder.trajectories.builder import TrajectoryBuilder
+
+log = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
+
+class Seat:
+    """Keeps a player's ``Battle`` up to date from the lines that the simulator sends to that side.
+
+    Args:
+        table: what the arena calls the battle.
+        game: its number in the schedule.
+
+    Attributes:
+        batched: the player chooses for many positions at once.
+        battle: poke-env's view of the battle.
+        asked: the simulator waits for a choice of this side.
+        refused: why it refused the last choice, if it did and that is the agent's fault.
+        steps, invalid, timeouts: decisions so far, and how many were invalid or out of time.
+        deciding: the last of them is not carried out yet.
+        tries: choices sent for the present request.
+        questions: how often the player was asked, tries included.
+        sent: the choice that it has sent as a message since it was asked; None if there is none.
+        task: the decision of an async agent under way.
+        trajectory: what is followed of this side; None if nothing is, or no longer.
+        unrecorded: the error that keeps a trajectory that is wanted from being made; None if there is none.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        agent: str,
+        player: Player,
+        tag: str,
+        gen: int,
+        team: Sequence[TeambuilderPokemon],
+        luck: int,
+        record: bool,
+        *,
+        table: int = 0,
+        game: int = 0,
+    ) -> None:
+        self.side = side
+        self.table = table
+        self.game = game
+        self.batched = batches(player)
+        self.agent = agent
+        self.player = player
+        self.luck = luck
+        self.battle = SteadyBattle(tag, player.username, player.logger, gen)
+        self.battle.teampreview_team = [Pokemon(gen=gen, teambuilder=pokemon) for pokemon in team]
+        player._battles[tag] = self.battle
+        self.asked = False
+        self.refused: str | None = None
+        self.steps = self.invalid = self.timeouts = self.tries = self.questions = 0
+        self.sent: str | None = None
+        self.counted = self.deciding = False
+        self.task: asyncio.Future[object] | None = None
+        self.record = record
+        wanted = record or takes_states(player)
+        self.trajectory = TrajectoryBuilder(self.battle, tag.split("-")[1]) if wanted else None
+        self.unrecorded: str | None = None
+
+    def read(self, text: str, request: dict[str, Any] | None, chosen: str | None) -> None:
+        """Takes in lines of the battle protocol, and the request that follows them if there is one.
+
+        Args:
+            chosen: this side's choice that these lines come of, if there is one.
+        """
+        battle = self.battle
+        if chosen is not None:
+            self.deciding = False
+            self._record(TrajectoryBuilder.act, chosen)
+        ignored = self.player.MESSAGES_TO_IGNORE
+        for line in text.split("\n"):
+            message = line.split("|")
+            if len(message) < 2:
+                continue
+            kind = message[1]
+            if kind in ignored:
+                continue
+            try:
+                if kind == "win":
+                    battle.won_by(message[2])
+                elif kind == "tie":
+                    battle.tied()  # type: ignore[no-untyped-call]
+                elif kind == "error":
+                    self._error(message[2])
+                elif kind == "move":
+                    battle.parse_message(message)
+                elif kind != "bigerror":
+                    # There are many lines, and only those of moves need more than poke-env's own reading.
+                    Battle.parse_message(battle, message)
+            except Exception:
+                # poke-env does not know every line of every format; the battle goes on without that line.
+                log.warning("poke-env could not read %r", line, exc_info=True)
+            if kind == "move":
+                self._record(TrajectoryBuilder.moved, line)
+            elif kind == "-start":
+                self._record(TrajectoryBuilder.began, line)
+
+        if request is not None:
+            self._request(request)
+
+    def leave(self) -> None:
+        """Ends a decision under way and lets the player forget the battle."""
+        self.forget_question()
+        self.player._battles.pop(self.battle.battle_tag, None)
+
+    def forget_question(self) -> None:
+        self.asked = False
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+
+    def count_invalid(self) -> None:
+        """Counts the present decision as invalid, once however many choices were refused for it."""
+        if not self.counted:
+            self.counted = True
+            self.invalid += 1
+            self._record(TrajectoryBuilder.mark_invalid)
+
+    def give_up(self) -> None:
+        """The present decision is to forfeit."""
+        self.deciding = False
+        self._record(TrajectoryBuilder.give_up)
+
+    def finish(self) -> None:
+        """The battle is over; a decision that was cut short by its end does not count."""
+        self.steps -= self.deciding
+        self.invalid -= self.deciding and self.counted
+        self.deciding = False
+
+    def recorded(self) -> Recorded | None:
+        """This side's trajectory of the whole battle; None if it is not recorded, or decided nothing."""
+        if not self.record or self.trajectory is None or self.trajectory.steps == 0:
+            return None
+        documents = self._record(TrajectoryBuilder.finish)
+        if documents is None or self.trajectory is None:
+            return None
+        document, outline = documents
+        return Recorded(document, self.trajectory.size, outline, tuple(self.trajectory.invalid_steps))
+
+    def _record(self, act: Callable[..., Value], *arguments: Any) -> Value | None:
+        """Passes on to the trajectory. What cannot be recorded costs the trajectory and not the battle."""
+        if self.trajectory is None:
+            return None
+        try:
+            return act(self.trajectory, *arguments)
+        except Exception as error:
+            log.warning("no trajectory of %s in %s", self.agent, self.battle.battle_tag, exc_info=True)
+            self.trajectory = None
+            if self.record:
+                self.unrecorded = f"{type(error).__name__}: {error}"
+            return None
+
+    def _request(self, request: dict[str, Any]) -> None:
+        self.battle.parse_request(request)
+        if request.get("wait"):
+            return
+        self.asked = True
+        if not request.get("update"):
+            self.tries = 0
+            self.counted = False
+            if not request.get("teamPreview"):
+                self.steps += 1
+                self.deciding = True
+                self._record(TrajectoryBuilder.ask, request)
+
+    def _error(self, reason: str) -> None:
+        # "[Unavailable choice]" tells what the agent could not know; a corrected request comes with it.
+        if reason.startswith("[Invalid choice]"):
+            self.refused = reason
+            self.asked = True

@@ -1,0 +1,136 @@
+"""A worker process: agents and simulators, playing the games that it is sent.
+
+Started by :mod:`pokeladder.play.embedded.pool` with three inherited file descriptors: connection, lifeline, pulse. It
+never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+from multiprocessing.connection import Connection
+
+import cloudpickle
+from poke_env.player import Player
+
+from pokeladder.errors import AgentError, PokeladderError
+from pokeladder.play import logs as quiet
+from pokeladder.play.dex import learn
+from pokeladder.play.embedded.battles import Referee
+from pokeladder.play.embedded.heartbeat import Pulse
+from pokeladder.play.embedded.players import Twin, batches, build_player
+from pokeladder.play.embedded.simulators import Simulators
+from pokeladder.play.messages import Failed, Job, Play, Ready
+from pokeladder.records import Notice, Result
+
+BEAT_SECONDS = 1.0
+
+
+class _Players:
+    """The players of this process, built when first needed."""
+
+    def __init__(self, job: Job) -> None:
+        self._agents = {agent.name: agent for agent in job.agents}
+        self._numbers = {name: number for number, name in enumerate(sorted(self._agents), start=1)}
+        self._format = job.rules.format_id
+        self._built: dict[tuple[str, bool], Player] = {}
+
+    def __call__(self, name: str, twin: bool) -> Player:
+        """The player of an agent; with ``twin`` another one, which can play against the first."""
+        key = (name, twin)
+        if key not in self._built:
+            username = f"agent {self._numbers[name]}{' twin' if twin else ''}"
+            if twin and batches(self(name, False)):
+                self._built[key] = Twin(self(name, False), username)
+            else:
+                self._built[key] = build_player(self._agents[name], self._format, username)
+        return self._built[key]
+
+
+class _Worker:
+    def __init__(self, connection: Connection, pulse: Pulse, job: Job) -> None:
+        self._connection = connection
+        self._job = job
+        self._pulse = pulse
+        self._stopped = asyncio.Event()
+        learn(job.rules.gen, job.rules.additions)
+        players = _Players(job)
+        for agent in job.agents:
+            players(agent.name, False)
+        self._simulators = Simulators(
+            job.simulator,
+            job.simulators,
+            receive=lambda message: self._referee.receive(message),
+            died=lambda reason: self._send(Notice(f"{reason}: its battles are void and are played again")),
+            lost=lambda battles: self._referee.void_those(battles, "crash"),
+            failed=lambda error: self._send(Failed(error)),
+        )
+        self._referee = Referee(job.rules, players, self._simulators.post, self._send, pulse)
+
+    async def run(self) -> None:
+        await self._simulators.start()
+        gc.collect()
+        gc.freeze()
+        # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
+        gc.set_threshold(50_000, 20, 20)
+        self._pulse.beat()
+        self._send(Ready())
+        watching = asyncio.create_task(self._watch())
+        asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
+        await self._stopped.wait()
+        watching.cancel()
+        await self._simulators.stop()
+
+    async def _watch(self) -> None:
+        """Shows that this process is alive, and looks after the simulators."""
+        while True:
+            self._pulse.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._simulators.look(self._referee.waiting(), self._referee.battles())
+
+    def _read_orders(self) -> None:
+        try:
+            while self._connection.poll():
+                order: Play = self._connection.recv()
+                self._referee.start(order.game, order.attempt)
+        except EOFError:
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            self._stopped.set()
+
+    def _send(self, message: Ready | Failed | Result | Notice) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            self._stopped.set()
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Ends this process when the other end of ``lifeline`` closes, whatever the main thread is busy with."""
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    connection, lifeline, pulse = Connection(int(sys.argv[1])), int(sys.argv[2]), Pulse(int(sys.argv[3]))
+    _end_with_parent(lifeline)
+    quiet.begin()
+    try:
+        job: Job = cloudpickle.loads(connection.recv_bytes())
+    except Exception as error:
+        connection.send(Failed(AgentError(f"an agent could not be sent to a worker process: {error}")))
+        return
+
+    async def play() -> None:
+        await _Worker(connection, pulse, job).run()
+
+    try:
+        asyncio.run(play())
+    except PokeladderError as error:
+        connection.send(Failed(error))

@@ -1,0 +1,132 @@
+"""What the process that keeps the store and its workers say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pokeladder.agents.programs import Role
+from pokeladder.agents.specs import Agent
+from pokeladder.errors import PokeladderError
+from pokeladder.records import Game, Recorded
+from pokeladder.simulator.setup import Simulator
+
+# Moves and Pokémon by their ids, as Showdown's data files have them; see ``additions`` in ``driver.js``.
+Additions = Mapping[str, Mapping[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What all battles of a run have in common.
+
+    Attributes:
+        format_id, gen: the battle format.
+        teams: packed team of each team name; empty where Showdown makes the teams.
+        turn_timeout: seconds an agent may take for one decision.
+        max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
+        record_trajectories: whether to keep what each side knew and did at each decision.
+        additions: moves and Pokémon that the format has beyond its generation's (see ``play/dex.py``).
+    """
+
+    format_id: str
+    gen: int
+    teams: dict[str, str]
+    turn_timeout: float
+    max_invalid: int
+    max_timeouts: int
+    record_trajectories: bool
+    additions: Additions = field(default_factory=dict)
+
+    def packed_teams(self, game: Game) -> tuple[str, str] | None:
+        """Both sides' teams; None where Showdown makes them."""
+        if game.p1_team is None or game.p2_team is None:
+            return None
+        return self.teams[game.p1_team], self.teams[game.p2_team]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know before its first game.
+
+    Attributes:
+        simulators: how many simulator processes it keeps.
+    """
+
+    simulator: Simulator
+    agents: tuple[Agent, ...]
+    rules: Rules
+    simulators: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """An order to play a game.
+
+    Attributes:
+        attempt: how often it was begun before.
+        blame: how many of this session's attempts no other game's agent can be blamed for.
+    """
+
+    game: Game
+    attempt: int
+    blame: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has built its agents and started its simulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot play at all."""
+
+    error: PokeladderError
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a player is to do on a server.
+
+    Attributes:
+        team: packed; None where Showdown makes the teams.
+        opponent: its user name.
+        gen, additions: as the rules have them.
+    """
+
+    agent: Agent
+    url: str
+    username: str
+    format_id: str
+    team: str | None
+    role: Role
+    opponent: str
+    battles: int
+    gen: int
+    additions: Additions
+
+
+@dataclass(frozen=True)
+class Story:
+    """A battle to write down.
+
+    Attributes:
+        number: what to call it in the answer.
+        invalid_steps: of each side, the steps at which it had no legal choice to offer at first.
+    """
+
+    number: int
+    format_id: str
+    gen: int
+    input_log: str
+    invalid_steps: tuple[Sequence[int], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """Both trajectories of a story, None where there is none; and why those that could not be made are missing."""
+
+    number: int
+    trajectories: tuple[Recorded | None, Recorded | None]
+    unrecorded: tuple[str | None, str | None] = (None, None)

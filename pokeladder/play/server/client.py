@@ -1,0 +1,158 @@
+"""A poke-env player in a process of its own that plays on a Showdown server.
+
+Started by :class:`pokeladder.play.server.agent_process.Guest` with the path of a pickled
+:class:`~pokeladder.play.messages.Visit`. The exit status is 0 after the last battle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+import cloudpickle
+import poke_env.player.player
+from poke_env.player import Player
+from poke_env.player.battle_order import BattleOrder, SingleBattleOrder
+from poke_env.ps_client import ServerConfiguration
+from poke_env.teambuilder import ConstantTeambuilder
+
+from pokeladder.errors import PokeladderError
+from pokeladder.play import logs as quiet
+from pokeladder.play.dex import learn
+from pokeladder.play.embedded.battles import TRIES
+from pokeladder.play.embedded.perspective import SteadyBattle, choice_text
+from pokeladder.play.embedded.players import build_player
+from pokeladder.play.messages import Visit
+
+# Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
+BATTLES_KEPT = 8
+# After so long without an answer a challenge is taken back and made again.
+CHALLENGE_SECONDS = 10.0
+NO_CHOICE = "/choose nothing"
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    quiet.begin()
+    try:
+        visit: Visit = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
+        learn(visit.gen, visit.additions)
+        player = build_player(visit.agent, visit.format_id, visit.username)
+    except PokeladderError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if visit.team is not None:
+        player._team = ConstantTeambuilder(visit.team)
+    player.ps_client._server_configuration = ServerConfiguration(visit.url, "")
+    # The arena itself looks at who comes and answers in time; a server on a busy machine may take longer than the
+    # seconds that websockets gives it.
+    player.ps_client._open_timeout = player.ps_client._ping_timeout = None
+    _mind(player)
+    poke_env.player.player.Battle = SteadyBattle  # type: ignore[attr-defined]
+    return asyncio.run_coroutine_threadsafe(_play(player, visit), player.ps_client.loop).result()
+
+
+async def _play(player: Player, visit: Visit) -> int:
+    listening = asyncio.ensure_future(player.ps_client.listen())  # type: ignore[no-untyped-call]
+    playing = asyncio.ensure_future(_battles(player, visit))
+    await asyncio.wait({listening, playing}, return_when=asyncio.FIRST_COMPLETED)
+    if not playing.done():
+        sys.stderr.write(f"the connection to {visit.url} has ended\n")
+        return 1
+    playing.result()
+    # The last messages of the last battle.
+    await asyncio.sleep(0.1)
+    await player.ps_client.websocket.close()
+    return 0
+
+
+async def _battles(player: Player, visit: Visit) -> None:
+    """One battle after the other: the next begins when this one is over."""
+    for _ in range(visit.battles):
+        if visit.role == "challenger":
+            await _challenge(player, visit)
+        elif visit.role == "acceptor":
+            await player._accept_challenges(visit.opponent, 1, None)
+        else:
+            await player._ladder(1)
+
+
+async def _challenge(player: Player, visit: Visit) -> None:
+    """Plays a battle with the opponent, who may not be there yet, or not heed a challenge while it is busy."""
+    await player.ps_client.logged_in.wait()
+    while True:
+        await player.ps_client.challenge(visit.opponent, visit.format_id, visit.team)
+        try:
+            await asyncio.wait_for(player._battle_semaphore.acquire(), CHALLENGE_SECONDS)
+            break
+        except TimeoutError:
+            await player.ps_client.send_message(f"/cancelchallenge {visit.opponent}")
+    await player._battle_count_queue.join()
+
+
+def _order(answer: object, battle: Any) -> BattleOrder:
+    """What a player has answered, in the form in which poke-env sends it; text is as good as an order.
+
+    Raises:
+        TypeError: it is no choice.
+    """
+    text = choice_text(answer, battle)
+    if not isinstance(text, str):
+        raise TypeError(f"answered something that is no choice: {text!r}")
+    return SingleBattleOrder(text)
+
+
+def _mind(player: Player) -> None:
+    """Plays by the arena's rules: a random legal choice takes the place of one that raised, that is none, or that was
+    refused again and again; hooks are called, and old battles are forgotten."""
+    choose: Callable[[Any], Any] = player.choose_move
+    finished: Callable[[Any], None] = player._battle_finished_callback
+    over: deque[str] = deque()
+    begun: WeakSet[Any] = WeakSet()
+    # The request that the player was asked last, and how often, by battle.
+    asked: dict[str, tuple[Any, int]] = {}
+
+    def mention(event: str, battle: Any) -> None:
+        hook = getattr(player, event, None)
+        if hook is not None:
+            hook(battle)
+
+    async def choose_move(battle: Any) -> BattleOrder:
+        request, tries = asked.get(battle.battle_tag, (None, 0))
+        tries = tries + 1 if request is battle.last_request else 1
+        asked[battle.battle_tag] = battle.last_request, tries
+        if tries > TRIES:
+            return _order(player.choose_random_move(battle), battle)
+        try:
+            if battle not in begun:
+                begun.add(battle)
+                mention("battle_began", battle)
+            chosen = choose(battle)
+            return _order(await chosen if inspect.isawaitable(chosen) else chosen, battle)
+        except (Exception, SystemExit, KeyboardInterrupt):
+            log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
+            # The server refuses and counts this, and asks again.
+            asked[battle.battle_tag] = battle.last_request, TRIES
+            return SingleBattleOrder(NO_CHOICE)
+
+    def battle_finished(battle: Any) -> None:
+        try:
+            finished(battle)
+            if battle in begun:
+                mention("battle_ended", battle)
+        except Exception:
+            log.exception("agent raised when %s had ended", battle.battle_tag)
+        asked.pop(battle.battle_tag, None)
+        over.append(battle.battle_tag)
+        if len(over) > BATTLES_KEPT:
+            player._battles.pop(over.popleft(), None)
+
+    player.choose_move = choose_move  # type: ignore[method-assign]
+    player._battle_finished_callback = battle_finished  # type: ignore[method-assign]

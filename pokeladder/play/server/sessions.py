@@ -1,0 +1,137 @@
+"""Two agents' processes that play some games of their matchup on a server, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pokeladder.agents.programs import Program, Role
+from pokeladder.agents.specs import Agent
+from pokeladder.metamon.output import Outbox
+from pokeladder.play.messages import Play
+from pokeladder.play.server.agent_process import Guest
+from pokeladder.records import Game
+
+# The server's word that the last battle is over may come after the end of a process that knows already.
+PARTING_SECONDS = 2.0
+# How long a process has to end by itself when its battles are over.
+LEAVING_SECONDS = 10.0
+# Agents' processes are renewed after so many battles: what they leak is lost with them.
+GAMES_A_SESSION = 500
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A battle under way; ``since`` is on the monotonic clock."""
+
+    play: Play
+    started_at: datetime
+    since: float
+
+
+@dataclass
+class Session:
+    """A pairing; agents, user names and roles are in one order.
+
+    Attributes:
+        left: games that have not begun.
+        directed: the server tells who has come forward for a battle.
+        begun: battles under way, by room.
+        guests: the processes that have been started.
+        outboxes: of the users whose program leaves trajectories.
+        quiet_since: when the last battle ended, or there was reason to expect the first.
+        ready: users who have challenged their opponent, or wait on the ladder, since the last battle.
+        suspect: the agent that kept the other waiting until it lost, in the last battle.
+        over_since: when the last battle was over and stored.
+    """
+
+    agents: tuple[Agent | Program, Agent | Program]
+    users: tuple[str, str]
+    roles: tuple[Role, Role]
+    left: deque[Play]
+    directed: bool
+    begun: dict[str, Begun] = field(default_factory=dict)
+    guests: list[Guest] = field(default_factory=list)
+    outboxes: dict[str, Outbox] = field(default_factory=dict)
+    quiet_since: float = field(default_factory=time.monotonic)
+    ready: set[str] = field(default_factory=set)
+    suspect: str | None = None
+    over_since: float | None = None
+
+    def agent_of(self, user: str) -> str:
+        return self.agents[self.users.index(user)].name
+
+    def users_of(self, game: Game) -> tuple[str, str]:
+        """Those of p1 and p2; an agent that plays against itself has two, and they keep their sides."""
+        return self.users if game.p1 == self.agents[0].name else (self.users[1], self.users[0])
+
+    def guest_of(self, agent: str) -> Guest | None:
+        return next((guest for guest in self.guests if guest.agent.name == agent), None)
+
+    def begin(self, room: str, number: int, started_at: datetime) -> None:
+        """Notes that one of the games has begun."""
+        play = next(play for play in self.left if play.game.index == number)
+        self.left.remove(play)
+        self.begun[room] = Begun(play, started_at, time.monotonic())
+        self.ready.clear()
+
+    def failures(self) -> dict[str, str]:
+        """The agents whose processes are gone or take too long, and what each did."""
+        now = time.monotonic()
+        failed: dict[str, str] = {}
+        for guest in self.guests:
+            status, limits, name = guest.status(), guest.limits, guest.agent.name
+            if status is not None and guest.ended is not None and now > guest.ended + PARTING_SECONDS:
+                unplayed = len(self.left) + len(self.begun)
+                failed[name] = f"ended with exit status {status} before {unplayed} of its battles were over"
+            elif not guest.online and now > guest.started + limits.start_timeout:
+                failed[name] = f"did not log in within {limits.start_timeout:g} s"
+            elif any(now > begun.since + limits.battle_timeout for begun in self.begun.values()):
+                failed[name] = f"was in a battle for more than {limits.battle_timeout:g} s"
+        return failed or self._idle(now)
+
+    def over(self) -> bool:
+        """Whether the processes have ended, or had the time to; asked when all games are over and stored."""
+        now = time.monotonic()
+        self.over_since = self.over_since or now
+        return now > self.over_since + LEAVING_SECONDS or all(guest.status() is not None for guest in self.guests)
+
+    def _idle(self, now: float) -> dict[str, str]:
+        who = self._late()
+        limit = max(agent.limits.start_timeout for agent in who)
+        here = len(self.guests) == len(self.users) and all(guest.online for guest in self.guests)
+        if not here or self.begun or now < self.quiet_since + limit:
+            return {}
+        return dict.fromkeys((agent.name for agent in who), f"began no battle within {limit:g} s")
+
+    def _late(self) -> list[Agent | Program]:
+        """The agents that a battle waits for: those who have not come forward, or not accepted; both if in doubt."""
+        if self.suspect is not None:
+            return [agent for agent in self.agents if agent.name == self.suspect]
+        if self.directed and not self.ready and "challenger" in self.roles:
+            return [self.agents[self.roles.index("challenger")]]
+        late = [agent for agent, user in zip(self.agents, self.users, strict=True) if user not in self.ready]
+        return late or list(self.agents)
+
+
+def chunks(games: Iterable[Play], parallel: int, fixed: Container[str] = ()) -> Iterator[deque[Play]]:
+    """Each matchup's games in as many parts as keep all sessions busy, mirrored pairs together.
+
+    Args:
+        fixed: agents that play one team in each part.
+    """
+    matchups: dict[tuple[tuple[str, str | None], ...], list[Play]] = {}
+    for play in games:
+        game = play.game
+        sides = sorted(((game.p1, game.p1_team), (game.p2, game.p2_team)), key=lambda side: side[0])
+        key = tuple((agent, team if agent in fixed else None) for agent, team in sides)
+        matchups.setdefault(key, []).append(play)
+    parts = -(-parallel // max(1, len(matchups)))
+    for plays in matchups.values():
+        size = min(-(-len(plays) // parts), GAMES_A_SESSION)
+        size += size % 2
+        for begin in range(0, len(plays), size):
+            yield deque(plays[begin : begin + size])

@@ -1,0 +1,94 @@
+"""A process that draws charts: the library that does it keeps signals and threads waiting for seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any, Literal, Self
+
+from pokeladder.errors import DrawingError
+from pokeladder.processes import start
+
+Kind = Literal["png", "svg", "pdf"]
+# Points an inch, for which the size of a chart is meant.
+PPI = 72
+
+
+class Drawer:
+    """The process; a context manager that leaves none behind."""
+
+    def __init__(self) -> None:
+        self._process, end = start("pokeladder.report.drawing")
+        self._connection = Connection(end.detach())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    def draw(self, spec: Mapping[str, Any], kind: Kind, scale: float = 1) -> bytes:
+        """A file with the picture of a Vega-Lite specification.
+
+        Args:
+            scale: of PNG and PDF.
+
+        Raises:
+            DrawingError: it cannot be drawn.
+        """
+        return self._answer("draw", dict(spec), kind, scale)
+
+    def script(self) -> str:
+        """JavaScript that defines ``window.vegaEmbed``.
+
+        Raises:
+            DrawingError: it cannot be made.
+        """
+        return self._answer("script").decode()
+
+    def _answer(self, *request: Any) -> bytes:
+        try:
+            self._connection.send(request)
+            answer = self._connection.recv()
+        except (EOFError, OSError) as error:
+            status = self._process.wait()
+            raise DrawingError(f"a chart cannot be drawn: its process ended with exit status {status}") from error
+        if isinstance(answer, DrawingError):
+            raise answer
+        return bytes(answer)
+
+
+def main() -> None:
+    connection = Connection(int(sys.argv[1]))
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send(_drawn(*request))
+        except ValueError as error:
+            connection.send(DrawingError(f"a chart cannot be drawn: {error}"))
+
+
+def _drawn(what: str, *arguments: Any) -> bytes:
+    import vl_convert
+
+    if what == "script":
+        script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+        return script.encode()
+    spec, kind, scale = arguments
+    # https://vega.github.io/schema/vega-lite/v6.1.0.json
+    version = "_".join(spec["$schema"].rpartition("/")[2].split(".")[:2])
+    if kind == "svg":
+        svg: str = vl_convert.vegalite_to_svg(spec, vl_version=version)
+        return svg.encode()
+    picture: bytes = (
+        vl_convert.vegalite_to_png(spec, vl_version=version, scale=scale, ppi=PPI)
+        if kind == "png"
+        else vl_convert.vegalite_to_pdf(spec, vl_version=version, scale=scale)
+    )
+    return picture

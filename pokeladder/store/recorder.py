@@ -1,0 +1,184 @@
+"""Writing battles to the store in batches while they are played."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import lz4.frame
+import pyarrow as pa
+
+from pokeladder.errors import StoreError
+from pokeladder.interrupts import deferred
+from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, ServerBattle, Side, battle_of
+from pokeladder.store.files import TRAJECTORY_SCHEMA, Store, Writer
+from pokeladder.trajectories.summaries import Summariser, binary_array
+
+# A batch waits for this share of the time that the run has lasted, so that a long run leaves hundreds of files
+# and not one for every second.
+SHARE = 0.01
+SHORTEST_SECONDS = 2.0
+LONGEST_SECONDS = 15.0
+# Documents are put aside on disk when there are so many bytes of them: few enough to stay in the caches.
+DOCUMENT_BYTES = 8 << 20
+# What is known of a trajectory besides its document.
+FACTS = pa.schema(
+    [
+        TRAJECTORY_SCHEMA.field(name)
+        for name in (
+            "trajectory_id",
+            "battle_id",
+            "batch",
+            "document_file",
+            "run_id",
+            "side",
+            "agent",
+            "opponent",
+            "result",
+            "rating",
+            "invalid_steps",
+            "played_at",
+            "source",
+            "name",
+            "digest",
+        )
+    ]
+)
+
+
+class Recorder:
+    """Turns results of one run into stored battles.
+
+    Attributes:
+        stored: battles that count, on disk.
+        void: void battles, on disk.
+        unrecorded: trajectories of the stored battles that were wanted and could not be made.
+    """
+
+    def __init__(self, store: Store, run: Run, games: Sequence[Game], versions: Mapping[str, str]) -> None:
+        self._run = run
+        self._games = games
+        self._versions = versions
+        self._writer = store.writer(run.run_id)
+        self._batch: list[Battle] = []
+        self._server_battles: list[ServerBattle] = []
+        self._trajectories = _Trajectories(self._writer)
+        self._started = self._flushed = time.monotonic()
+        self.stored = 0
+        self.void = 0
+        self.unrecorded = 0
+
+    @deferred()
+    def add(self, result: Result) -> None:
+        battle = battle_of(self._run, self._games[result.index], result, self._writer.batch, self._versions)
+        self._batch.append(battle)
+        if result.server is not None:
+            said = result.server
+            self._server_battles.append(
+                ServerBattle(battle.battle_id, battle.batch, said.room, said.p1_user, said.p2_user, said.log)
+            )
+        for side, recorded in zip(SIDES, result.trajectories, strict=True):
+            if recorded is not None:
+                self._trajectories.add(battle, side, recorded)
+
+    def flush_if_due(self) -> bool:
+        """Writes the batch if it has waited long enough; whether it did."""
+        now = time.monotonic()
+        patience = min(max(SHORTEST_SECONDS, SHARE * (now - self._started)), LONGEST_SECONDS)
+        if not self._batch or now - self._flushed < patience:
+            return False
+        self.flush()
+        return True
+
+    @deferred()
+    def flush(self) -> None:
+        """Writes all battles added so far; on return they survive a crash of the machine.
+
+        Ctrl-C waits until then: a batch that is written again after half of it was would lack trajectories.
+
+        Raises:
+            StoreError: they could not be written, and are forgotten: they are to be played again.
+        """
+        try:
+            self._writer.write(self._batch, self._trajectories.rows(), self._server_battles)
+        except StoreError:
+            self._writer.drop_documents()
+            self._batch, self._server_battles = [], []
+            raise
+        void = sum(battle.outcome == "void" for battle in self._batch)
+        self.void += void
+        self.stored += len(self._batch) - void
+        self.unrecorded += sum(battle.unrecorded or 0 for battle in self._batch)
+        self._batch, self._server_battles = [], []
+        self._flushed = time.monotonic()
+
+
+class _Trajectories:
+    """The trajectories of a batch; their documents go to disk in a thread, so that battles need not wait for it."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._summariser = Summariser()
+        self._thread = ThreadPoolExecutor(1)
+        self._written: list[Future[pa.Table]] = []
+        self._waiting: list[tuple[Battle, Side, Recorded]] = []
+        self._size = 0
+
+    def add(self, battle: Battle, side: Side, recorded: Recorded) -> None:
+        self._waiting.append((battle, side, recorded))
+        self._size += recorded.size
+        if self._size >= DOCUMENT_BYTES:
+            self._hand_over()
+
+    def rows(self) -> pa.Table | None:
+        """The rows of the batch's trajectory file, now that all documents are on disk; None if there are none.
+
+        Raises:
+            StoreError: a document could not be written; all are forgotten.
+        """
+        if self._waiting:
+            self._hand_over()
+        written, self._written = self._written, []
+        # All of them, before the first error: what is still being written must not go to the next batch.
+        wait(written)
+        facts = [future.result() for future in written]
+        return self._summariser.summaries("trajectory_rows", pa.concat_tables(facts)) if facts else None
+
+    def _hand_over(self) -> None:
+        self._written.append(self._thread.submit(self._write, self._waiting))
+        self._waiting, self._size = [], 0
+
+    def _write(self, trajectories: Sequence[tuple[Battle, Side, Recorded]]) -> pa.Table:
+        documents, facts = [], []
+        for battle, side, recorded in trajectories:
+            document = lz4.frame.decompress(recorded.frame)
+            documents.append(document)
+            facts.append(_facts(battle, side, recorded, document))
+        trajectory_ids = [str(fact["trajectory_id"]) for fact in facts]
+        self._writer.add_documents(trajectory_ids, binary_array(documents))
+        outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in trajectories]
+        self._summariser.read(trajectory_ids, outlines)
+        return pa.Table.from_pylist(facts, FACTS)
+
+
+def _facts(battle: Battle, side: Side, recorded: Recorded, document: bytes) -> dict[str, object]:
+    result = "TIE" if battle.winner is None else "WIN" if battle.winner == side else "LOSS"
+    return {
+        "trajectory_id": f"{battle.battle_id}-{side}",
+        "battle_id": battle.battle_id,
+        "batch": battle.batch,
+        "document_file": battle.batch,
+        "run_id": battle.run_id,
+        "side": side,
+        "agent": battle.p1 if side == "p1" else battle.p2,
+        "opponent": battle.p2 if side == "p1" else battle.p1,
+        "result": result,
+        "rating": None,
+        "invalid_steps": None if recorded.invalid_steps is None else list(recorded.invalid_steps),
+        "played_at": battle.finished_at,
+        "source": recorded.source,
+        "name": None,
+        "digest": hashlib.sha256(document).hexdigest(),
+    }
