@@ -18,7 +18,7 @@ from poke_env.player import MaxBasePowerPlayer, Player, RandomPlayer
 from poke_env.player.battle_order import BattleOrder, ForfeitBattleOrder, _EmptyBattleOrder
 
 from pokeladder.batches import BatchPlayer, decision_seed
-from pokeladder.play.embedded import simulators as modules
+from pokeladder.play.embedded import simulators
 
 
 class FirstLegal(Player):
@@ -293,7 +293,7 @@ class Kills(RandomPlayer):
         return self.choose_random_move(battle)
 
     def kill(self, file: Path) -> None:
-        victims = simulators() if self.victim == "simulator" else [os.getpid()]
+        victims = simulator_processes() if self.victim == "simulator" else [os.getpid()]
         if victims and victims[-1] != self.killed:
             with suppress(FileNotFoundError):  # another process was faster
                 file.unlink()
@@ -311,17 +311,17 @@ class StopsSimulator(RandomPlayer):
 
     async def choose_move(self, battle: Any) -> BattleOrder:  # type: ignore[override]
         if battle.turn >= 3 and not self.flag.exists():
-            (stopped,) = simulators()
+            (stopped,) = simulator_processes()
             self.flag.write_text(f"{stopped}")
             os.kill(stopped, signal.SIGSTOP)
-            usual, modules.SILENT_SECONDS = modules.SILENT_SECONDS, 1.0
+            usual, simulators.SILENT_SECONDS = simulators.SILENT_SECONDS, 1.0
             self.watching = asyncio.ensure_future(self.restore(stopped, usual))
         return self.choose_random_move(battle)
 
     async def restore(self, stopped: int, usual: float) -> None:
-        while stopped in simulators():
+        while stopped in simulator_processes():
             await asyncio.sleep(0.01)
-        modules.SILENT_SECONDS = usual
+        simulators.SILENT_SECONDS = usual
 
 
 class StopsItself(RandomPlayer):
@@ -426,7 +426,7 @@ class BatchedKill(BatchedLater):
 
     def choose_batch(self, battles: Sequence[Any]) -> Any:
         if not list(self.folder.glob("*.killed")):
-            found = simulators()
+            found = simulator_processes()
             for which, pid in enumerate(found):
                 # A battle is in the simulator that its number says.
                 lost = {number for number in map(number_of, battles) if number % len(found) == which}
@@ -444,7 +444,7 @@ class Renews(Strongest):
     """
 
     def __init__(self, path: str, **kwargs: Any) -> None:
-        modules.BATTLES = 10
+        simulators.BATTLES = 10
         super().__init__(**kwargs)
         self.path = Path(path)
         self.seen: set[int] = set()
@@ -453,7 +453,7 @@ class Renews(Strongest):
         number = number_of(battle)
         while len(self.seen) < 1 + (number > 13) + (number > 30):
             await asyncio.sleep(0.01)
-            for pid in {*simulators()} - self.seen:
+            for pid in {*simulator_processes()} - self.seen:
                 self.seen.add(pid)
                 with self.path.open("a") as file:
                     file.write(f"{pid}\n")
@@ -465,7 +465,7 @@ def number_of(battle: Any) -> int:
     return int(battle.battle_tag.rpartition("-")[2])
 
 
-def simulators() -> list[int]:
+def simulator_processes() -> list[int]:
     """Those of this process that have not ended, in the order in which they were started."""
     found = []
     for process in psutil.Process().children():

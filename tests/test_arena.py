@@ -18,8 +18,8 @@ from conftest import TESTS, slowly, wait_until
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError, FormatError, SimulatorError
 from pokeladder.play.embedded import pool
-from pokeladder.play.embedded.heartbeat import Pulse
-from pokeladder.play.embedded.players import Mailbox
+from pokeladder.play.embedded.heartbeat import Heartbeat
+from pokeladder.play.embedded.players import NullWebsocket
 from pokeladder.runs.tournament import Progress
 from pokeladder.simulator.process import Inquiry
 
@@ -138,7 +138,7 @@ def test_messages_to_no_battle_and_from_other_threads() -> None:
     heard: list[tuple[str, bool]] = []
 
     async def send() -> None:
-        mailbox = Mailbox()
+        mailbox = NullWebsocket()
         await mailbox.send("battle-1|/forfeit")
         mailbox.open("battle-1", lambda text, *, to_room=True: heard.append((text, to_room)))
         await mailbox.send("battle-1|/choose move 1|3")
@@ -228,7 +228,7 @@ def test_an_agent_is_not_timed_while_others_keep_it_waiting(ladder: pokeladder.L
 
 def test_a_worker_is_not_silent_between_two_long_decisions() -> None:
     """Its event loop need not turn between them."""
-    pulse = Pulse()
+    pulse = Heartbeat()
     before = time.monotonic()
     pulse.begin(0, "p1", 60)
     pulse.end()

@@ -53,7 +53,7 @@ def cluster() -> Iterator[Any]:
 
 
 def outposts() -> int:
-    return sum("ray::Outpost" in command for command in descendants(os.getpid()).values())
+    return sum("ray::RayWorker" in command for command in descendants(os.getpid()).values())
 
 
 def processes() -> dict[int, str]:
@@ -108,7 +108,7 @@ def test_workers_and_nodes_that_are_lost_and_join(cluster: Any, ladder: pokeladd
             stored = progress.stored
             what = todo.pop(0)
             if what == "kill a worker":
-                assert kill_one("ray::Outpost")
+                assert kill_one("ray::RayWorker")
             elif what == "lose a node":
                 cluster.remove_node(cluster.list_all_nodes()[-1])
             else:
@@ -144,7 +144,7 @@ def test_stopped_and_resumed(cluster: Any, tmp_path: Path, command_line: list[st
         return
     resumed = start_tournament(tmp_path, command_line, *LONG, "--resume", "--ray", cluster.address)
     wait_until(lambda: any("embedded.worker" in command for command in processes().values()))
-    assert kill_one("ray::Outpost")
+    assert kill_one("ray::RayWorker")
     limit.unlink()
     out, said = resumed.communicate()
     assert resumed.returncode == 0, said

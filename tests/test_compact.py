@@ -309,10 +309,10 @@ def test_what_earlier_runs_have_left_is_merged(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 3600.0)
     heard: list[str] = []
     for _ in range(2):
-        tidier = tidying.Tidier(store, "next", heard.append)
-        tidier.begin()
+        compactor = tidying.BackgroundCompactor(store, "next", heard.append)
+        compactor.begin()
         until(lambda: files(store) == dict.fromkeys(FOLDERS, 5))
-        tidier.close()
+        compactor.close()
         assert answers(ladder) == before
     monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
     stop = threading.Event()
@@ -362,9 +362,9 @@ def test_a_run_that_leaves_many_files_merges_them_at_its_end(tmp_path: Path) -> 
     few = batches.new_store(tmp_path / "few", battles=2 * tidying.FILES_AT_THE_END - 2)
     many = batches.new_store(tmp_path / "many", battles=2 * tidying.FILES_AT_THE_END)
     for store, left in ((few, tidying.FILES_AT_THE_END - 1), (many, 1)):
-        tidier = tidying.Tidier(store, "run", pytest.fail)
-        tidier.finish()
-        tidier.close()
+        compactor = tidying.BackgroundCompactor(store, "run", pytest.fail)
+        compactor.finish()
+        compactor.close()
         assert files(store)["battles"] == left
     ladder = pokeladder.open(many.folder)
     assert ladder.sql("SELECT count(*) FROM battles").fetchall() == [(64,)]

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_views import battle, connect, fill, rows
 
-from pokeladder.query import folds as sequential
-from pokeladder.query import views
+from pokeladder.query import folds, views
 from pokeladder.store.files import Store
 
 DATA = Path(__file__).parent / "data"
@@ -207,8 +206,8 @@ def test_battles_are_folded_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytes
     ]
     store = fill(tmp_path, battles)
     found = []
-    for size in (sequential.BATCH, 7):
-        monkeypatch.setattr(sequential, "BATCH", size)
+    for size in (folds.BATCH, 7):
+        monkeypatch.setattr(folds, "BATCH", size)
         connection = connect(store)
         views.progression(connection, 32, 1500)
         found.append([rows(connection, f"FROM {name}") for name in ("progression", "elo", "glicko")])

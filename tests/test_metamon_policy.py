@@ -19,11 +19,11 @@ from test_server import wait_until
 from conftest import DATA
 from metamon_data import read, trajectories_in
 from pokeladder.metamon.checkpoints import scan
-from pokeladder.metamon.side import policy_server as metamon_policy
+from pokeladder.metamon.side import policy_server
 from pokeladder.metamon.side.memory import Memory
 from pokeladder.metamon.side.policy_server import MISSING, PROTOCOL, Question, Queue, pack, unpack
 
-POLICY = Path(metamon_policy.__file__)
+POLICY = Path(policy_server.__file__)
 NOWHERE = ("--run", "nowhere", "--epoch", "0")
 
 

@@ -16,8 +16,8 @@ from poke_env.player import Player
 import pokeladder
 from conftest import slowly
 from pokeladder.play.embedded.perspective import SteadyBattle, choice_text
-from pokeladder.play.messages import Story
-from pokeladder.play.server.reconstruct import _Teller
+from pokeladder.play.messages import ReconstructJob
+from pokeladder.play.server.reconstruct import Rebuilder
 from pokeladder.runs.teams import with_distinct_names
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator
@@ -33,7 +33,7 @@ def team_set(folder: Path, battle_format: str, teams: list[str]) -> str:
 
 def assert_all_recorded(ladder: pokeladder.Ladder, inquiry: Inquiry, gen: int) -> None:
     """Both sides of each battle have a trajectory, which is the one that its input log gives; the replay agrees."""
-    teller = _Teller(inquiry)
+    rebuilder = Rebuilder(inquiry)
     battles = ladder.sql(
         "SELECT battle_id, format, winner, turns, p1_invalid + p2_invalid, input_log"
         " FROM battles JOIN input_logs USING (battle_id)"
@@ -47,7 +47,7 @@ def assert_all_recorded(ladder: pokeladder.Ladder, inquiry: Inquiry, gen: int) -
             "SELECT document FROM trajectories JOIN document_files USING (trajectory_id, document_file) "
             f"WHERE battle_id = '{battle_id}' ORDER BY side"
         ).fetchall()
-        told = teller.write(Story(0, battle_format, gen, input_log, ((), ()))).trajectories
+        told = rebuilder.rebuild(ReconstructJob(0, battle_format, gen, input_log, ((), ()))).trajectories
         assert [document for (document,) in found] == [lz4.frame.decompress(side.frame) for side in told if side]
         assert len(found) == 2
         for (document,) in found:

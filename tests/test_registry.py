@@ -24,10 +24,11 @@ from pokeladder import Agent
 from pokeladder.agents.programs import ROLES, Program, meet, parse_command
 from pokeladder.agents.specs import parse_agent
 from pokeladder.errors import AgentError, UsageError
-from pokeladder.metamon import policy_servers as hosts
+from pokeladder.metamon import policy_servers
 from pokeladder.metamon.checkpoints import scan
-from pokeladder.play.server import arena as hall
-from pokeladder.play.server.agent_process import GUARD, Errand, Guest
+from pokeladder.play.messages import AgentTask
+from pokeladder.play.server import arena
+from pokeladder.play.server.agent_process import SUPERVISOR, AgentProcess
 from pokeladder.registry import Registry
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -255,11 +256,11 @@ def test_a_program_runs_where_and_with_what_the_registry_says(
     agent = registry.find("x", "x", {})
     assert agent is not None
     url = "ws://127.0.0.1:8123/showdown/websocket"
-    errand = Errand("me", "you", url, "gen1ou", "ladder", 7, None, tmp_path, "poke-env", 1, {})
-    guest = Guest(agent, errand, tmp_path / "logs", "3")
-    wait_until(lambda: guest.status() is not None)
-    guest.end()
-    assert guest.tail() == f": {tmp_path}/bot b 3 me you 127.0.0.1:8123 8123 gen1ou 7 search poke-env"
+    task = AgentTask(agent, "me", "you", url, "gen1ou", "ladder", 7, None, tmp_path, "poke-env", 1, {})
+    process = AgentProcess(task, tmp_path / "logs", "3")
+    wait_until(lambda: process.status() is not None)
+    process.end()
+    assert process.tail() == f": {tmp_path}/bot b 3 me you 127.0.0.1:8123 8123 gen1ou 7 search poke-env"
 
 
 names = st.text("abc{} \"'\\$é", min_size=1, max_size=8)
@@ -391,7 +392,7 @@ def test_what_metamon_says_does_not_count(ladder: pokeladder.Ladder, stand_in: R
 def test_a_run_goes_on_only_with_the_agents_that_it_had(
     ladder: pokeladder.Ladder, stand_in: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hall, "TRIES", 1)
+    monkeypatch.setattr(arena, "TRIES", 1)
     stand_in.add("mine", {"kind": "command", "command": "false {username}", "start_timeout": 5})
     reached = ladder.tournament(["mine", "random"], battles_per_matchup=2, venue="server", workers=1)
     assert (reached.stored, reached.void) == (0, 2)
@@ -420,14 +421,16 @@ def test_the_guard_leaves_nothing_behind(tmp_path: Path) -> None:
     ):
         ours, theirs = os.pipe()
         script = DAUGHTERS.format(duration) + foreground
-        guard = subprocess.Popen([sys.executable, "-I", str(GUARD), str(ours), "bash", "-c", script], pass_fds=[ours])
+        supervisor = subprocess.Popen(
+            [sys.executable, "-I", str(SUPERVISOR), str(ours), "bash", "-c", script], pass_fds=[ours]
+        )
         os.close(ours)
         wait_until(lambda: sum(line.startswith("sleep ") for line in processes_with(f"sleep {duration}")) >= 3)
         if ending == "lifeline":
             os.close(theirs)
         else:
             done.touch()
-        status = guard.wait()
+        status = supervisor.wait()
         if ending != "lifeline":
             os.close(theirs)
         assert status == {"lifeline": 0, "exit": 7}[ending]
@@ -460,7 +463,7 @@ def test_checkpoints_play_embedded(
     ladder: pokeladder.Ladder, stand_in: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One process for each policy answers the positions of all workers; every choice it may make is legal."""
-    monkeypatch.setattr(hosts, "PLAYER", "patient:PatientPolicyPlayer")
+    monkeypatch.setattr(policy_servers, "PLAYER", "patient:PatientPolicyPlayer")
     heard: list[str] = []
     reached = ladder.tournament(
         ["run@0", "run@2", "max-power"], battles_per_matchup=10, workers=2, parallel=20, seed=0, notify=heard.append
@@ -487,7 +490,7 @@ def test_policies_share_the_cores_where_there_is_no_gpu(
     gpus: list[str],
     policies: int,
 ) -> None:
-    monkeypatch.setattr(hosts, "GPU_DEVICES", (tmp_path,) if gpu else ())
+    monkeypatch.setattr(policy_servers, "GPU_DEVICES", (tmp_path,) if gpu else ())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     reached = ladder.selfplay("run@2", num_battles=4, workers=2, gpus=gpus, trajectories=False)
     logs = ladder.store.folder / "logs" / reached.run_id

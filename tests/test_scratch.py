@@ -13,7 +13,8 @@ import pytest
 
 from pokeladder.agents.specs import BUILT_IN, Agent
 from pokeladder.metamon import checkpoints
-from pokeladder.play.server.agent_process import Errand, Guest
+from pokeladder.play.messages import AgentTask
+from pokeladder.play.server.agent_process import AgentProcess
 from pokeladder.scratch import MARK, Scratch
 from pokeladder.store.files import Store
 
@@ -114,12 +115,14 @@ def test_folders_of_agents_of_killed_runs_are_cleared(place: Path) -> None:
 
 
 def test_what_an_agents_process_is_told_is_for_this_user_alone(place: Path) -> None:
-    errand = Errand("pl1", "pl2", "ws://127.0.0.1:9", "gen1ou", "acceptor", 1, None, place, "poke-env", 1, {})
+    agent = Agent("random", BUILT_IN["random"])
+    url = "ws://127.0.0.1:9"
+    task = AgentTask(agent, "pl1", "pl2", url, "gen1ou", "acceptor", 1, None, place, "poke-env", 1, {})
     before = os.umask(0)
     try:
-        guest = Guest(Agent("random", BUILT_IN["random"]), errand, place, None)
+        process = AgentProcess(task, place, None)
     finally:
         os.umask(before)
-    modes = [path.stat().st_mode & 0o777 for path in (guest.work, guest.work / "visit.pickle")]
-    guest.end()
+    modes = [path.stat().st_mode & 0o777 for path in (process.work, process.work / "task.pickle")]
+    process.end()
     assert modes == [0o700, 0o600]

@@ -28,12 +28,11 @@ from conftest import TESTS, slowly, wait_until
 from pokeladder import Agent
 from pokeladder.agents.programs import Limits
 from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, StoreError, UsageError
-from pokeladder.play import results as verdicts
-from pokeladder.play.messages import Play, Story
-from pokeladder.play.server import arena as hall
-from pokeladder.play.server import spectator as observer
+from pokeladder.play import results
+from pokeladder.play.messages import Attempt, ReconstructJob
+from pokeladder.play.server import arena, spectator
 from pokeladder.play.server.sessions import chunks
-from pokeladder.play.server.trajectory_collector import Scribe
+from pokeladder.play.server.trajectory_collector import Reconstructor
 from pokeladder.records import Game
 from pokeladder.runs.teams import team_files
 from pokeladder.simulator import channel
@@ -75,19 +74,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ServerProcess]:
             super().__init__(*args, **kwargs)
             servers.append(self)
 
-    monkeypatch.setattr(hall, "ServerProcess", Noted)
+    monkeypatch.setattr(arena, "ServerProcess", Noted)
     return servers
 
 
 def start_timeouts_count_when(monkeypatch: pytest.MonkeyPatch, due: Callable[[Path], bool]) -> None:
     """A process that does not log in is given up only if ``due`` says so of its log: a slow machine is no reason."""
 
-    class Observed(hall.Guest):
+    class Observed(arena.AgentProcess):
         @property
         def limits(self) -> Limits:
             return self.agent.limits if due(self.log) else Limits(start_timeout=3600)
 
-    monkeypatch.setattr(hall, "Guest", Observed)
+    monkeypatch.setattr(arena, "AgentProcess", Observed)
 
 
 def server_logs(folder: Path) -> dict[str, dict[str, Any]]:
@@ -195,15 +194,15 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
         " GROUP BY ALL",
     )
     assert len(battles) == 6
-    scribe = Scribe(simulator, tmp_path / "scribe.log")
+    reconstructor = Reconstructor(simulator, tmp_path / "reconstructor.log")
     try:
         for number, log, invalid, documents in battles:
-            scribe.write(Story(number, "gen1ou", 1, log, invalid))
-            p1, p2 = scribe.read().trajectories
+            reconstructor.write(ReconstructJob(number, "gen1ou", 1, log, invalid))
+            p1, p2 = reconstructor.read().trajectories
             assert [pokeladder.metamon.files.lz4.frame.decompress(side.frame) for side in (p1, p2)] == documents
             assert [list(side.invalid_steps) for side in (p1, p2)] == invalid
     finally:
-        scribe.end()
+        reconstructor.end()
 
 
 @pytest.mark.slow
@@ -258,7 +257,7 @@ def test_one_that_must_know_its_team(ladder: pokeladder.Ladder, tmp_path: Path) 
     st.lists(st.tuples(*[st.sampled_from("ab")] * 2, *[st.sampled_from("xyz")] * 2)), st.integers(1, 5), st.booleans()
 )
 def test_sessions_have_each_game_once_and_fixed_teams(drawn: Any, parallel: int, both: bool) -> None:
-    plays = [Play(Game(index, None, p1, p2, t1, t2, ""), 0) for index, (p1, p2, t1, t2) in enumerate(drawn)]
+    plays = [Attempt(Game(index, None, p1, p2, t1, t2, ""), 0) for index, (p1, p2, t1, t2) in enumerate(drawn)]
     fixed = {"a", "b"} if both else {"a"}
     parts = list(chunks(plays, parallel, fixed))
     assert sorted(play.game.index for part in parts for play in part) == list(range(len(plays)))
@@ -342,7 +341,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(
 def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    monkeypatch.setattr(hall, "TRIES", 1)
+    monkeypatch.setattr(arena, "TRIES", 1)
     start_timeouts_count_when(monkeypatch, lambda _: False)
     command = shlex.join([sys.executable, str(TESTS / "idle_bot.py")]) + " {username} {server}"
     ladder.registry.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 1})
@@ -358,13 +357,13 @@ def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
 def test_an_agent_that_stops_answering_loses_and_is_replaced(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Unhurried(hall.Session):
+    class Unhurried(arena.Session):
         """Has all the time for its first battle."""
 
         def _idle(self, now: float) -> dict[str, str]:
             return super()._idle(now) if self.suspect else {}
 
-    monkeypatch.setattr(hall, "Session", Unhurried)
+    monkeypatch.setattr(arena, "Session", Unhurried)
     start_timeouts_count_when(monkeypatch, lambda _: False)
     heard: list[str] = []
     stuck = Agent("stuck", bots.Sleeps, limits=Limits(start_timeout=1))
@@ -482,10 +481,10 @@ def test_a_user_name_that_is_refused(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, started: list[ServerProcess]
 ) -> None:
     """Somebody has the name already; the agent gets another one."""
-    monkeypatch.setattr(hall.secrets, "token_hex", lambda _: "abc123")
+    monkeypatch.setattr(arena.secrets, "token_hex", lambda _: "abc123")
     heard: list[str] = []
     squatters = []
-    start = hall.ServerProcess
+    start = arena.ServerProcess
 
     def start_and_squat(*args: Any, **kwargs: Any) -> ServerProcess:
         server = start(*args, **kwargs)
@@ -494,7 +493,7 @@ def test_a_user_name_that_is_refused(
         log_in(squatter, "plabc123n1")
         return server
 
-    monkeypatch.setattr(hall, "ServerProcess", start_and_squat)
+    monkeypatch.setattr(arena, "ServerProcess", start_and_squat)
     reached = ladder.tournament(
         ["random", "max-power"], battles_per_matchup=2, venue="server", workers=1, seed=0, notify=heard.append
     )
@@ -599,9 +598,9 @@ def test_how_a_battle_ended_as_a_spectator_sees_it(
     lines += [f">{side} team 12" for side in ("p1", "p2")]
     lines += [f">{side} {choice}" for pair in choices for side, choice in zip(("p1", "p2"), pair, strict=True)]
     played = inquiry.replay("\n".join(lines))
-    record = observer.record_of(played["log"].split("\n"), 0.0)
+    record = spectator.record_of(played["log"].split("\n"), 0.0)
     assert (played["ended"], played["winner"], played["turns"]) == (True, winner, turns)
-    assert (record["winner"], record["turns"], verdicts.end_reason(record)) == (winner, turns, reason)
+    assert (record["winner"], record["turns"], results.end_reason(record)) == (winner, turns, reason)
 
 
 def test_a_server_that_cannot_be_reached(ladder: pokeladder.Ladder) -> None:

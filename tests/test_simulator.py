@@ -14,8 +14,7 @@ import pytest
 
 from conftest import slowly, wait_until
 from pokeladder.errors import SimulatorError
-from pokeladder.simulator import node as nodes
-from pokeladder.simulator import process, setup
+from pokeladder.simulator import node, process, setup
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import (
     STAMP,
@@ -175,29 +174,29 @@ def fake_node(folder: Path, version: str) -> None:
 def test_an_old_node_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_node(tmp_path / "old", "v20.1.0")
     monkeypatch.setenv("PATH", f"{tmp_path / 'old'}:/usr/bin:/bin")
-    monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(node.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
         SimulatorError, match=r"no Node 22 or newer .*is version 20\.1\.0.*pip install 'pokeladder\[node\]'"
     ):
-        nodes.find_node()
+        node.find_node()
     fake_node(tmp_path / "new", "v26.0.0")
     monkeypatch.setenv("PATH", f"{tmp_path / 'new'}:/usr/bin:/bin")
-    assert nodes.find_node().version == "26.0.0"
+    assert node.find_node().version == "26.0.0"
 
 
 def test_a_node_that_cannot_be_run_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_node(tmp_path, "v26.0.0 >&2; exit 3")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(node.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(SimulatorError, match=r"does not tell its version: v26\.0\.0\): run pip install"):
-        nodes.find_node()
+        node.find_node()
 
 
 def test_no_node_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(nodes.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(node.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(SimulatorError, match="no Node 22 or newer was found: run pip install"):
-        nodes.find_node()
+        node.find_node()
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,10 +216,12 @@ def test_a_node_that_tells_its_version_and_is_broken(
     broken = tmp_path / "node"
     broken.write_text(f"#!/bin/sh\n{body}\n")
     broken.chmod(0o755)
-    node = replace(simulator.node, executable=broken)
-    with Inquiry(replace(simulator, node=node)) as inquiry, pytest.raises(SimulatorError) as told:
+    broken_node = replace(simulator.node, executable=broken)
+    with Inquiry(replace(simulator, node=broken_node)) as inquiry, pytest.raises(SimulatorError) as told:
         inquiry.version()
-    assert str(told.value).startswith(f"the simulator does not work: {reason} (Node {node.version}, {broken}): delete ")
+    assert str(told.value).startswith(
+        f"the simulator does not work: {reason} (Node {broken_node.version}, {broken}): delete "
+    )
 
 
 def test_a_node_that_does_not_answer(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,8 +229,11 @@ def test_a_node_that_does_not_answer(simulator: Simulator, tmp_path: Path, monke
     silent = tmp_path / "node"
     silent.write_text("#!/bin/sh\nexec sleep 1000\n")
     silent.chmod(0o755)
-    node = replace(simulator.node, executable=silent)
-    with Inquiry(replace(simulator, node=node)) as inquiry, pytest.raises(SimulatorError, match="has not answered"):
+    silent_node = replace(simulator.node, executable=silent)
+    with (
+        Inquiry(replace(simulator, node=silent_node)) as inquiry,
+        pytest.raises(SimulatorError, match="has not answered"),
+    ):
         inquiry.version()
 
 

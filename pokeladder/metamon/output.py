@@ -38,7 +38,7 @@ class _Expected:
     final: bool = False
 
 
-class Outbox:
+class MetamonOutput:
     """The folder that one process writes to; it plays one battle after the other. Files go once they are read.
 
     Args:

@@ -23,7 +23,7 @@ TAIL_LINES = 4
 END_SECONDS = 5.0
 
 
-class _Host:
+class _PolicyServer:
     """A running policy process.
 
     Attributes:
@@ -73,7 +73,7 @@ class _Host:
         ended(self._process, END_SECONDS)
 
 
-class Hosts:
+class PolicyServers:
     """The policy processes of a run.
 
     Args:
@@ -94,7 +94,7 @@ class Hosts:
         gpus: Sequence[str] = (),
         workers: int = 1,
     ) -> None:
-        self._hosts: dict[str, list[_Host]] = {}
+        self._servers: dict[str, list[_PolicyServer]] = {}
         if not programs:
             return
         # The path of a Unix socket must be short.
@@ -102,33 +102,35 @@ class Hosts:
         self._folder = self._scratch.folder
         try:
             for number, program in enumerate(programs):
-                hosts = self._hosts[program.name] = []
+                servers = self._servers[program.name] = []
                 places: Sequence[str | None] = [None] * max(1, workers // len(programs))
                 if program.gpu and (gpus or _has_gpu()):
                     places = gpus or [None]
                 for place, gpu in enumerate(places):
                     name = f"policy-{number}-{place}"
-                    hosts.append(_Host(program, format_id, self._folder / name, log_folder / f"{name}.log", gpu))
+                    servers.append(
+                        _PolicyServer(program, format_id, self._folder / name, log_folder / f"{name}.log", gpu)
+                    )
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        for host in self._all():
-            host.end()
-        if self._hosts:
+        for server in self._all():
+            server.end()
+        if self._servers:
             self._scratch.close()
-        self._hosts = {}
+        self._servers = {}
 
     def agents_for(self, worker: int) -> tuple[Agent, ...]:
         """What one of the worker processes has for these agents."""
-        chosen = {name: hosts[worker % len(hosts)] for name, hosts in self._hosts.items()}
-        return tuple(Agent(name, PLAYER, {"address": str(host.address)}) for name, host in chosen.items())
+        chosen = {name: servers[worker % len(servers)] for name, servers in self._servers.items()}
+        return tuple(Agent(name, PLAYER, {"address": str(server.address)}) for name, server in chosen.items())
 
     def finished(self) -> None:
         """A battle has been played to its end."""
-        for host in self._all():
-            host.failures = 0
+        for server in self._all():
+            server.failures = 0
 
     def look(self) -> Iterator[Notice]:
         """Starts again what has died.
@@ -136,21 +138,21 @@ class Hosts:
         Raises:
             AgentError: it does not help.
         """
-        for host in self._all():
-            status = host.status()
+        for server in self._all():
+            status = server.status()
             if status is None:
                 continue
-            host.failures += 1
-            told = f"the policy process of agent {host.program.name} ended with exit status {status}"
-            told += last_words(host.log, TAIL_LINES)
+            server.failures += 1
+            told = f"the policy process of agent {server.program.name} ended with exit status {status}"
+            told += last_words(server.log, TAIL_LINES)
             # With a status of its own it has said why, and would say so again.
-            if status > 0 or host.failures >= TRIES:
-                raise AgentError(f"{told} (its log is {host.log})")
+            if status > 0 or server.failures >= TRIES:
+                raise AgentError(f"{told} (its log is {server.log})")
             yield Notice(f"{told}; its battles are void and are played again")
-            host.start()
+            server.start()
 
-    def _all(self) -> list[_Host]:
-        return [host for hosts in self._hosts.values() for host in hosts]
+    def _all(self) -> list[_PolicyServer]:
+        return [server for servers in self._servers.values() for server in servers]
 
 
 def _has_gpu() -> bool:

@@ -1,12 +1,13 @@
-"""What the process that keeps the store and its workers say to each other."""
+"""Messages between the process that keeps the store and those that play."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pokeladder.agents.programs import Role
+from pokeladder.agents.programs import Program, Role
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import PokeladderError
 from pokeladder.records import Game, Recorded
@@ -60,17 +61,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
-    """An order to play a game.
+class Attempt:
+    """An attempt at a game.
 
     Attributes:
-        attempt: how often it was begun before.
-        blame: how many of this session's attempts no other game's agent can be blamed for.
+        number: how often the game was begun before.
+        own_failures: void attempts of this session that no other battle's agent ended.
     """
 
     game: Game
-    attempt: int
-    blame: int = 0
+    number: int
+    own_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +87,39 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Visit:
-    """What a player is to do on a server.
+class AgentTask:
+    """What an agent's process is to do on a server.
 
     Attributes:
-        team: packed; None where Showdown makes the teams.
+        user: the name to log in as.
         opponent: its user name.
+        battles: how many to play before the process ends.
+        team: packed; None where Showdown makes the teams.
+        team_folder: a folder of teams, for programs.
+        backend: the battle backend, for metamon.
         gen, additions: as the rules have them.
     """
 
-    agent: Agent
-    url: str
-    username: str
-    format_id: str
-    team: str | None
-    role: Role
+    agent: Agent | Program
+    user: str
     opponent: str
+    url: str
+    format_id: str
+    role: Role
     battles: int
+    team: str | None
+    team_folder: Path
+    backend: str
     gen: int
     additions: Additions
 
 
 @dataclass(frozen=True)
-class Story:
-    """A battle to write down.
+class ReconstructJob:
+    """A battle of which both trajectories are to be made from its input log.
 
     Attributes:
-        number: what to call it in the answer.
+        number: the battle's number in the answer.
         invalid_steps: of each side, the steps at which it had no legal choice to offer at first.
     """
 
@@ -124,8 +131,8 @@ class Story:
 
 
 @dataclass(frozen=True)
-class Written:
-    """Both trajectories of a story, None where there is none; and why those that could not be made are missing."""
+class Reconstructed:
+    """Both rebuilt trajectories, None where there is none, and why those that could not be made are missing."""
 
     number: int
     trajectories: tuple[Recorded | None, Recorded | None]

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pokeladder.play.messages import Play
+from pokeladder.play.messages import Attempt
 from pokeladder.records import SIDES, Game, Recorded, Result, ServerRecord, Side
 
 # Past this turn a battle is a tie.
 TURN_LIMIT = 1000
 
 
-def unplayed(play: Play, winner: Side | None, reason: str, started_at: datetime) -> Result:
-    """The result of a game that something cut short: void, or a win if there is somebody to blame."""
+def aborted(attempt: Attempt, winner: Side | None, reason: str, started_at: datetime) -> Result:
+    """The result of a game that was cut short: void, or a win if one side's agent did it."""
     return Result(
-        index=play.game.index,
-        attempt=play.attempt,
+        index=attempt.game.index,
+        attempt=attempt.number,
         winner=winner,
         outcome="win" if winner else "void",
         end_reason=reason,
@@ -32,28 +32,28 @@ def unplayed(play: Play, winner: Side | None, reason: str, started_at: datetime)
     )
 
 
-def reported(
-    play: Play,
+def from_server(
+    attempt: Attempt,
     room: str,
     record: Mapping[str, Any],
     p1: str,
     trajectories: tuple[Recorded | None, Recorded | None],
     unrecorded: int,
 ) -> Result:
-    """The result of a game as a server tells it.
+    """The result of a game that was played on a server.
 
     Args:
         record: see ``server.js``.
         p1: the agent that played that side.
         unrecorded: trajectories that are wanted and could not be made.
     """
-    game, invalid = play.game, record["invalid"]
-    # A server that was not told of the schedule seats and arms the two as it likes.
+    game, invalid = attempt.game, record["invalid"]
+    # A server that does not know the schedule gives sides and teams as it likes.
     p2 = game.p2 if p1 == game.p1 else game.p1
     found = None if record["arranged"] else Game(game.index, None, p1, p2, None, None, None)
     return Result(
         index=game.index,
-        attempt=play.attempt,
+        attempt=attempt.number,
         winner=record["winner"],
         outcome="win" if record["winner"] else "tie",
         end_reason=end_reason(record),

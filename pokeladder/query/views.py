@@ -24,8 +24,7 @@ from duckdb import ColumnExpression, ConstantExpression, Expression, SQLExpressi
 from duckdb.sqltypes import BOOLEAN
 
 from pokeladder.errors import QueryError, StoreError
-from pokeladder.query import connections, csv_files, databases
-from pokeladder.query import folds as sequential
+from pokeladder.query import connections, csv_files, databases, folds
 from pokeladder.query.texts import statement, text
 from pokeladder.scratch import Scratch
 
@@ -166,7 +165,7 @@ def connect(
         names = [ConstantExpression(agent) for agent in agents or (None,)]
         conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
     connection, again = databases.new(bounded=bounded)
-    sequential.register(connection, again)
+    folds.register(connection, again)
     # Files never change, so what was read of them once holds for good.
     connection.execute("SET parquet_metadata_cache = true")
     with query_errors(where or excluding or "\n".join(chain(*sources.values()))):
@@ -195,7 +194,7 @@ def _words_of(item: str) -> frozenset[str]:
     if used is None:
         return frozenset()
     # Python functions that fold read the battles themselves.
-    return _words(f"{text(used)}\n{statement(sequential.GAMES)}" if item in FOLDED else text(used))
+    return _words(f"{text(used)}\n{statement(folds.GAMES)}" if item in FOLDED else text(used))
 
 
 def _words(sql: str) -> frozenset[str]:
@@ -371,7 +370,7 @@ def progression(connection: duckdb.DuckDBPyConnection, k: float, initial: float)
 
     They are computed whenever the table is read, and never in memory all at once.
     """
-    connection.register("progression", sequential.Progression(databases.again(connection), k, initial))
+    connection.register("progression", folds.Progression(databases.again(connection), k, initial))
 
 
 def settle(connection: duckdb.DuckDBPyConnection, *names: str) -> None:

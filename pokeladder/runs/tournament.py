@@ -21,11 +21,11 @@ from pokeladder.agents.programs import Program
 from pokeladder.agents.specs import Agent, Directory
 from pokeladder.agents.versions import Version, changes, version_of
 from pokeladder.errors import AgentError, FormatError, InterruptedRunError, UsageError
-from pokeladder.metamon.policy_servers import Hosts
-from pokeladder.play.embedded.pool import Pool
-from pokeladder.play.embedded.ray_pool import Cluster
-from pokeladder.play.messages import Job, Play, Rules
-from pokeladder.play.server.arena import Hall, Venue
+from pokeladder.metamon.policy_servers import PolicyServers
+from pokeladder.play.embedded.pool import WorkerPool
+from pokeladder.play.embedded.ray_pool import RayPool
+from pokeladder.play.messages import Attempt, Job, Rules
+from pokeladder.play.server.arena import ServerArena, ServerSettings
 from pokeladder.processes import default_workers
 from pokeladder.records import AgentVersion, Notice, Result, Run
 from pokeladder.runs.monitor import Gauge, Use
@@ -35,7 +35,7 @@ from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store.files import Store, new_run_id
 from pokeladder.store.recorder import Recorder
-from pokeladder.store.tidying import Tidier
+from pokeladder.store.tidying import BackgroundCompactor
 
 SLOTS_A_WORKER = 8
 # A policy answers many positions for hardly more than one.
@@ -307,10 +307,10 @@ def play(
             notify(f"Run {run.run_id} has {len(played)} of {len(games)} battles.")
             if run.showdown_version != simulator.version:
                 notify(f"warning: it began on Showdown {run.showdown_version} and goes on on {simulator.version}")
-        missing = [Play(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
+        missing = [Attempt(game, history.voided.get(game.index, 0)) for game in games if game.index not in played]
         recorder = Recorder(store, run, games, {name: version.digest for name, version in now.items()})
         gauge = Gauge(store, run.run_id)
-        tidier = Tidier(store, run.run_id, notify)
+        compactor = BackgroundCompactor(store, run.run_id, notify)
         started = time.monotonic()
         begun = earlier is not None
         new_versions = _rows(run, now, known if begun else {})
@@ -340,7 +340,7 @@ def play(
         def look() -> None:
             if gauge.look_if_due():
                 gauge.require_room(progress().disk_expected, notify)
-            tidier.tidy_if_due()
+            compactor.compact_if_due()
             watch(progress())
 
         try:
@@ -350,14 +350,14 @@ def play(
                     if tournament.venue == "server":
                         store.clear_work()
                     with _arena(simulator, tournament, rules, resources, log_folder, len(missing)) as arena:
-                        tidier.begin()
+                        compactor.begin()
                         _record(arena, missing, recorder, begin, look, notify)
-                tidier.finish()
+                compactor.finish()
             except BaseException:
-                tidier.stop()
+                compactor.stop()
                 raise
             finally:
-                tidier.close()
+                compactor.close()
         except KeyboardInterrupt:
             if not begun:
                 raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
@@ -448,7 +448,7 @@ def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
 
 def _arena(
     simulator: Simulator, tournament: Tournament, rules: Rules, resources: Resources, log_folder: Path, games: int
-) -> Pool | Cluster | Hall:
+) -> WorkerPool | RayPool | ServerArena:
     workers, parallel = resources.workers or default_workers(), resources.parallel
     if tournament.venue == "embedded":
         programs = [agent for agent in tournament.agents if isinstance(agent, Program)]
@@ -459,12 +459,12 @@ def _arena(
                 raise UsageError(
                     f"agent {programs[0].name} has a policy process, which no other machine can reach: leave --ray out"
                 )
-            return Cluster(job, resources.ray, resources.workers, parallel, SLOTS_A_WORKER, log_folder)
+            return RayPool(job, resources.ray, resources.workers, parallel, SLOTS_A_WORKER, log_folder)
         count = min(workers, parallel or games, games)
         usual = SLOTS_WITH_POLICIES if programs else SLOTS_A_WORKER
-        hosts = Hosts(programs, rules.format_id, log_folder, resources.gpus, count)
-        return Pool(job, count, ceil((parallel or usual * count) / count), log_folder, hosts)
-    venue = Venue(
+        servers = PolicyServers(programs, rules.format_id, log_folder, resources.gpus, count)
+        return WorkerPool(job, count, ceil((parallel or usual * count) / count), log_folder, servers)
+    venue = ServerSettings(
         url=resources.server_url,
         port=_port(tournament, resources.port),
         processes=workers,
@@ -474,7 +474,7 @@ def _arena(
         backend=tournament.battle_backend,
         team_files=tuple(team_files(tournament.team_set, rules.format_id)) if rules.teams else (),
     )
-    return Hall(simulator, tournament.agents, rules, venue, log_folder)
+    return ServerArena(simulator, tournament.agents, rules, venue, log_folder)
 
 
 def _port(tournament: Tournament, port: int | None) -> int:
@@ -494,8 +494,8 @@ def _port(tournament: Tournament, port: int | None) -> int:
 
 
 def _record(
-    arena: Pool | Cluster | Hall,
-    games: Sequence[Play],
+    arena: WorkerPool | RayPool | ServerArena,
+    games: Sequence[Attempt],
     recorder: Recorder,
     begin: Callable[[], None],
     watch: Callable[[], None],

@@ -2,7 +2,7 @@
 /*
  * Plays many Showdown battles at once over pipes.
  *
- * argv[2] is the folder whose node_modules holds pokemon-showdown, argv[3] is "shortcut" to play with shortcut.js.
+ * argv[2] is the folder whose node_modules holds pokemon-showdown, argv[3] is "fastpath" to play with fastpath.js.
  * Each line on stdin is a JSON array, each line on stdout too:
  *
  *   in   ["start", id, format, seed, {name, team | seed}, {name, team | seed}]
@@ -34,16 +34,16 @@ const { Dex } = fromSim('dex');
 const { PRNG } = fromSim('prng');
 const { Teams } = fromSim('teams');
 const { TeamValidator } = fromSim('team-validator');
-if (process.argv[3] === 'shortcut') require('./shortcut').install({ Battle, Dex });
+if (process.argv[3] === 'fastpath') require('./fastpath').install({ Battle, Dex });
 
 const REQUEST = '|request|';
 const battles = new Map();
-let outbox = [];
+let output = [];
 
 /* `raw` are elements that are JSON already. */
 function send(message, ...raw) {
 	const text = JSON.stringify(message);
-	outbox.push(raw.length ? `${text.slice(0, -1)},${raw.join(',')}]` : text);
+	output.push(raw.length ? `${text.slice(0, -1)},${raw.join(',')}]` : text);
 }
 
 function endReason(battle) {
@@ -58,7 +58,7 @@ function winnerSide(battle) {
 	return winner ? winner.id : null;
 }
 
-class Table {
+class RunningBattle {
 	constructor(id, formatid, seed, p1, p2) {
 		this.id = id;
 		this.clear();
@@ -169,10 +169,10 @@ function logSlots(side) {
 }
 
 function forget(id) {
-	const table = battles.get(id);
-	if (!table) return;
+	const running = battles.get(id);
+	if (!running) return;
 	battles.delete(id);
-	table.battle.destroy();
+	running.battle.destroy();
 }
 
 function legalLooking(request) {
@@ -271,23 +271,23 @@ const answers = {
 		const data = (start) => JSON.parse(lines.find((line) => line.startsWith(start)).slice(start.length));
 		const { formatid, seed } = data('>start ');
 		const [p1, p2] = names.map((name, i) => ({ ...data(`>player p${i + 1} `), name }));
-		const table = new Table(0, formatid, seed, p1, p2);
+		const running = new RunningBattle(0, formatid, seed, p1, p2);
 		const told = [];
 		const tell = (loser = null) => {
-			const { lines, chosen, requests } = table.tell();
+			const { lines, chosen, requests } = running.tell();
 			told.push([...lines, chosen, JSON.parse(requests.p1), JSON.parse(requests.p2), loser]);
 		};
 		tell();
 		for (const line of lines) {
-			const [, side, choice] = /^>(p[12]) (.+)/.exec(replayable(line, table.battle)) || [];
+			const [, side, choice] = /^>(p[12]) (.+)/.exec(replayable(line, running.battle)) || [];
 			const [, forced, loser] = /^>force(lose|tie) ?(p[12])?/.exec(line) || [];
-			if (side) table.battle.choose(side, choice);
-			else if (forced === 'lose') table.battle.lose(loser);
-			else if (forced === 'tie') table.battle.tie();
+			if (side) running.battle.choose(side, choice);
+			else if (forced === 'lose') running.battle.lose(loser);
+			else if (forced === 'tie') running.battle.tie();
 			else continue;
 			tell(loser);
 		}
-		table.battle.destroy();
+		running.battle.destroy();
 		return told;
 	},
 
@@ -306,11 +306,11 @@ const answers = {
 };
 
 function inBattle(id, act) {
-	const table = battles.get(id);
-	if (!table) return; // a choice that crossed the end of its battle
+	const running = battles.get(id);
+	if (!running) return; // a choice that crossed the end of its battle
 	try {
-		act(table);
-		table.flush();
+		act(running);
+		running.flush();
 	} catch (error) {
 		battles.delete(id);
 		send(['crash', id, error.stack]);
@@ -320,17 +320,17 @@ function inBattle(id, act) {
 const commands = {
 	start(id, format, seed, p1, p2) {
 		try {
-			const table = new Table(id, format, seed, p1, p2);
-			battles.set(id, table);
-			table.flush();
+			const running = new RunningBattle(id, format, seed, p1, p2);
+			battles.set(id, running);
+			running.flush();
 		} catch (error) {
 			battles.delete(id);
 			send(['crash', id, error.stack]);
 		}
 	},
-	choose: (id, side, choice) => inBattle(id, (table) => table.battle.choose(side, choice)),
-	random: (id, side, seed) => inBattle(id, (table) => table.chooseRandomly(side, seed)),
-	lose: (id, side) => inBattle(id, (table) => table.lose(side)),
+	choose: (id, side, choice) => inBattle(id, (running) => running.battle.choose(side, choice)),
+	random: (id, side, seed) => inBattle(id, (running) => running.chooseRandomly(side, seed)),
+	lose: (id, side) => inBattle(id, (running) => running.lose(side)),
 	drop: (id) => forget(id),
 	ask(number, question, ...args) {
 		try {
@@ -350,9 +350,9 @@ process.stdin.on('data', (chunk) => {
 		const [command, ...args] = JSON.parse(line);
 		commands[command](...args);
 	}
-	if (outbox.length) {
-		process.stdout.write(outbox.join('\n') + '\n');
-		outbox = [];
+	if (output.length) {
+		process.stdout.write(output.join('\n') + '\n');
+		output = [];
 	}
 });
 process.stdin.on('end', () => process.exit(0));

@@ -58,7 +58,7 @@ class SimulatorProcess:
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *_command(self._simulator, "shortcut"),
+            *_command(self._simulator, "fastpath"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing its stdin.

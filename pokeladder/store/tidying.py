@@ -19,7 +19,7 @@ LOOK_SECONDS = 60.0
 FILES_AT_THE_END = 32
 
 
-class Tidier:
+class BackgroundCompactor:
     """Merges small files of a run, and of the runs before it, in a thread; for the process that holds the run's lock.
 
     Args:
@@ -40,7 +40,7 @@ class Tidier:
         """Begins to merge what earlier runs have left."""
         self._merging = self._thread.submit(merge_earlier, self._store, self._run_id, self._over)
 
-    def tidy_if_due(self) -> None:
+    def compact_if_due(self) -> None:
         """Begins to merge, if there is enough to merge."""
         if time.monotonic() < self._next_look or (self._merging is not None and not self._merging.done()):
             return

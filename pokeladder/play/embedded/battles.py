@@ -21,11 +21,11 @@ from typing import Any
 from poke_env.player import Player
 from poke_env.teambuilder import ConstantTeambuilder, TeambuilderPokemon
 
-from pokeladder.play.embedded.decisions import Asker
-from pokeladder.play.embedded.heartbeat import Pulse
+from pokeladder.play.embedded.decisions import DecisionMaker
+from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.embedded.perspective import choice_text
-from pokeladder.play.embedded.players import Mailbox, chooser
-from pokeladder.play.embedded.side import Seat
+from pokeladder.play.embedded.players import NullWebsocket, chooser
+from pokeladder.play.embedded.side import BattleSide
 from pokeladder.play.embedded.time_limit import TurnTimeout
 from pokeladder.play.messages import Rules
 from pokeladder.play.results import unrecorded
@@ -37,22 +37,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Table:
+class _RunningBattle:
     game: Game
     attempt: int
-    seats: tuple[Seat, Seat]
+    sides: tuple[BattleSide, BattleSide]
     started_at: datetime
     forfeit: str | None = None
 
 
-def _mailbox(seat: Seat) -> Mailbox:
-    mailbox = chooser(seat.player).ps_client.websocket
+def _websocket(side: BattleSide) -> NullWebsocket:
+    websocket = chooser(side.player).ps_client.websocket
     # A bot may have put something of its own there, which then gets what it sends.
-    return mailbox if isinstance(mailbox, Mailbox) else Mailbox()
+    return websocket if isinstance(websocket, NullWebsocket) else NullWebsocket()
 
 
-class Referee:
-    """Seats the players, passes their choices on, and reports every battle's result.
+class BattleRunner:
+    """Runs battles: has players asked for choices, passes these on, and reports every result.
 
     Args:
         players: the player of each agent, and a second one for games of an agent against itself.
@@ -66,14 +66,14 @@ class Referee:
         players: Callable[[str, bool], Player],
         post: Callable[..., None],
         report: Callable[[Result | Notice], None],
-        pulse: Pulse,
+        heartbeat: Heartbeat,
     ) -> None:
         self._rules = rules
         self._players = players
         self._post = post
         self._report = report
-        self._asker = Asker(rules.turn_timeout, pulse, self)
-        self._tables: dict[int, _Table] = {}
+        self._decisions = DecisionMaker(rules.turn_timeout, heartbeat, self)
+        self._running: dict[int, _RunningBattle] = {}
         self._started = 0
         # Messages that the simulator has not answered yet, of each battle.
         self._unanswered: Counter[int] = Counter()
@@ -85,53 +85,53 @@ class Referee:
         self._started += 1
         number = self._started
         tag = f"battle-{self._rules.format_id}-{number}"
-        seats = (self._seat("p1", game, number, tag), self._seat("p2", game, number, tag))
-        self._tables[number] = _Table(game, attempt, seats, datetime.now(UTC))
-        for seat in seats:
-            _mailbox(seat).open(tag, partial(self._heard, seat))
-            self._asker.seated(seat)
+        sides = (self._side("p1", game, number, tag), self._side("p2", game, number, tag))
+        self._running[number] = _RunningBattle(game, attempt, sides, datetime.now(UTC))
+        for side in sides:
+            _websocket(side).open(tag, partial(self._carry_out_message, side))
+            self._decisions.battle_began(side)
         self._tell(
             "start",
             number,
             self._rules.format_id,
             game.seed,
-            *({"name": seat.player.username, **self._team(game, seat.side)} for seat in seats),
+            *({"name": side.player.username, **self._team(game, side.id)} for side in sides),
         )
 
     def receive(self, message: list[Any]) -> None:
         """Takes in a message of the simulator."""
         kind, number, *rest = message
-        table = self._tables.get(number)
-        if table is None:
+        running = self._running.get(number)
+        if running is None:
             return
         self._unanswered[number] -= 1
         if kind == "crash":
-            self._report(Notice(f"the simulator raised in battle {table.game.index}: {rest[0].splitlines()[0]}"))
-            log.error("the simulator raised in battle %d: %s", table.game.index, rest[0])
+            self._report(Notice(f"the simulator raised in battle {running.game.index}: {rest[0].splitlines()[0]}"))
+            log.error("the simulator raised in battle %d: %s", running.game.index, rest[0])
             self._void(number, "crash")
         else:
-            self._take_in(number, table, *rest)
-        if self._asker.waiting() and not self._unanswered.total():
-            self._asker.flush()
+            self._take_in(number, running, *rest)
+        if self._decisions.waiting() and not self._unanswered.total():
+            self._decisions.flush()
 
     def _take_in(
         self,
         number: int,
-        table: _Table,
+        running: _RunningBattle,
         p1_lines: str,
         p2_lines: str,
         end: dict[str, Any] | None,
         choices: tuple[str | None, str | None],
         *requests: dict[str, Any] | None,
     ) -> None:
-        for seat, lines, request, choice in zip(table.seats, (p1_lines, p2_lines), requests, choices, strict=True):
-            seat.read(lines, request, choice)
+        for side, lines, request, choice in zip(running.sides, (p1_lines, p2_lines), requests, choices, strict=True):
+            side.read(lines, request, choice)
         if end is not None:
-            self._finish(number, table, end)
+            self._finish(number, running, end)
             return
-        for seat in table.seats:
-            if seat.asked:
-                self._consider(seat)
+        for side in running.sides:
+            if side.asked:
+                self._answer_request(side)
 
     def waiting(self) -> list[int]:
         """Numbers of the battles that wait for the simulator."""
@@ -139,30 +139,30 @@ class Referee:
 
     def battles(self) -> Collection[int]:
         """Numbers of all battles that are under way."""
-        return self._tables.keys()
+        return self._running.keys()
 
     def void_those(self, numbers: Iterable[int], reason: str) -> None:
         """Ends battles as void: their simulator is gone."""
         for number in numbers:
-            if number in self._tables:
+            if number in self._running:
                 self._void(number, reason)
 
-    def _seat(self, side: Side, game: Game, number: int, tag: str) -> Seat:
-        agent = game.p1 if side == "p1" else game.p2
-        player = self._players(agent, side == "p2" and game.p1 == game.p2)
-        name = game.p1_team if side == "p1" else game.p2_team
-        digest = hashlib.sha256(f"{game.seed}\n{side}\n{agent}".encode()).digest()
-        luck_of_seat = int.from_bytes(digest[:8], "big")
-        return Seat(
-            side,
+    def _side(self, side_id: Side, game: Game, number: int, tag: str) -> BattleSide:
+        agent = game.p1 if side_id == "p1" else game.p2
+        player = self._players(agent, side_id == "p2" and game.p1 == game.p2)
+        name = game.p1_team if side_id == "p1" else game.p2_team
+        digest = hashlib.sha256(f"{game.seed}\n{side_id}\n{agent}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big")
+        return BattleSide(
+            side_id,
             agent,
             player,
             tag,
             self._rules.gen,
             self._parsed(name),
-            luck_of_seat,
+            seed,
             self._rules.record_trajectories,
-            table=number,
+            battle_number=number,
             game=game.index,
         )
 
@@ -171,10 +171,10 @@ class Referee:
         self._unanswered[number] += 1
         self._post(kind, number, *rest)
 
-    def _leave(self, seat: Seat) -> None:
-        _mailbox(seat).leave(seat.battle.battle_tag)
-        seat.leave()
-        self._asker.left(seat)
+    def _leave(self, side: BattleSide) -> None:
+        _websocket(side).leave(side.battle.battle_tag)
+        side.leave()
+        self._decisions.battle_ended(side)
 
     def _parsed(self, team: str | None) -> list[TeambuilderPokemon]:
         if team is None:
@@ -183,11 +183,11 @@ class Referee:
             self._parsed_teams[team] = ConstantTeambuilder(self._rules.teams[team]).team
         return self._parsed_teams[team]
 
-    def _team(self, game: Game, side: Side) -> dict[str, str]:
-        name = game.p1_team if side == "p1" else game.p2_team
+    def _team(self, game: Game, side_id: Side) -> dict[str, str]:
+        name = game.p1_team if side_id == "p1" else game.p2_team
         if name is not None:
             return {"team": self._rules.teams[name]}
-        return {"seed": team_seed(game, side)}
+        return {"seed": team_seed(game, side_id)}
 
     def _packed_teams(self, game: Game, made: list[str]) -> tuple[str, str]:
         """Both teams, as they were given or, where Showdown made them, as it did."""
@@ -197,130 +197,130 @@ class Referee:
         )
         return p1, p2
 
-    def _consider(self, seat: Seat) -> None:
+    def _answer_request(self, side: BattleSide) -> None:
         """Answers a request: by asking the agent, or for it if it has had its chances."""
-        seat.asked = False
-        seat.sent = None
-        refused, seat.refused = seat.refused, None
+        side.asked = False
+        side.sent = None
+        refused, side.refused = side.refused, None
         if refused is not None:
-            seat.count_invalid()
-            self._notice(seat, "made an illegal choice", refused)
-            if seat.tries >= TRIES or seat.invalid >= self._rules.max_invalid:
-                self._choose_for(seat)
+            side.count_invalid()
+            self._notice(side, "made an illegal choice", refused)
+            if side.tries >= TRIES or side.invalid >= self._rules.max_invalid:
+                self._choose_for(side)
                 return
-        self._asker.ask(seat)
+        self._decisions.ask(side)
 
-    def answered(self, seat: Seat, answer: object) -> None:
-        if self._given_up(seat):
+    def answered(self, side: BattleSide, answer: object) -> None:
+        if self._is_ending(side):
             return
         # A player may send its choice itself, and answer nothing.
-        text = choice_text(answer, seat.battle) or seat.sent
+        text = choice_text(answer, side.battle) or side.sent
         if isinstance(text, str):
             if text.startswith("/choose "):
-                self._tell("choose", seat.table, seat.side, text[len("/choose ") :])
+                self._tell("choose", side.battle_number, side.id, text[len("/choose ") :])
                 return
             if text.startswith("/team "):
-                self._tell("choose", seat.table, seat.side, text[1:])
+                self._tell("choose", side.battle_number, side.id, text[1:])
                 return
             if text.strip() == "/forfeit":
-                self._forfeit(seat, "forfeit")
+                self._forfeit(side, "forfeit")
                 return
-        seat.count_invalid()
-        self._notice(seat, "answered something that is no choice", repr(text))
-        self._choose_for(seat)
+        side.count_invalid()
+        self._notice(side, "answered something that is no choice", repr(text))
+        self._choose_for(side)
 
-    def raised(self, seat: Seat, error: BaseException) -> None:
-        if self._given_up(seat):
+    def raised(self, side: BattleSide, error: BaseException) -> None:
+        if self._is_ending(side):
             return
-        seat.count_invalid()
+        side.count_invalid()
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        if self._notice(seat, "raised", f"{type(error).__name__}: {error}{place}"):
-            log.error("agent %s raised", seat.agent, exc_info=error)
-        self._choose_for(seat)
+        if self._notice(side, "raised", f"{type(error).__name__}: {error}{place}"):
+            log.error("agent %s raised", side.agent, exc_info=error)
+        self._choose_for(side)
 
-    def timed_out(self, seat: Seat) -> None:
-        if self._given_up(seat):
+    def timed_out(self, side: BattleSide) -> None:
+        if self._is_ending(side):
             return
-        seat.count_invalid()
-        seat.timeouts += 1
-        self._notice(seat, "ran out of time", f"a decision took longer than {self._rules.turn_timeout:g} s")
-        self._choose_for(seat)
+        side.count_invalid()
+        side.timeouts += 1
+        self._notice(side, "ran out of time", f"a decision took longer than {self._rules.turn_timeout:g} s")
+        self._choose_for(side)
 
-    def remarked(self, seat: Seat, error: BaseException) -> None:
-        self._notice(seat, "raised when a battle began or had ended", f"{type(error).__name__}: {error}")
+    def remarked(self, side: BattleSide, error: BaseException) -> None:
+        self._notice(side, "raised when a battle began or had ended", f"{type(error).__name__}: {error}")
 
-    def _heard(self, seat: Seat, text: str, *, to_room: bool = True) -> None:
-        """Carries out what the seat's player has sent as it would to a server."""
+    def _carry_out_message(self, side: BattleSide, text: str, *, to_room: bool = True) -> None:
+        """Carries out a message that a player has sent as it would to a server."""
         for line in text.split("\n"):
             command, _, _ = line.strip().partition("|")
             word = command.split(" ")[0].lower()
             if to_room and word == "/forfeit":
-                self._forfeit(seat, "forfeit")
+                self._forfeit(side, "forfeit")
             elif to_room and word in ("/choose", "/team"):
-                seat.sent = command
+                side.sent = command
             else:
-                self._notice(seat, "sent a message, which only a server takes in", repr(command))
+                self._notice(side, "sent a message, which only a server takes in", repr(command))
 
-    def _given_up(self, seat: Seat) -> bool:
-        """Whether the seat's battle is being ended by a forfeit, so that nothing more is asked of its players."""
-        table = self._tables.get(seat.table)
-        return table is None or table.forfeit is not None
+    def _is_ending(self, side: BattleSide) -> bool:
+        """Whether a forfeit is ending the side's battle, so that nothing more is asked of its players."""
+        running = self._running.get(side.battle_number)
+        return running is None or running.forfeit is not None
 
-    def _choose_for(self, seat: Seat) -> None:
-        if seat.timeouts >= self._rules.max_timeouts:
-            self._forfeit(seat, "timeout")
-        elif seat.invalid >= self._rules.max_invalid:
-            self._forfeit(seat, "invalid")
+    def _choose_for(self, side: BattleSide) -> None:
+        if side.timeouts >= self._rules.max_timeouts:
+            self._forfeit(side, "timeout")
+        elif side.invalid >= self._rules.max_invalid:
+            self._forfeit(side, "invalid")
         else:
-            self._tell("random", seat.table, seat.side, showdown_seed(seat.luck + seat.questions))
+            self._tell("random", side.battle_number, side.id, showdown_seed(side.seed + side.questions))
 
-    def _forfeit(self, seat: Seat, reason: str) -> None:
-        table = self._tables.get(seat.table)
-        if table is not None and table.forfeit is None:
-            table.forfeit = reason
-            seat.give_up()
-            self._tell("lose", seat.table, seat.side)
+    def _forfeit(self, side: BattleSide, reason: str) -> None:
+        running = self._running.get(side.battle_number)
+        if running is not None and running.forfeit is None:
+            running.forfeit = reason
+            side.give_up()
+            self._tell("lose", side.battle_number, side.id)
 
-    def _finish(self, number: int, table: _Table, end: dict[str, Any]) -> None:
-        del self._tables[number], self._unanswered[number]
-        reason = table.forfeit if end["reason"] == "forfeit" and table.forfeit else end["reason"]
+    def _finish(self, number: int, running: _RunningBattle, end: dict[str, Any]) -> None:
+        del self._running[number], self._unanswered[number]
+        reason = running.forfeit if end["reason"] == "forfeit" and running.forfeit else end["reason"]
         winner: Side | None = end["winner"]
         outcome: Outcome = "tie" if winner is None else "win"
-        for seat in table.seats:
-            seat.finish()
-        self._result(table, winner, outcome, reason, end["turns"], end)
-        for seat in table.seats:
-            seat.forget_question()
+        for side in running.sides:
+            side.finish()
+        self._result(running, winner, outcome, reason, end["turns"], end)
+        for side in running.sides:
+            side.forget_question()
             try:
-                self._asker.timed(seat, seat.player._battle_finished_callback, seat.battle)
+                self._decisions.timed(side, side.player._battle_finished_callback, side.battle)
             except (Exception, TurnTimeout) as error:
-                self.remarked(seat, error)
-            self._leave(seat)
+                self.remarked(side, error)
+            self._leave(side)
 
     def _void(self, number: int, reason: str) -> None:
-        table = self._tables.pop(number)
+        running = self._running.pop(number)
         del self._unanswered[number]
-        for seat in table.seats:
-            self._leave(seat)
-        turns = max(seat.battle.turn for seat in table.seats)
-        self._result(table, None, "void", reason, turns, None)
+        for side in running.sides:
+            self._leave(side)
+        turns = max(side.battle.turn for side in running.sides)
+        self._result(running, None, "void", reason, turns, None)
 
     def _result(
         self,
-        table: _Table,
+        running: _RunningBattle,
         winner: Side | None,
         outcome: Outcome,
         reason: str,
         turns: int,
         end: dict[str, Any] | None,
     ) -> None:
-        p1, p2 = table.seats
+        p1, p2 = running.sides
         trajectories = (self._trajectory(p1), self._trajectory(p2)) if end else (None, None)
         self._report(
             Result(
-                index=table.game.index,
-                attempt=table.attempt,
+                index=running.game.index,
+                attempt=running.attempt,
                 winner=winner,
                 outcome=outcome,
                 end_reason=reason,
@@ -328,24 +328,24 @@ class Referee:
                 steps=(p1.steps, p2.steps),
                 invalid=(p1.invalid, p2.invalid),
                 left=tuple(end["left"]) if end else None,
-                teams=self._packed_teams(table.game, end["teams"]) if end else None,
+                teams=self._packed_teams(running.game, end["teams"]) if end else None,
                 input_log=end["input_log"] if end else None,
                 trajectories=trajectories,
-                started_at=table.started_at,
+                started_at=running.started_at,
                 finished_at=datetime.now(UTC),
-                unrecorded=sum(seat.unrecorded is not None for seat in table.seats) if end else 0,
+                unrecorded=sum(side.unrecorded is not None for side in running.sides) if end else 0,
             )
         )
 
-    def _trajectory(self, seat: Seat) -> Recorded | None:
-        recorded = seat.recorded()
-        if seat.unrecorded is not None:
-            self._notice(seat, *unrecorded(seat.game, seat.unrecorded))
+    def _trajectory(self, side: BattleSide) -> Recorded | None:
+        recorded = side.recorded()
+        if side.unrecorded is not None:
+            self._notice(side, *unrecorded(side.game, side.unrecorded))
         return recorded
 
-    def _notice(self, seat: Seat, kind: str, text: str) -> bool:
-        first = (seat.agent, kind) not in self._noticed
+    def _notice(self, side: BattleSide, kind: str, text: str) -> bool:
+        first = (side.agent, kind) not in self._noticed
         if first:
-            self._noticed.add((seat.agent, kind))
-            self._report(Notice(f"agent {seat.agent} {kind}: {text}", topic=f"{seat.agent} {kind}"))
+            self._noticed.add((side.agent, kind))
+            self._report(Notice(f"agent {side.agent} {kind}: {text}", topic=f"{side.agent} {kind}"))
         return first

@@ -13,29 +13,29 @@ from typing import Any, Protocol
 from poke_env.player import Player
 
 from pokeladder.agents.batches import BATCH_SECONDS, set_decision_seed
-from pokeladder.play.embedded import seeding as luck
-from pokeladder.play.embedded.heartbeat import Pulse
+from pokeladder.play.embedded import seeding
+from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.embedded.players import chooser, takes_states
-from pokeladder.play.embedded.side import Seat
-from pokeladder.play.embedded.time_limit import TurnClock, TurnTimeout, drive
+from pokeladder.play.embedded.side import BattleSide
+from pokeladder.play.embedded.time_limit import TimeLimit, TurnTimeout, drive
 
-# Takes in what a player made of the positions of some seats; only those of them that still wait for it are answered.
-Settle = Callable[[Sequence[Seat], Sequence[Seat], Any], None]
+# Called with the sides whose positions a player was given, those of them that still wait, and its answer.
+Settle = Callable[[Sequence[BattleSide], Sequence[BattleSide], Any], None]
 
 
-class Listener(Protocol):
-    """Is told what has become of a question."""
+class DecisionListener(Protocol):
+    """Told what came of a question."""
 
-    def answered(self, seat: Seat, answer: object) -> None:
+    def answered(self, side: BattleSide, answer: object) -> None:
         """The player has answered, with a choice or with anything else."""
 
-    def raised(self, seat: Seat, error: BaseException) -> None:
+    def raised(self, side: BattleSide, error: BaseException) -> None:
         """The player has raised."""
 
-    def timed_out(self, seat: Seat) -> None:
+    def timed_out(self, side: BattleSide) -> None:
         """The player took too long."""
 
-    def remarked(self, seat: Seat, error: BaseException) -> None:
+    def remarked(self, side: BattleSide, error: BaseException) -> None:
         """The player has raised when it was asked nothing."""
 
 
@@ -44,20 +44,20 @@ class _Batch:
     """The positions that wait for a player.
 
     Attributes:
-        seats: how many of its seats there are in all battles.
-        alarm: rings when they have waited long enough.
+        sides: how many sides it plays, in all battles.
+        alarm: set off when they have waited long enough.
     """
 
     player: Player
-    seats: int = 0
-    waiting: list[Seat] = field(default_factory=list)
+    sides: int = 0
+    waiting: list[BattleSide] = field(default_factory=list)
     alarm: asyncio.TimerHandle | None = None
 
     def full(self) -> bool:
-        size = getattr(self.player, "batch_size", None) or max(1, self.seats // 2)
+        size = getattr(self.player, "batch_size", None) or max(1, self.sides // 2)
         return len(self.waiting) >= size
 
-    def take(self) -> list[Seat]:
+    def take(self) -> list[BattleSide]:
         if self.alarm is not None:
             self.alarm.cancel()
             self.alarm = None
@@ -65,50 +65,50 @@ class _Batch:
         return taken
 
 
-class Asker:
+class DecisionMaker:
     """Asks for each position that it is given, at once or in a batch.
 
     Args:
         turn_timeout: seconds for one call of a player, for however many positions.
-        pulse: shows the call under way.
+        heartbeat: shows the call under way.
     """
 
-    def __init__(self, turn_timeout: float, pulse: Pulse, listener: Listener) -> None:
+    def __init__(self, turn_timeout: float, heartbeat: Heartbeat, listener: DecisionListener) -> None:
         self._timeout = turn_timeout
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._listener = listener
-        self._clock = TurnClock(turn_timeout)
+        self._time_limit = TimeLimit(turn_timeout)
         # Seconds that agents have kept the event loop from everything else.
         self._busy = 0.0
         self._batches: dict[Player, _Batch] = {}
 
-    def seated(self, seat: Seat) -> None:
-        """Has a player that chooses for batches prepare for a battle."""
-        if seat.batched:
-            self._batch_of(seat).seats += 1
-            self._mention(seat, "battle_began")
+    def battle_began(self, side: BattleSide) -> None:
+        """Tells a player that chooses for batches of a new battle."""
+        if side.batched:
+            self._batch_of(side).sides += 1
+            self._mention(side, "battle_began")
 
-    def left(self, seat: Seat) -> None:
-        """Has it forget the battle."""
-        if seat.batched:
-            batch = self._batch_of(seat)
-            batch.seats -= 1
+    def battle_ended(self, side: BattleSide) -> None:
+        """Tells it that the battle is over."""
+        if side.batched:
+            batch = self._batch_of(side)
+            batch.sides -= 1
             with suppress(ValueError):
-                batch.waiting.remove(seat)
-            self._mention(seat, "battle_ended")
+                batch.waiting.remove(side)
+            self._mention(side, "battle_ended")
 
-    def ask(self, seat: Seat) -> None:
-        """Asks the seat's player, now or with its next batch."""
-        seat.tries += 1
-        seat.questions += 1
-        set_decision_seed(seat.battle, seat.luck + seat.questions)
-        if seat.battle.teampreview:
-            self._call([seat], seat.player.teampreview, seat.battle, self._answer)
-        elif not seat.batched:
-            self._call([seat], seat.player.choose_move, seat.battle, self._answer)
+    def ask(self, side: BattleSide) -> None:
+        """Asks the side's player, now or with its next batch."""
+        side.tries += 1
+        side.questions += 1
+        set_decision_seed(side.battle, side.seed + side.questions)
+        if side.battle.teampreview:
+            self._call([side], side.player.teampreview, side.battle, self._answer)
+        elif not side.batched:
+            self._call([side], side.player.choose_move, side.battle, self._answer)
         else:
-            batch = self._batch_of(seat)
-            batch.waiting.append(seat)
+            batch = self._batch_of(side)
+            batch.waiting.append(side)
             if batch.full():
                 self._ask_all(batch)
             elif batch.alarm is None:
@@ -125,104 +125,104 @@ class Asker:
             if batch.waiting:
                 self._ask_all(batch)
 
-    def timed(self, seat: Seat, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function of the seat's player returns.
+    def timed(self, side: BattleSide, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function of the side's player returns.
 
         Raises:
             TurnTimeout: it took longer than the limit.
         """
-        self._pulse.begin(seat.game, seat.side, self._timeout)
+        self._heartbeat.begin(side.game, side.id, self._timeout)
         started = time.monotonic()
         try:
-            return self._clock.call(function, *arguments)
+            return self._time_limit.call(function, *arguments)
         finally:
             self._busy += time.monotonic() - started
-            self._pulse.end()
+            self._heartbeat.end()
 
-    def _batch_of(self, seat: Seat) -> _Batch:
-        player = chooser(seat.player)
+    def _batch_of(self, side: BattleSide) -> _Batch:
+        player = chooser(side.player)
         if player not in self._batches:
             self._batches[player] = _Batch(player)
         return self._batches[player]
 
-    def _mention(self, seat: Seat, event: str) -> None:
-        hook = getattr(chooser(seat.player), event, None)
+    def _mention(self, side: BattleSide, event: str) -> None:
+        hook = getattr(chooser(side.player), event, None)
         if hook is None:
             return
         try:
-            self.timed(seat, hook, seat.battle)
+            self.timed(side, hook, side.battle)
         except (Exception, TurnTimeout) as error:
-            self._listener.remarked(seat, error)
+            self._listener.remarked(side, error)
 
     def _ask_all(self, batch: _Batch) -> None:
         self._call_for(batch.player, batch.take())
 
-    def _call_for(self, player: Any, seats: Sequence[Seat]) -> None:
+    def _call_for(self, player: Any, sides: Sequence[BattleSide]) -> None:
         if not takes_states(player):
-            self._call(seats, player.choose_batch, [seat.battle for seat in seats], self._answer_all)
+            self._call(sides, player.choose_batch, [side.battle for side in sides], self._answer_all)
             return
-        known = [seat for seat in seats if seat.trajectory is not None]
+        known = [side for side in sides if side.trajectory is not None]
         if known:
-            self._call(known, player.choose_positions, [seat.trajectory for seat in known], self._answer_all)
-        for seat in seats:
-            if seat.trajectory is None:
-                self._listener.raised(seat, ValueError("the state of the battle could not be made"))
+            self._call(known, player.choose_positions, [side.trajectory for side in known], self._answer_all)
+        for side in sides:
+            if side.trajectory is None:
+                self._listener.raised(side, ValueError("the state of the battle could not be made"))
 
-    def _call(self, seats: Sequence[Seat], function: Callable[[Any], Any], argument: Any, settle: Settle) -> None:
-        luck.deal(seats[0].luck + seats[0].questions)
+    def _call(self, sides: Sequence[BattleSide], function: Callable[[Any], Any], argument: Any, settle: Settle) -> None:
+        seeding.deal(sides[0].seed + sides[0].questions)
         try:
-            answer = self.timed(seats[0], function, argument)
+            answer = self.timed(sides[0], function, argument)
         except TurnTimeout:
-            self._late(seats)
+            self._late(sides)
         except BaseException as error:
-            self._failed(seats, error)
+            self._failed(sides, error)
         else:
             if inspect.isawaitable(answer):
-                self._wait_for(seats, answer, settle)
+                self._wait_for(sides, answer, settle)
             else:
-                settle(seats, seats, answer)
+                settle(sides, sides, answer)
 
-    def _answer(self, seats: Sequence[Seat], _: Sequence[Seat], answer: Any) -> None:
-        self._listener.answered(seats[0], answer)
+    def _answer(self, sides: Sequence[BattleSide], _: Sequence[BattleSide], answer: Any) -> None:
+        self._listener.answered(sides[0], answer)
 
-    def _answer_all(self, seats: Sequence[Seat], asked: Sequence[Seat], answers: Any) -> None:
+    def _answer_all(self, sides: Sequence[BattleSide], asked: Sequence[BattleSide], answers: Any) -> None:
         try:
             answers = list(answers)
         except TypeError:
-            answers = [answers] * len(seats)
-        if len(answers) != len(seats):
-            self._failed(asked, ValueError(f"choose_batch made {len(answers)} choices for {len(seats)} positions"))
+            answers = [answers] * len(sides)
+        if len(answers) != len(sides):
+            self._failed(asked, ValueError(f"choose_batch made {len(answers)} choices for {len(sides)} positions"))
             return
-        for seat, answer in zip(seats, answers, strict=True):
-            if seat in asked:
-                self._listener.answered(seat, answer)
+        for side, answer in zip(sides, answers, strict=True):
+            if side in asked:
+                self._listener.answered(side, answer)
 
-    def _failed(self, seats: Sequence[Seat], error: BaseException) -> None:
+    def _failed(self, sides: Sequence[BattleSide], error: BaseException) -> None:
         """Of many positions one may be what it cannot deal with: they are asked for one by one."""
-        if len(seats) == 1:
-            self._listener.raised(seats[0], error)
+        if len(sides) == 1:
+            self._listener.raised(sides[0], error)
             return
-        for seat in seats:
-            self._call_for(chooser(seat.player), [seat])
+        for side in sides:
+            self._call_for(chooser(side.player), [side])
 
-    def _late(self, seats: Sequence[Seat]) -> None:
-        for seat in seats:
-            self._listener.timed_out(seat)
+    def _late(self, sides: Sequence[BattleSide]) -> None:
+        for side in sides:
+            self._listener.timed_out(side)
 
-    def _wait_for(self, seats: Sequence[Seat], answer: Any, settle: Settle) -> None:
+    def _wait_for(self, sides: Sequence[BattleSide], answer: Any, settle: Settle) -> None:
         loop = asyncio.get_running_loop()
-        state = luck.save()
+        state = seeding.save()
         began, busy_before, busy_itself = time.monotonic(), self._busy, 0.0
 
         def step(function: Callable[..., Any], argument: object) -> Any:
             nonlocal state, busy_itself
-            luck.restore(state)
+            seeding.restore(state)
             before = self._busy
             try:
-                return self.timed(seats[0], function, argument)
+                return self.timed(sides[0], function, argument)
             finally:
                 busy_itself += self._busy - before
-                state = luck.save()
+                state = seeding.save()
 
         async def decide() -> object:
             try:
@@ -234,14 +234,14 @@ class Asker:
         task = loop.create_task(decide())
         alarm = loop.call_later(self._timeout, lambda: late())
         # A battle that ends takes back its own question, and others of the same batch stay.
-        waiting: dict[Seat, asyncio.Future[object]] = {}
-        for seat in seats:
-            waiting[seat] = seat.task = task if len(seats) == 1 else loop.create_future()
+        waiting: dict[BattleSide, asyncio.Future[object]] = {}
+        for side in sides:
+            waiting[side] = side.task = task if len(sides) == 1 else loop.create_future()
 
-        def still_asked() -> list[Seat]:
-            asked = [seat for seat, mark in waiting.items() if seat.task is mark]
-            for seat in asked:
-                seat.task = None
+        def still_asked() -> list[BattleSide]:
+            asked = [side for side, mark in waiting.items() if side.task is mark]
+            for side in asked:
+                side.task = None
             return asked
 
         def decided(finished: asyncio.Task[object]) -> None:
@@ -255,7 +255,7 @@ class Asker:
             elif finished.cancelled() or error is not None:
                 self._failed(asked, error or asyncio.CancelledError("it cancelled itself"))
             else:
-                settle(seats, asked, finished.result())
+                settle(sides, asked, finished.result())
 
         def late() -> None:
             nonlocal alarm

@@ -25,7 +25,7 @@ class Decision:
     deadline: float
 
 
-class Pulse:
+class Heartbeat:
     """Shared by a worker, which writes, and the process that watches it, which reads.
 
     Reading needs no help of the worker, so it works while the worker is stuck and after it died.

@@ -27,8 +27,8 @@ class Hear(Protocol):
         """``to_room`` is whether it was sent to a battle."""
 
 
-class Mailbox:
-    """Stands in for the websocket of a player: what the player sends reaches whoever referees its battles."""
+class NullWebsocket:
+    """Takes the place of a player's websocket: what the player sends goes to whatever runs its battles."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, Hear] = {}
@@ -39,7 +39,7 @@ class Mailbox:
     def open(self, room: str, hear: Hear) -> None:
         """Has messages to a room passed on from now on; to the last one those that are to no room, too."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        # A player against its other self has two seats in one room, and is taken to speak for the first.
+        # A player against its double plays both sides in one room, and is taken to speak for the first.
         self._rooms.setdefault(room, hear)
         self._hear_all = hear
 
@@ -93,7 +93,7 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
     player._format = battle_format
     player.ps_client._account_configuration = AccountConfiguration(username, None)
     speak_once(player)
-    player.ps_client.websocket = Mailbox()  # type: ignore[assignment]
+    player.ps_client.websocket = NullWebsocket()  # type: ignore[assignment]
     if type(player).random_teampreview is Player.random_teampreview:
         player.random_teampreview = _random_teampreview  # type: ignore[method-assign]
     return player
@@ -119,12 +119,12 @@ def takes_states(player: Player) -> bool:
 
 
 def chooser(player: Player) -> Player:
-    """The player that chooses for this one: itself, but for a twin."""
-    return player.original if isinstance(player, Twin) else player
+    """The player that chooses for this one: itself, or the original of a double."""
+    return player.original if isinstance(player, SelfPlayDouble) else player
 
 
-class Twin(Player):
-    """A player's other self, for the other side of its battles against itself: a network need not be there twice.
+class SelfPlayDouble(Player):
+    """Plays the other side of a player's battles against itself, by the choices of that player: no second network.
 
     Args:
         username: what the simulator calls it; at most 18 characters.

@@ -17,10 +17,10 @@ from typing import Any
 import cloudpickle
 
 from pokeladder.errors import AgentError, SimulatorError
-from pokeladder.metamon.policy_servers import Hosts
-from pokeladder.play.embedded.heartbeat import Pulse
-from pokeladder.play.messages import Failed, Job, Play, Ready
-from pokeladder.play.results import unplayed
+from pokeladder.metamon.policy_servers import PolicyServers
+from pokeladder.play.embedded.heartbeat import Heartbeat
+from pokeladder.play.messages import Attempt, Failed, Job, Ready
+from pokeladder.play.results import aborted
 from pokeladder.processes import REPEATABLE, last_words, start
 from pokeladder.records import Notice, Result, other
 
@@ -44,12 +44,12 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
     lifeline: int
-    pulse: Pulse
+    heartbeat: Heartbeat
     log: Path
     started: float
     ready: bool = False
     stuck: bool = False
-    playing: dict[int, tuple[Play, datetime]] = field(default_factory=dict)
+    playing: dict[int, tuple[Attempt, datetime]] = field(default_factory=dict)
 
     def end(self) -> None:
         """Ends it; nothing more to do if it has been ended before."""
@@ -61,10 +61,10 @@ class _Worker:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self.pulse.close()
+        self.heartbeat.close()
 
 
-class Pool:
+class WorkerPool:
     """Plays games on several worker processes; a context manager that leaves no process behind.
 
     Args:
@@ -72,17 +72,19 @@ class Pool:
         workers: how many processes.
         slots: how many battles each plays at once.
         log_folder: where each worker's stdout and stderr go.
-        hosts: of agents whose policies have processes of their own; closed with the pool.
+        policy_servers: of agents whose policies have processes of their own; closed with the pool.
     """
 
-    def __init__(self, job: Job, workers: int, slots: int, log_folder: Path, hosts: Hosts | None = None) -> None:
+    def __init__(
+        self, job: Job, workers: int, slots: int, log_folder: Path, policy_servers: PolicyServers | None = None
+    ) -> None:
         self._job = job
-        self._hosts = hosts or Hosts((), job.rules.format_id, log_folder)
+        self._policy_servers = policy_servers or PolicyServers((), job.rules.format_id, log_folder)
         self._slots = slots
         self._log_folder = log_folder
         self._deaths_in_a_row = 0
         self._next_tick = time.monotonic() + TICK_SECONDS
-        self._waiting: deque[Play] = deque()
+        self._waiting: deque[Attempt] = deque()
         self._workers: list[_Worker] = []
         try:
             for number in range(workers):
@@ -91,7 +93,7 @@ class Pool:
             self.close()
             raise
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,13 +103,13 @@ class Pool:
         for worker in self._workers:
             worker.end()
         self._workers = []
-        self._hosts.close()
+        self._policy_servers.close()
 
-    def play(self, games: Iterable[Play]) -> Iterator[Result | Notice | None]:
+    def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
 
-        A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all, those that were
-        spoilt by some other game's agent not counted.
+        A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all; attempts that
+        another battle's agent ended do not count.
 
         Raises:
             AgentError: an agent cannot be built, or takes too long for it, or its policy process keeps dying.
@@ -117,7 +119,7 @@ class Pool:
         while self.busy():
             yield from self.step()
 
-    def add(self, games: Iterable[Play]) -> None:
+    def add(self, games: Iterable[Attempt]) -> None:
         """Games to play, after those that are waiting."""
         self._waiting.extend(games)
 
@@ -125,9 +127,9 @@ class Pool:
         """Whether there are games that are waiting or under way."""
         return bool(self._waiting) or any(worker.playing for worker in self._workers)
 
-    def unsettled(self) -> list[Play]:
+    def unsettled(self) -> list[Attempt]:
         """The games that are waiting or under way, each with the attempt that it is at."""
-        under_way = (play for worker in self._workers for play, _ in worker.playing.values())
+        under_way = (attempt for worker in self._workers for attempt, _ in worker.playing.values())
         return [*self._waiting, *under_way]
 
     def ready(self) -> bool:
@@ -135,7 +137,7 @@ class Pool:
         return any(worker.ready for worker in self._workers)
 
     def step(self) -> Iterator[Result | Notice | None]:
-        """What comes next of that which :meth:`play` yields; raises what it raises."""
+        """The next events of :meth:`play`; raises what it raises."""
         for worker in self._workers:
             self._feed(worker)
         connections: list[Any] = [worker.connection for worker in self._workers]
@@ -145,15 +147,15 @@ class Pool:
         if time.monotonic() >= self._next_tick:
             self._next_tick = time.monotonic() + TICK_SECONDS
             self._kill_stuck()
-            yield from self._hosts.look()
+            yield from self._policy_servers.look()
             yield None
 
     def _feed(self, worker: _Worker) -> None:
         while worker.ready and self._waiting and len(worker.playing) < self._slots:
-            play = self._waiting.popleft()
-            worker.playing[play.game.index] = (play, datetime.now(UTC))
+            attempt = self._waiting.popleft()
+            worker.playing[attempt.game.index] = (attempt, datetime.now(UTC))
             try:
-                worker.connection.send(play)
+                worker.connection.send(attempt)
             except OSError:
                 return  # it died; its connection says so when it is read
 
@@ -161,7 +163,7 @@ class Pool:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._bury(worker)
+            yield from self._replace(worker)
             return
         if isinstance(message, Ready):
             worker.ready = True
@@ -170,17 +172,17 @@ class Pool:
         elif isinstance(message, Notice):
             yield message
         elif isinstance(message, Result):
-            play, _ = worker.playing.pop(message.index)
+            attempt, _ = worker.playing.pop(message.index)
             if message.outcome == "void":
-                self._again(play, blame=1)
+                self._again(attempt, own_failure=True)
             else:
                 self._deaths_in_a_row = 0
-                self._hosts.finished()
+                self._policy_servers.finished()
             yield message
 
-    def _again(self, play: Play, blame: int) -> None:
+    def _again(self, attempt: Attempt, *, own_failure: bool) -> None:
         # At the end: whatever spoils attempts now may be over by then.
-        self._waiting.extend(next_attempt(play, blame))
+        self._waiting.extend(next_attempt(attempt, own_failure=own_failure))
 
     def _kill_stuck(self) -> None:
         now = time.monotonic()
@@ -192,35 +194,35 @@ class Pool:
                         f"what they said is in {worker.log}"
                     )
                 continue
-            decision = worker.pulse.decision()
+            decision = worker.heartbeat.decision()
             if decision is not None and now > decision.deadline + GRACE_SECONDS:
                 worker.stuck = True
                 worker.process.kill()
-            elif decision is None and worker.pulse.silence() > SILENT_SECONDS:
+            elif decision is None and worker.heartbeat.silence() > SILENT_SECONDS:
                 worker.process.kill()
 
-    def _bury(self, worker: _Worker) -> Iterator[Result | Notice]:
-        """Settles the games of a dead worker and puts another in its place.
+    def _replace(self, worker: _Worker) -> Iterator[Result | Notice]:
+        """Settles the games of a dead worker and starts another in its place.
 
         An agent that took it down, by a crash or by a decision that nothing could interrupt, loses the battle that it
         was deciding, and the others there are played again as often as it takes: with every crash one battle is over.
         """
-        decision = worker.pulse.decision()
+        decision = worker.heartbeat.decision()
         worker.end()
         status = worker.process.returncode
         culprit = decision if worker.stuck or status not in STOPPED_FROM_OUTSIDE else None
         if culprit is not None and culprit.game in worker.playing:
-            play, started_at = worker.playing.pop(culprit.game)
-            agent = play.game.p1 if culprit.side == "p1" else play.game.p2
+            attempt, started_at = worker.playing.pop(culprit.game)
+            agent = attempt.game.p1 if culprit.side == "p1" else attempt.game.p2
             did = "did not answer and could not be interrupted" if worker.stuck else "took its process down"
             yield Notice(f"agent {agent} {did} (exit status {status}{last_words(worker.log)}): it loses that battle")
-            yield unplayed(play, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
+            yield aborted(attempt, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
         else:
             self._deaths_in_a_row += 1
             yield Notice(f"a worker process died (exit status {status}{last_words(worker.log)})")
-        for play, started_at in worker.playing.values():
-            yield unplayed(play, None, "crash", started_at)
-            self._again(play, blame=culprit is None)
+        for attempt, started_at in worker.playing.values():
+            yield aborted(attempt, None, "crash", started_at)
+            self._again(attempt, own_failure=culprit is None)
         if self._deaths_in_a_row >= HOPELESS:
             raise SimulatorError(
                 f"{HOPELESS} worker processes died in a row, the last with exit status {status}"
@@ -230,15 +232,18 @@ class Pool:
 
     def _spawn(self, number: int) -> _Worker:
         lifeline_end, lifeline = os.pipe()
-        pulse = Pulse()
+        heartbeat = Heartbeat()
         path = self._log_folder / f"worker-{number}.log"
         process, end = start(
-            "pokeladder.play.embedded.worker", log=path, inherited=(lifeline_end, pulse.file), environment=REPEATABLE
+            "pokeladder.play.embedded.worker",
+            log=path,
+            inherited=(lifeline_end, heartbeat.file),
+            environment=REPEATABLE,
         )
         os.close(lifeline_end)
-        worker = _Worker(number, process, Connection(end.detach()), lifeline, pulse, path, time.monotonic())
+        worker = _Worker(number, process, Connection(end.detach()), lifeline, heartbeat, path, time.monotonic())
         try:
-            job = replace(self._job, agents=(*self._job.agents, *self._hosts.agents_for(number)))
+            job = replace(self._job, agents=(*self._job.agents, *self._policy_servers.agents_for(number)))
             worker.connection.send_bytes(cloudpickle.dumps(job))
         except OSError as error:
             worker.end()
@@ -246,11 +251,11 @@ class Pool:
         return worker
 
 
-def next_attempt(play: Play, blame: int) -> list[Play]:
-    """The order to try a game again after a void attempt, unless there were :data:`ATTEMPTS`.
+def next_attempt(attempt: Attempt, *, own_failure: bool) -> list[Attempt]:
+    """The next attempt at a game after a void one; none after :data:`ATTEMPTS` that failed of themselves.
 
     Args:
-        blame: 0 if another game's agent spoilt it, else 1.
+        own_failure: no other battle's agent ended it.
     """
-    again = Play(play.game, play.attempt + 1, play.blame + blame)
-    return [again] if again.blame < ATTEMPTS else []
+    again = Attempt(attempt.game, attempt.number + 1, attempt.own_failures + own_failure)
+    return [again] if again.own_failures < ATTEMPTS else []

@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 import cloudpickle
 
 from pokeladder.errors import AgentError, PokeladderError, SimulatorError
-from pokeladder.play.embedded.pool import TICK_SECONDS, Pool, next_attempt
-from pokeladder.play.messages import Job, Play
-from pokeladder.play.results import unplayed
+from pokeladder.play.embedded.pool import TICK_SECONDS, WorkerPool, next_attempt
+from pokeladder.play.messages import Attempt, Job
+from pokeladder.play.results import aborted
 from pokeladder.records import Notice, Result
 from pokeladder.scratch import Scratch
 from pokeladder.simulator.setup import ensure_simulator
@@ -50,8 +50,8 @@ PARTING_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class _Handover:
-    """What has come of a turn.
+class _TurnReport:
+    """What came of a worker's turn.
 
     Attributes:
         unsettled: the games that the worker still has, each with the attempt that it is at.
@@ -63,14 +63,14 @@ class _Handover:
     node: str
     node_id: str
     events: list[Result | Notice]
-    unsettled: list[Play]
+    unsettled: list[Attempt]
     ready: bool
     said: bytes
     error: PokeladderError | None
 
 
-class Outpost:
-    """The worker's end: an actor that plays what it is given, on whatever node Ray has put it.
+class RayWorker:
+    """The actor: plays what it is given, on whatever node Ray has put it.
 
     Args:
         job: pickled, as agents may be of modules that are not there; its simulator is that of the sender.
@@ -86,9 +86,9 @@ class Outpost:
         self._scratch = Scratch()
         self._log = self._scratch.folder / "worker-0.log"
         self._read = 0
-        self._pool: Pool | None = None
+        self._pool: WorkerPool | None = None
 
-    def begin(self) -> _Handover:
+    def begin(self) -> _TurnReport:
         """Sets up the simulator of this node, if need be, and starts the process."""
         try:
             try:
@@ -102,12 +102,12 @@ class Outpost:
             found = _versions(simulator.version)
             if found != self._sender:
                 raise SimulatorError(f"it has {found}, and the run is of {self._sender}: install the same everywhere")
-            self._pool = Pool(replace(job, simulator=simulator), 1, self._slots, self._log.parent)
+            self._pool = WorkerPool(replace(job, simulator=simulator), 1, self._slots, self._log.parent)
         except PokeladderError as error:
-            return self._hand_over([], error)
-        return self._hand_over([])
+            return self._report([], error)
+        return self._report([])
 
-    def turn(self, games: list[Play]) -> _Handover:
+    def turn(self, games: list[Attempt]) -> _TurnReport:
         """Plays these after those that it has, until the turn is over or nothing is left."""
         assert self._pool is not None
         until = time.monotonic() + TURN_SECONDS
@@ -118,26 +118,26 @@ class Outpost:
                 # What came before an error stays.
                 events.extend(filter(None, self._pool.step()))
         except PokeladderError as error:
-            return self._hand_over(events, error)
-        return self._hand_over(events)
+            return self._report(events, error)
+        return self._report(events)
 
     def end(self) -> None:
         if self._pool is not None:
             self._pool.close()
         self._scratch.close()
 
-    def _hand_over(self, events: list[Result | Notice], error: PokeladderError | None = None) -> _Handover:
+    def _report(self, events: list[Result | Notice], error: PokeladderError | None = None) -> _TurnReport:
         import ray
 
         node, pool = socket.gethostname(), self._pool
         told = error and type(error)(f"node {node}: {error}".replace(str(self._log), self._kept_log))
         unsettled, ready = (pool.unsettled(), pool.ready()) if pool is not None else ([], False)
-        handover = _Handover(
+        report = _TurnReport(
             node, ray.get_runtime_context().get_node_id(), events, unsettled, ready, self._new_words(), told
         )
         if error is not None:
             self.end()
-        return handover
+        return report
 
     def _new_words(self) -> bytes:
         try:
@@ -161,10 +161,10 @@ class _Worker:
     node_id: str = ""
     ready: bool = False
     settled: int = 0
-    playing: dict[int, tuple[Play, datetime]] = field(default_factory=dict)
+    playing: dict[int, tuple[Attempt, datetime]] = field(default_factory=dict)
 
 
-class Cluster:
+class RayPool:
     """Plays games on a Ray cluster; a context manager that leaves no process behind, used as a :class:`Pool` is.
 
     Args:
@@ -193,10 +193,10 @@ class Cluster:
             self._most = ceil(parallel / self._slots)
         self._log_folder = log_folder
         self._workers: list[_Worker] = []
-        self._waiting: deque[Play] = deque()
+        self._waiting: deque[Attempt] = deque()
         self._hire_due = self._heard = time.monotonic()
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> RayPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -212,11 +212,11 @@ class Cluster:
         if self._connected:
             self._ray.shutdown()
 
-    def play(self, games: Iterable[Play]) -> Iterator[Result | Notice | None]:
+    def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
 
-        A void result is followed by another attempt at the same game, as in :meth:`Pool.play`; those of a worker or
-        node that is lost are void.
+        A void result is followed by another attempt at the same game, as in :meth:`WorkerPool.play`; battles of a
+        worker or node that is lost are void.
 
         Raises:
             AgentError: an agent cannot be loaded or built, or takes too long for it, and no other worker can play.
@@ -253,14 +253,14 @@ class Cluster:
         wanted = min(self._cpus() if self._most is None else self._most, games)
         if len(self._workers) >= wanted:
             return
-        actor = self._ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(Outpost)
+        actor = self._ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(RayWorker)
         taken = {worker.number for worker in self._workers}
         free = (number for number in count() if number not in taken)
         for _ in range(wanted - len(self._workers)):
             number = next(free)
             log = self._log_folder / f"worker-{number}.log"
-            outpost = actor.remote(self._job, self._slots, self._sender, str(log))
-            self._workers.append(_Worker(log, number, outpost, outpost.begin.remote(), now))
+            ray_worker = actor.remote(self._job, self._slots, self._sender, str(log))
+            self._workers.append(_Worker(log, number, ray_worker, ray_worker.begin.remote(), now))
 
     def _feed(self, worker: _Worker) -> None:
         """Gives a worker its next turn, with so many games that it has some left at the turn's end."""
@@ -269,13 +269,13 @@ class Cluster:
         # Not more than its share, so that all are done at the same time.
         wanted = min(2 * self._slots + worker.settled, ceil(games / max(1, len(ready)))) if worker.ready else 0
         given = [self._waiting.popleft() for _ in range(min(wanted - len(worker.playing), len(self._waiting)))]
-        worker.playing |= {play.game.index: (play, datetime.now(UTC)) for play in given}
+        worker.playing |= {attempt.game.index: (attempt, datetime.now(UTC)) for attempt in given}
         if worker.playing or not worker.ready:
             worker.turn, worker.asked = worker.actor.turn.remote(given), time.monotonic()
 
     def _receive(self, worker: _Worker) -> Iterator[Result | Notice]:
         try:
-            handover: _Handover = self._ray.get(worker.turn)
+            report: _TurnReport = self._ray.get(worker.turn)
         except self._ray.exceptions.RayTaskError as error:
             yield from self._fail(worker, SimulatorError(f"a worker on the Ray cluster cannot play: {_reason(error)}"))
             return
@@ -283,24 +283,24 @@ class Cluster:
             yield from self._bury(worker, _reason(error))
             return
         worker.turn = None
-        worker.node, worker.node_id, worker.ready = handover.node, handover.node_id, handover.ready
-        if handover.ready:
+        worker.node, worker.node_id, worker.ready = report.node, report.node_id, report.ready
+        if report.ready:
             self._heard = time.monotonic()
-        if handover.said:
+        if report.said:
             with worker.log.open("ab") as log:
-                log.write(handover.said)
+                log.write(report.said)
         before, now = worker.playing, datetime.now(UTC)
-        worker.playing = {play.game.index: (play, now) for play in handover.unsettled}
-        for index, (play, started_at) in before.items():
-            if index in worker.playing and worker.playing[index][0] == play:
-                worker.playing[index] = (play, started_at)
-        worker.settled = sum(isinstance(event, Result) for event in handover.events)
-        yield from handover.events
-        if handover.error is not None:
+        worker.playing = {attempt.game.index: (attempt, now) for attempt in report.unsettled}
+        for index, (attempt, started_at) in before.items():
+            if index in worker.playing and worker.playing[index][0] == attempt:
+                worker.playing[index] = (attempt, started_at)
+        worker.settled = sum(isinstance(event, Result) for event in report.events)
+        yield from report.events
+        if report.error is not None:
             # It has told what became of the games that it had begun.
-            self._waiting.extend(play for play, _ in worker.playing.values())
+            self._waiting.extend(attempt for attempt, _ in worker.playing.values())
             worker.playing = {}
-            yield from self._fail(worker, handover.error)
+            yield from self._fail(worker, report.error)
 
     def _fail(self, worker: _Worker, error: PokeladderError) -> Iterator[Result | Notice]:
         """Goes on without a worker that says that it cannot play, for a while.
@@ -327,9 +327,9 @@ class Cluster:
         # One that is only out of reach must not go on.
         self._ray.kill(worker.actor)
         self._workers.remove(worker)
-        for play, started_at in worker.playing.values():
-            yield unplayed(play, None, "crash", started_at)
-            self._waiting.extend(next_attempt(play, blame=1))
+        for attempt, started_at in worker.playing.values():
+            yield aborted(attempt, None, "crash", started_at)
+            self._waiting.extend(next_attempt(attempt, own_failure=True))
 
     def _look_after(self) -> Iterator[Result | Notice]:
         now = time.monotonic()

@@ -20,12 +20,14 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 
-class Seat:
+class BattleSide:
     """Keeps a player's ``Battle`` up to date from the lines that the simulator sends to that side.
 
     Args:
-        table: what the arena calls the battle.
-        game: its number in the schedule.
+        side: which side of the battle.
+        seed: what the agent draws at random follows from it.
+        battle_number: the battle's number within the process.
+        game: the battle's index in the schedule.
 
     Attributes:
         batched: the player chooses for many positions at once.
@@ -50,19 +52,19 @@ class Seat:
         tag: str,
         gen: int,
         team: Sequence[TeambuilderPokemon],
-        luck: int,
+        seed: int,
         record: bool,
         *,
-        table: int = 0,
+        battle_number: int = 0,
         game: int = 0,
     ) -> None:
-        self.side = side
-        self.table = table
+        self.id = side
+        self.battle_number = battle_number
         self.game = game
         self.batched = batches(player)
         self.agent = agent
         self.player = player
-        self.luck = luck
+        self.seed = seed
         self.battle = SteadyBattle(tag, player.username, player.logger, gen)
         self.battle.teampreview_team = [Pokemon(gen=gen, teambuilder=pokemon) for pokemon in team]
         player._battles[tag] = self.battle

@@ -16,7 +16,7 @@ class TurnTimeout(BaseException):
     """Raised inside an agent that is out of time; not an Exception, so that agents do not catch it by accident."""
 
 
-class TurnClock:
+class TimeLimit:
     """Runs calls of the main thread under a time limit, by the system's alarm signal.
 
     The alarm interrupts Python code and blocking system calls. Native code that never returns to Python is beyond

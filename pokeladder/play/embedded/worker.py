@@ -17,13 +17,13 @@ import cloudpickle
 from poke_env.player import Player
 
 from pokeladder.errors import AgentError, PokeladderError
-from pokeladder.play import logs as quiet
+from pokeladder.play import logs
 from pokeladder.play.dex import learn
-from pokeladder.play.embedded.battles import Referee
-from pokeladder.play.embedded.heartbeat import Pulse
-from pokeladder.play.embedded.players import Twin, batches, build_player
+from pokeladder.play.embedded.battles import BattleRunner
+from pokeladder.play.embedded.heartbeat import Heartbeat
+from pokeladder.play.embedded.players import SelfPlayDouble, batches, build_player
 from pokeladder.play.embedded.simulators import Simulators
-from pokeladder.play.messages import Failed, Job, Play, Ready
+from pokeladder.play.messages import Attempt, Failed, Job, Ready
 from pokeladder.records import Notice, Result
 
 BEAT_SECONDS = 1.0
@@ -38,23 +38,23 @@ class _Players:
         self._format = job.rules.format_id
         self._built: dict[tuple[str, bool], Player] = {}
 
-    def __call__(self, name: str, twin: bool) -> Player:
-        """The player of an agent; with ``twin`` another one, which can play against the first."""
-        key = (name, twin)
+    def __call__(self, name: str, double: bool) -> Player:
+        """The player of an agent; with ``double`` a second one, which can play against it."""
+        key = (name, double)
         if key not in self._built:
-            username = f"agent {self._numbers[name]}{' twin' if twin else ''}"
-            if twin and batches(self(name, False)):
-                self._built[key] = Twin(self(name, False), username)
+            username = f"agent {self._numbers[name]}{' twin' if double else ''}"
+            if double and batches(self(name, False)):
+                self._built[key] = SelfPlayDouble(self(name, False), username)
             else:
                 self._built[key] = build_player(self._agents[name], self._format, username)
         return self._built[key]
 
 
 class _Worker:
-    def __init__(self, connection: Connection, pulse: Pulse, job: Job) -> None:
+    def __init__(self, connection: Connection, heartbeat: Heartbeat, job: Job) -> None:
         self._connection = connection
         self._job = job
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._stopped = asyncio.Event()
         learn(job.rules.gen, job.rules.additions)
         players = _Players(job)
@@ -63,12 +63,12 @@ class _Worker:
         self._simulators = Simulators(
             job.simulator,
             job.simulators,
-            receive=lambda message: self._referee.receive(message),
+            receive=lambda message: self._battles.receive(message),
             died=lambda reason: self._send(Notice(f"{reason}: its battles are void and are played again")),
-            lost=lambda battles: self._referee.void_those(battles, "crash"),
+            lost=lambda battles: self._battles.void_those(battles, "crash"),
             failed=lambda error: self._send(Failed(error)),
         )
-        self._referee = Referee(job.rules, players, self._simulators.post, self._send, pulse)
+        self._battles = BattleRunner(job.rules, players, self._simulators.post, self._send, heartbeat)
 
     async def run(self) -> None:
         await self._simulators.start()
@@ -76,7 +76,7 @@ class _Worker:
         gc.freeze()
         # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
         gc.set_threshold(50_000, 20, 20)
-        self._pulse.beat()
+        self._heartbeat.beat()
         self._send(Ready())
         watching = asyncio.create_task(self._watch())
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._read_orders)
@@ -87,15 +87,15 @@ class _Worker:
     async def _watch(self) -> None:
         """Shows that this process is alive, and looks after the simulators."""
         while True:
-            self._pulse.beat()
+            self._heartbeat.beat()
             await asyncio.sleep(BEAT_SECONDS)
-            await self._simulators.look(self._referee.waiting(), self._referee.battles())
+            await self._simulators.look(self._battles.waiting(), self._battles.battles())
 
     def _read_orders(self) -> None:
         try:
             while self._connection.poll():
-                order: Play = self._connection.recv()
-                self._referee.start(order.game, order.attempt)
+                attempt: Attempt = self._connection.recv()
+                self._battles.start(attempt.game, attempt.number)
         except EOFError:
             asyncio.get_running_loop().remove_reader(self._connection.fileno())
             self._stopped.set()
@@ -118,9 +118,9 @@ def _end_with_parent(lifeline: int) -> None:
 
 
 def main() -> None:
-    connection, lifeline, pulse = Connection(int(sys.argv[1])), int(sys.argv[2]), Pulse(int(sys.argv[3]))
+    connection, lifeline, heartbeat = Connection(int(sys.argv[1])), int(sys.argv[2]), Heartbeat(int(sys.argv[3]))
     _end_with_parent(lifeline)
-    quiet.begin()
+    logs.begin()
     try:
         job: Job = cloudpickle.loads(connection.recv_bytes())
     except Exception as error:
@@ -128,7 +128,7 @@ def main() -> None:
         return
 
     async def play() -> None:
-        await _Worker(connection, pulse, job).run()
+        await _Worker(connection, heartbeat, job).run()
 
     try:
         asyncio.run(play())

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,41 +18,16 @@ import cloudpickle
 
 from pokeladder.agents.programs import ROLES, Limits, Program, Role
 from pokeladder.agents.specs import Agent
-from pokeladder.play.messages import Additions, Visit
+from pokeladder.play.messages import AgentTask
 from pokeladder.processes import REPEATABLE, last_words, python_command
 
-GUARD = Path(__file__).with_name("supervisor.py")
-# Longer than the guard gives a program to end by itself.
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+# Longer than the supervisor gives a program to end by itself.
 END_SECONDS = 10.0
 TAIL_LINES = 4
 
 
-@dataclass(frozen=True)
-class Errand:
-    """What an agent's process is to do.
-
-    Attributes:
-        user: the name to log in as.
-        team: packed; None where Showdown makes the teams.
-        team_folder: a folder of teams.
-        battles: how many to play before it ends.
-        gen, additions: as the rules have them.
-    """
-
-    user: str
-    opponent: str
-    url: str
-    format_id: str
-    role: Role
-    battles: int
-    team: str | None
-    team_folder: Path
-    backend: str
-    gen: int
-    additions: Additions
-
-
-class Guest:
+class AgentProcess:
     """A running process of an agent.
 
     Attributes:
@@ -63,16 +37,16 @@ class Guest:
         work: the folder for what it writes.
     """
 
-    def __init__(self, agent: Agent | Program, errand: Errand, folder: Path, gpu: str | None) -> None:
-        self.agent = agent
-        self.errand = errand
-        self.user = errand.user
+    def __init__(self, task: AgentTask, folder: Path, gpu: str | None) -> None:
+        self.agent = agent = task.agent
+        self.task = task
+        self.user = task.user
         self.gpu = gpu
         self.online = False
         self.started = time.monotonic()
         self.ended: float | None = None
-        self.log = folder / f"{errand.user}.log"
-        self.work = folder / errand.user
+        self.log = folder / f"{task.user}.log"
+        self.work = folder / task.user
         self.work.mkdir(parents=True, exist_ok=True)
         # The agent's parameters are nobody else's business, whatever the umask.
         self.work.chmod(0o700)
@@ -80,11 +54,11 @@ class Guest:
         lifeline, self._lifeline = os.pipe()
         with self.log.open("ab") as output:
             shown = agent.identity()["target"] if isinstance(agent, Agent) else shlex.join(command)
-            output.write(f"agent {agent.name} in the role {errand.role}: {shown}\n".encode())
+            output.write(f"agent {agent.name} in the role {task.role}: {shown}\n".encode())
             output.flush()
             try:
-                self._guard = subprocess.Popen(
-                    [sys.executable, "-I", str(GUARD), str(lifeline), *command],
+                self._supervisor = subprocess.Popen(
+                    [sys.executable, "-I", str(SUPERVISOR), str(lifeline), *command],
                     cwd=agent.folder if isinstance(agent, Program) else None,
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
@@ -106,7 +80,7 @@ class Guest:
 
     def status(self) -> int | None:
         """Its exit status; None while it runs."""
-        status = self._guard.poll()
+        status = self._supervisor.poll()
         if status is not None and self.ended is None:
             self.ended = time.monotonic()
         return status
@@ -116,7 +90,7 @@ class Guest:
         return last_words(self.log, TAIL_LINES, after=1)
 
     def let_go(self) -> None:
-        """Has the guard end the program, without waiting for it."""
+        """Has the supervisor end the program, without waiting for it."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
@@ -125,47 +99,35 @@ class Guest:
         """Ends the program and what it has started, and clears what it wrote away."""
         self.let_go()
         try:
-            self._guard.wait(END_SECONDS)
+            self._supervisor.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             with suppress(OSError):
-                os.killpg(self._guard.pid, signal.SIGKILL)
-            self._guard.wait()
+                os.killpg(self._supervisor.pid, signal.SIGKILL)
+            self._supervisor.wait()
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _command(self) -> list[str]:
-        errand = self.errand
+        task = self.task
         if isinstance(self.agent, Agent):
-            visit = Visit(
-                agent=self.agent,
-                url=errand.url,
-                username=errand.user,
-                format_id=errand.format_id,
-                team=errand.team,
-                role=errand.role,
-                opponent=errand.opponent,
-                battles=errand.battles,
-                gen=errand.gen,
-                additions=errand.additions,
-            )
-            file = self.work / "visit.pickle"
+            file = self.work / "task.pickle"
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as pickle:
-                pickle.write(cloudpickle.dumps(visit))
+                pickle.write(cloudpickle.dumps(task))
             return python_command("pokeladder.play.server.client", str(file))
-        files = sorted((errand.team_folder / errand.format_id).glob("*"))
-        address = urlsplit(errand.url)
+        files = sorted((task.team_folder / task.format_id).glob("*"))
+        address = urlsplit(task.url)
         return self.agent.filled_in(
             {
-                "username": errand.user,
-                "server": errand.url,
+                "username": task.user,
+                "server": task.url,
                 "host": address.netloc,
                 "port": str(address.port or (443 if address.scheme == "wss" else 80)),
-                "format": errand.format_id,
-                "opponent": errand.opponent,
-                "battles": str(errand.battles),
-                "role": self.agent.roles[errand.role],
-                "team_dir": str(errand.team_folder),
+                "format": task.format_id,
+                "opponent": task.opponent,
+                "battles": str(task.battles),
+                "role": self.agent.roles[task.role],
+                "team_dir": str(task.team_folder),
                 "team_file": str(files[0]) if files else "",
-                "backend": errand.backend,
+                "backend": task.backend,
                 "work_dir": str(self.work),
             }
         )

@@ -1,4 +1,4 @@
-"""Games on a websocket server: agents' processes are seated in pairs, watched, and replaced when they fail.
+"""Games on a websocket server: agents' processes are paired, watched, and replaced when they fail.
 
 What is known of a battle is what the server says of it, never what an agent says.
 """
@@ -20,13 +20,13 @@ from typing import Any
 from pokeladder.agents.programs import Program, Role, meet
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError, SimulatorError
-from pokeladder.metamon.output import Outbox
-from pokeladder.play.messages import Play, Rules
-from pokeladder.play.results import unplayed
-from pokeladder.play.server.agent_process import Errand, Guest, roles_of
+from pokeladder.metamon.output import MetamonOutput
+from pokeladder.play.messages import AgentTask, Attempt, Rules
+from pokeladder.play.results import aborted
+from pokeladder.play.server.agent_process import AgentProcess, roles_of
 from pokeladder.play.server.sessions import Begun, Session, chunks
-from pokeladder.play.server.spectator import Observer
-from pokeladder.play.server.trajectory_collector import Desk
+from pokeladder.play.server.spectator import Spectator
+from pokeladder.play.server.trajectory_collector import TrajectoryCollector
 from pokeladder.records import SIDES, Notice, Result, other
 from pokeladder.seeds import team_seed
 from pokeladder.simulator.server import ServerProcess
@@ -42,7 +42,7 @@ TICK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Venue:
+class ServerSettings:
     """Where and how the games are played.
 
     Attributes:
@@ -66,7 +66,7 @@ class Venue:
     team_files: tuple[Path, ...]
 
 
-class Hall:
+class ServerArena:
     """Plays games on a server; a context manager that leaves no process behind.
 
     Args:
@@ -79,7 +79,12 @@ class Hall:
     """
 
     def __init__(
-        self, simulator: Simulator, agents: Iterable[Agent | Program], rules: Rules, venue: Venue, log_folder: Path
+        self,
+        simulator: Simulator,
+        agents: Iterable[Agent | Program],
+        rules: Rules,
+        settings: ServerSettings,
+        log_folder: Path,
     ) -> None:
         self._simulator = simulator
         self._agents = {agent.name: agent for agent in agents}
@@ -87,41 +92,41 @@ class Hall:
         for first, second in combinations(names, 2) if len(names) > 1 else [(names[0], names[0])]:
             self._roles(first, second)
         self._rules = rules
-        self._venue = venue
+        self._settings = settings
         self._log_folder = log_folder
         # A server that goes on may still know the names of an earlier call.
         self._token = secrets.token_hex(3)
         self._named = 0
-        self._chunks: deque[deque[Play]] = deque()
+        self._chunks: deque[deque[Attempt]] = deque()
         self._sessions: list[Session] = []
         self._out: deque[Result | Notice] = deque()
         self._failures: dict[str, int] = {}
         self._deaths_in_a_row = 0
         self._team_folder = log_folder / "teams"
         shutil.rmtree(self._team_folder, ignore_errors=True)
-        self._all_teams = self._lay_out_teams(Path("all"), venue.team_files)
+        self._all_teams = self._lay_out_teams(Path("all"), settings.team_files)
         self._server = self._start_server()
-        scribes = max(1, venue.processes // 2) if rules.record_trajectories and venue.url is None else 0
+        reconstructors = max(1, settings.processes // 2) if rules.record_trajectories and settings.url is None else 0
         try:
-            self._desk = Desk(simulator, rules, scribes, log_folder)
+            self._collector = TrajectoryCollector(simulator, rules, reconstructors, log_folder)
         except BaseException:
             self._server.stop()
             raise
 
-    def __enter__(self) -> Hall:
+    def __enter__(self) -> ServerArena:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        _end([guest for session in self._sessions for guest in session.guests])
+        _end([process for session in self._sessions for process in session.processes])
         self._sessions = []
-        self._desk.close()
+        self._collector.close()
         self._server.stop()
         shutil.rmtree(self._team_folder, ignore_errors=True)
 
-    def play(self, games: Iterable[Play]) -> Iterator[Result | Notice | None]:
+    def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
 
         A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all, unless one of its
@@ -131,9 +136,9 @@ class Hall:
             SimulatorError: the server keeps dying.
         """
         fixed = {name for name, agent in self._agents.items() if isinstance(agent, Program) and agent.fixed_team}
-        self._chunks.extend(chunks(games, self._venue.parallel, fixed))
+        self._chunks.extend(chunks(games, self._settings.parallel, fixed))
         next_tick = time.monotonic()
-        while self._chunks or self._sessions or self._desk.busy():
+        while self._chunks or self._sessions or self._collector.busy():
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_SECONDS
                 self._open_sessions()
@@ -143,25 +148,25 @@ class Hall:
                     self._server.stop()
                     self._replace_server("the server stopped answering")
                 yield None
-            sources: list[Any] = [self._server, *self._desk.connections]
+            sources: list[Any] = [self._server, *self._collector.connections]
             ready = wait(sources, timeout=max(0.0, next_tick - time.monotonic()))
             for source in [one for one in sources if one in ready]:
                 if source is sources[0]:
                     self._hear_server()
                 else:
-                    self._out.extend(self._desk.hear(source))
-            self._out.extend(self._desk.finished())
+                    self._out.extend(self._collector.hear(source))
+            self._out.extend(self._collector.finished())
             while self._out:
                 yield self._out.popleft()
 
     def _open_sessions(self) -> None:
         for _ in range(len(self._chunks)):
-            if len(self._sessions) >= self._venue.parallel:
+            if len(self._sessions) >= self._settings.parallel:
                 return
             chunk = self._chunks.popleft()
             roles = self._roles(*sorted((chunk[0].game.p1, chunk[0].game.p2)))
             # A server of others pairs whoever waits on its ladder.
-            if self._venue.url is not None and any(
+            if self._settings.url is not None and any(
                 "ladder" in roles and "ladder" in one.roles for one in self._sessions
             ):
                 self._chunks.append(chunk)
@@ -176,32 +181,33 @@ class Hall:
             raise AgentError(f"{told}, so that they cannot meet: give one of them another role in the registry")
         return roles
 
-    def _open(self, chunk: deque[Play], roles: tuple[Role, Role]) -> None:
+    def _open(self, chunk: deque[Attempt], roles: tuple[Role, Role]) -> None:
         first, second = (self._agents[name] for name in sorted((chunk[0].game.p1, chunk[0].game.p2)))
         self._named += 2
         users = (f"pl{self._token}n{self._named - 1}", f"pl{self._token}n{self._named}")
-        session = Session((first, second), users, roles, deque(chunk), directed=self._venue.url is None)
+        session = Session((first, second), users, roles, deque(chunk), directed=self._settings.url is None)
         self._sessions.append(session)
-        self._server.send("arrange", *users, *(self._order(session, play) for play in chunk))
+        self._server.send("arrange", *users, *(self._order(session, attempt) for attempt in chunk))
         for user, role in zip(users, roles, strict=True):
             # Whoever challenges must find its opponent there.
             if role != "challenger" and session in self._sessions:
-                self._seat(session, user)
+                self._start_agent(session, user)
 
-    def _order(self, session: Session, play: Play) -> dict[str, Any]:
+    def _order(self, session: Session, attempt: Attempt) -> dict[str, Any]:
         """A game as the server is told of it (see ``server.js``)."""
-        game = play.game
+        game = attempt.game
         p1, p2 = session.users_of(game)
         teams = self._rules.packed_teams(game)
         given = {"teams": teams} if teams else {"team_seeds": [team_seed(game, side) for side in SIDES]}
         return {"number": game.index, "seed": game.seed, "p1": p1, "p2": p2, **given}
 
-    def _seat(self, session: Session, user: str) -> None:
+    def _start_agent(self, session: Session, user: str) -> None:
         """Starts the process of one of a session's agents."""
         which = session.users.index(user)
         agent, game = session.agents[which], session.left[0].game
         team = (game.p1_team, game.p2_team)[session.users_of(game).index(user)]
-        errand = Errand(
+        task = AgentTask(
+            agent=agent,
             user=user,
             opponent=session.users[1 - which],
             url=self._server.url,
@@ -210,26 +216,28 @@ class Hall:
             battles=len(session.left),
             team=None if team is None else self._rules.teams[team],
             team_folder=self._teams_of(agent, team),
-            backend=self._venue.backend,
+            backend=self._settings.backend,
             gen=self._rules.gen,
             additions=self._rules.additions,
         )
         try:
-            guest = Guest(agent, errand, self._log_folder, self._gpu() if agent.gpu else None)
+            process = AgentProcess(task, self._log_folder, self._gpu() if agent.gpu else None)
         except OSError as error:
             self._give_up(session, {agent.name: f"cannot be started: {error}"})
             return
-        session.guests.append(guest)
+        session.processes.append(process)
         session.quiet_since = time.monotonic()
         if isinstance(agent, Program) and agent.writes:
-            session.outboxes[user] = Outbox(guest.work, user)
+            session.outputs[user] = MetamonOutput(process.work, user)
 
     def _teams_of(self, agent: Agent | Program, team: str | None) -> Path:
         """The folder in which an agent's process finds the teams that it may have to play."""
         if team is None or isinstance(agent, Agent) or not agent.fixed_team:
             return self._all_teams
         name = Path(team).name
-        return self._lay_out_teams(Path("each", name), [file for file in self._venue.team_files if file.stem == name])
+        return self._lay_out_teams(
+            Path("each", name), [file for file in self._settings.team_files if file.stem == name]
+        )
 
     def _lay_out_teams(self, place: Path, files: Iterable[Path]) -> Path:
         """A folder with teams where agents look for them: ``<format>/<name>.<format>_team``."""
@@ -240,8 +248,8 @@ class Hall:
         return folder
 
     def _gpu(self) -> str | None:
-        used = [guest.gpu for session in self._sessions for guest in session.guests]
-        return min(self._venue.gpus, key=used.count, default=None)
+        used = [process.gpu for session in self._sessions for process in session.processes]
+        return min(self._settings.gpus, key=used.count, default=None)
 
     def _look_after_sessions(self) -> None:
         for session in list(self._sessions):
@@ -251,7 +259,7 @@ class Hall:
                 failed = session.failures()
                 if failed:
                     self._give_up(session, failed)
-            elif not self._desk.busy(session) and session.over():
+            elif not self._collector.busy(session) and session.over():
                 self._close(session)
 
     def _give_up(self, session: Session, failed: Mapping[str, str]) -> None:
@@ -259,8 +267,8 @@ class Hall:
         dead = []
         for name, reason in failed.items():
             self._failures[name] = self._failures.get(name, 0) + 1
-            guest = session.guest_of(name)
-            tail, log = (guest.tail(), f" (its log is {guest.log})") if guest else ("", "")
+            process = session.process_of(name)
+            tail, log = (process.tail(), f" (its log is {process.log})") if process else ("", "")
             then = "another process takes its place"
             if self._failures[name] >= TRIES:
                 dead.append(name)
@@ -270,48 +278,48 @@ class Hall:
         for name in dead:
             self._bury(name)
 
-    def _abandon(self, session: Session, blame: int = 1) -> None:
+    def _abandon(self, session: Session, *, own_failure: bool = True) -> None:
         """Ends a session; the battles under way are void, and what is left goes to another one."""
         left = session.left
         for room, begun in session.begun.items():
             self._server.send("void", room)
-            self._out.append(unplayed(begun.play, None, "crash", begun.started_at))
-            play = begun.play
-            if play.blame + blame < ATTEMPTS:
-                left.append(Play(play.game, play.attempt + 1, play.blame + blame))
+            self._out.append(aborted(begun.attempt, None, "crash", begun.started_at))
+            attempt = begun.attempt
+            if attempt.own_failures + own_failure < ATTEMPTS:
+                left.append(Attempt(attempt.game, attempt.number + 1, attempt.own_failures + own_failure))
         session.begun = {}
         self._close(session)
         if left:
             self._chunks.append(left)
 
     def _close(self, session: Session) -> None:
-        for outbox in session.outboxes.values():
-            outbox.gather()
-        _end(session.guests)
+        for output in session.outputs.values():
+            output.gather()
+        _end(session.processes)
         self._server.send("dismiss", *session.users)
         self._sessions.remove(session)
 
     def _bury(self, name: str) -> None:
         """Ends all matchups of an agent that does not play."""
         for session in [one for one in self._sessions if name in (agent.name for agent in one.agents)]:
-            self._abandon(session, blame=0)
+            self._abandon(session, own_failure=False)
         for chunk in [one for one in self._chunks if name in (one[0].game.p1, one[0].game.p2)]:
             self._chunks.remove(chunk)
-            self._out.extend(unplayed(play, None, "agent_dead", datetime.now(UTC)) for play in chunk)
+            self._out.extend(aborted(attempt, None, "agent_dead", datetime.now(UTC)) for attempt in chunk)
 
-    def _start_server(self) -> ServerProcess | Observer:
+    def _start_server(self) -> ServerProcess | Spectator:
         log = self._log_folder / "server.log"
-        if self._venue.url is not None:
-            return Observer(self._venue.url, self._rules.format_id, f"pl{self._token}eye", log)
+        if self._settings.url is not None:
+            return Spectator(self._settings.url, self._rules.format_id, f"pl{self._token}eye", log)
         return ServerProcess(
             self._simulator,
-            port=self._venue.port,
-            processes=self._venue.processes,
+            port=self._settings.port,
+            processes=self._settings.processes,
             log=log,
             arranged=True,
             turn_timeout=self._rules.turn_timeout,
             max_invalid=self._rules.max_invalid,
-            folder=self._venue.folder,
+            folder=self._settings.folder,
         )
 
     def _replace_server(self, told: str) -> None:
@@ -349,11 +357,11 @@ class Hall:
         if session is None:
             return
         session.quiet_since = time.monotonic()
-        for guest in session.guests:
-            guest.online |= guest.user == user
+        for process in session.processes:
+            process.online |= process.user == user
         for waiting, role in zip(session.users, session.roles, strict=True):
-            if role == "challenger" and all(guest.user != waiting for guest in session.guests):
-                self._seat(session, waiting)
+            if role == "challenger" and all(process.user != waiting for process in session.processes):
+                self._start_agent(session, waiting)
 
     def _ready(self, user: str) -> None:
         session = self._session_of(user)
@@ -379,7 +387,7 @@ class Hall:
             return  # it was given up before
         session.quiet_since = time.monotonic()
         if record["end_reason"] == "void":
-            index = session.begun[room].play.game.index
+            index = session.begun[room].attempt.game.index
             self._out.append(Notice(f"the server broke battle {index} off: it is played again"))
             # The two clients may wait for its end for ever.
             self._abandon(session)
@@ -392,12 +400,12 @@ class Hall:
         for agent in session.agents:
             if agent.name != session.suspect:
                 self._failures.pop(agent.name, None)
-        self._desk.take(begun.play, session, room, record)
+        self._collector.take(begun.attempt, session, room, record)
 
 
-def _end(guests: Sequence[Guest]) -> None:
+def _end(processes: Sequence[AgentProcess]) -> None:
     """Ends processes, all at the same time."""
-    for guest in guests:
-        guest.let_go()
-    for guest in guests:
-        guest.end()
+    for process in processes:
+        process.let_go()
+    for process in processes:
+        process.end()

@@ -1,7 +1,7 @@
 """A poke-env player in a process of its own that plays on a Showdown server.
 
 Started by :class:`pokeladder.play.server.agent_process.Guest` with the path of a pickled
-:class:`~pokeladder.play.messages.Visit`. The exit status is 0 after the last battle.
+:class:`~pokeladder.play.messages.AgentTask`. The exit status is 0 after the last battle.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from poke_env.player.battle_order import BattleOrder, SingleBattleOrder
 from poke_env.ps_client import ServerConfiguration
 from poke_env.teambuilder import ConstantTeambuilder
 
+from pokeladder.agents.specs import Agent
 from pokeladder.errors import PokeladderError
-from pokeladder.play import logs as quiet
+from pokeladder.play import logs
 from pokeladder.play.dex import learn
 from pokeladder.play.embedded.battles import TRIES
 from pokeladder.play.embedded.perspective import SteadyBattle, choice_text
 from pokeladder.play.embedded.players import build_player
-from pokeladder.play.messages import Visit
+from pokeladder.play.messages import AgentTask
 
 # Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
 BATTLES_KEPT = 8
@@ -40,31 +41,32 @@ log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    quiet.begin()
+    logs.begin()
     try:
-        visit: Visit = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
-        learn(visit.gen, visit.additions)
-        player = build_player(visit.agent, visit.format_id, visit.username)
+        task: AgentTask = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
+        assert isinstance(task.agent, Agent)
+        learn(task.gen, task.additions)
+        player = build_player(task.agent, task.format_id, task.user)
     except PokeladderError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if visit.team is not None:
-        player._team = ConstantTeambuilder(visit.team)
-    player.ps_client._server_configuration = ServerConfiguration(visit.url, "")
+    if task.team is not None:
+        player._team = ConstantTeambuilder(task.team)
+    player.ps_client._server_configuration = ServerConfiguration(task.url, "")
     # The arena itself looks at who comes and answers in time; a server on a busy machine may take longer than the
     # seconds that websockets gives it.
     player.ps_client._open_timeout = player.ps_client._ping_timeout = None
     _mind(player)
     poke_env.player.player.Battle = SteadyBattle  # type: ignore[attr-defined]
-    return asyncio.run_coroutine_threadsafe(_play(player, visit), player.ps_client.loop).result()
+    return asyncio.run_coroutine_threadsafe(_play(player, task), player.ps_client.loop).result()
 
 
-async def _play(player: Player, visit: Visit) -> int:
+async def _play(player: Player, task: AgentTask) -> int:
     listening = asyncio.ensure_future(player.ps_client.listen())  # type: ignore[no-untyped-call]
-    playing = asyncio.ensure_future(_battles(player, visit))
+    playing = asyncio.ensure_future(_battles(player, task))
     await asyncio.wait({listening, playing}, return_when=asyncio.FIRST_COMPLETED)
     if not playing.done():
-        sys.stderr.write(f"the connection to {visit.url} has ended\n")
+        sys.stderr.write(f"the connection to {task.url} has ended\n")
         return 1
     playing.result()
     # The last messages of the last battle.
@@ -73,27 +75,27 @@ async def _play(player: Player, visit: Visit) -> int:
     return 0
 
 
-async def _battles(player: Player, visit: Visit) -> None:
+async def _battles(player: Player, task: AgentTask) -> None:
     """One battle after the other: the next begins when this one is over."""
-    for _ in range(visit.battles):
-        if visit.role == "challenger":
-            await _challenge(player, visit)
-        elif visit.role == "acceptor":
-            await player._accept_challenges(visit.opponent, 1, None)
+    for _ in range(task.battles):
+        if task.role == "challenger":
+            await _challenge(player, task)
+        elif task.role == "acceptor":
+            await player._accept_challenges(task.opponent, 1, None)
         else:
             await player._ladder(1)
 
 
-async def _challenge(player: Player, visit: Visit) -> None:
+async def _challenge(player: Player, task: AgentTask) -> None:
     """Plays a battle with the opponent, who may not be there yet, or not heed a challenge while it is busy."""
     await player.ps_client.logged_in.wait()
     while True:
-        await player.ps_client.challenge(visit.opponent, visit.format_id, visit.team)
+        await player.ps_client.challenge(task.opponent, task.format_id, task.team)
         try:
             await asyncio.wait_for(player._battle_semaphore.acquire(), CHALLENGE_SECONDS)
             break
         except TimeoutError:
-            await player.ps_client.send_message(f"/cancelchallenge {visit.opponent}")
+            await player.ps_client.send_message(f"/cancelchallenge {task.opponent}")
     await player._battle_count_queue.join()
 
 

@@ -13,11 +13,11 @@ from multiprocessing.connection import Connection
 from poke_env.player import Player
 
 from pokeladder.agents.specs import BUILT_IN, Agent
-from pokeladder.play import logs as quiet
+from pokeladder.play import logs
 from pokeladder.play.dex import learn
 from pokeladder.play.embedded.players import build_player
-from pokeladder.play.embedded.side import Seat
-from pokeladder.play.messages import Story, Written
+from pokeladder.play.embedded.side import BattleSide
+from pokeladder.play.messages import Reconstructed, ReconstructJob
 from pokeladder.records import SIDES
 from pokeladder.simulator.process import Inquiry
 
@@ -26,51 +26,51 @@ NAMES = ("player 1", "player 2")
 LOOKER_ON = Agent("random", BUILT_IN["random"])
 
 
-class _Teller:
+class Rebuilder:
     def __init__(self, inquiry: Inquiry) -> None:
         self._inquiry = inquiry
         self._players: dict[str, list[Player]] = {}
 
-    def write(self, story: Story) -> Written:
-        told = self._inquiry.retell(story.input_log, *NAMES)
-        if story.format_id not in self._players:
-            learn(story.gen, self._inquiry.additions(story.format_id))
-            self._players[story.format_id] = [build_player(LOOKER_ON, story.format_id, name) for name in NAMES]
-        tag = f"battle-{story.format_id}-{story.number}"
-        seats = [
-            Seat(side, player.username, player, tag, story.gen, [], 0, record=True)
-            for side, player in zip(SIDES, self._players[story.format_id], strict=True)
+    def rebuild(self, job: ReconstructJob) -> Reconstructed:
+        told = self._inquiry.retell(job.input_log, *NAMES)
+        if job.format_id not in self._players:
+            learn(job.gen, self._inquiry.additions(job.format_id))
+            self._players[job.format_id] = [build_player(LOOKER_ON, job.format_id, name) for name in NAMES]
+        tag = f"battle-{job.format_id}-{job.number}"
+        sides = [
+            BattleSide(side_id, player.username, player, tag, job.gen, [], 0, record=True)
+            for side_id, player in zip(SIDES, self._players[job.format_id], strict=True)
         ]
         for *lines, chosen, p1_request, p2_request, loser in told:
-            for seat, said, request, choice, invalid in zip(
-                seats, lines, (p1_request, p2_request), chosen, story.invalid_steps, strict=True
+            for side, said, request, choice, invalid in zip(
+                sides, lines, (p1_request, p2_request), chosen, job.invalid_steps, strict=True
             ):
-                if seat.side == loser:
-                    seat.give_up()
-                seat.read(said, request, choice)
-                if seat.deciding and seat.steps - 1 in invalid:
-                    seat.count_invalid()
-        for seat in seats:
-            seat.finish()
-            seat.leave()
-        p1, p2 = seats
-        return Written(story.number, (p1.recorded(), p2.recorded()), (p1.unrecorded, p2.unrecorded))
+                if side.id == loser:
+                    side.give_up()
+                side.read(said, request, choice)
+                if side.deciding and side.steps - 1 in invalid:
+                    side.count_invalid()
+        for side in sides:
+            side.finish()
+            side.leave()
+        p1, p2 = sides
+        return Reconstructed(job.number, (p1.recorded(), p2.recorded()), (p1.unrecorded, p2.unrecorded))
 
 
 def main() -> None:
     connection = Connection(int(sys.argv[1]))
-    quiet.begin()
+    logs.begin()
     with Inquiry(connection.recv()) as inquiry:
-        teller = _Teller(inquiry)
+        rebuilder = Rebuilder(inquiry)
         while True:
             try:
-                story: Story = connection.recv()
+                job: ReconstructJob = connection.recv()
             except EOFError:
                 return
             try:
-                written = teller.write(story)
+                reconstructed = rebuilder.rebuild(job)
             except Exception as error:
-                logging.exception("battle %d could not be written down", story.number)
+                logging.exception("trajectories of battle %d could not be made", job.number)
                 reason = f"{type(error).__name__}: {error}"
-                written = Written(story.number, (None, None), (reason, reason))
-            connection.send(written)
+                reconstructed = Reconstructed(job.number, (None, None), (reason, reason))
+            connection.send(reconstructed)

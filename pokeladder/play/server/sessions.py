@@ -10,9 +10,9 @@ from datetime import datetime
 
 from pokeladder.agents.programs import Program, Role
 from pokeladder.agents.specs import Agent
-from pokeladder.metamon.output import Outbox
-from pokeladder.play.messages import Play
-from pokeladder.play.server.agent_process import Guest
+from pokeladder.metamon.output import MetamonOutput
+from pokeladder.play.messages import Attempt
+from pokeladder.play.server.agent_process import AgentProcess
 from pokeladder.records import Game
 
 # The server's word that the last battle is over may come after the end of a process that knows already.
@@ -27,7 +27,7 @@ GAMES_A_SESSION = 500
 class Begun:
     """A battle under way; ``since`` is on the monotonic clock."""
 
-    play: Play
+    attempt: Attempt
     started_at: datetime
     since: float
 
@@ -40,8 +40,8 @@ class Session:
         left: games that have not begun.
         directed: the server tells who has come forward for a battle.
         begun: battles under way, by room.
-        guests: the processes that have been started.
-        outboxes: of the users whose program leaves trajectories.
+        processes: those that have been started.
+        outputs: of the users whose program leaves trajectories.
         quiet_since: when the last battle ended, or there was reason to expect the first.
         ready: users who have challenged their opponent, or wait on the ladder, since the last battle.
         suspect: the agent that kept the other waiting until it lost, in the last battle.
@@ -51,11 +51,11 @@ class Session:
     agents: tuple[Agent | Program, Agent | Program]
     users: tuple[str, str]
     roles: tuple[Role, Role]
-    left: deque[Play]
+    left: deque[Attempt]
     directed: bool
     begun: dict[str, Begun] = field(default_factory=dict)
-    guests: list[Guest] = field(default_factory=list)
-    outboxes: dict[str, Outbox] = field(default_factory=dict)
+    processes: list[AgentProcess] = field(default_factory=list)
+    outputs: dict[str, MetamonOutput] = field(default_factory=dict)
     quiet_since: float = field(default_factory=time.monotonic)
     ready: set[str] = field(default_factory=set)
     suspect: str | None = None
@@ -68,26 +68,26 @@ class Session:
         """Those of p1 and p2; an agent that plays against itself has two, and they keep their sides."""
         return self.users if game.p1 == self.agents[0].name else (self.users[1], self.users[0])
 
-    def guest_of(self, agent: str) -> Guest | None:
-        return next((guest for guest in self.guests if guest.agent.name == agent), None)
+    def process_of(self, agent: str) -> AgentProcess | None:
+        return next((process for process in self.processes if process.agent.name == agent), None)
 
     def begin(self, room: str, number: int, started_at: datetime) -> None:
         """Notes that one of the games has begun."""
-        play = next(play for play in self.left if play.game.index == number)
-        self.left.remove(play)
-        self.begun[room] = Begun(play, started_at, time.monotonic())
+        attempt = next(attempt for attempt in self.left if attempt.game.index == number)
+        self.left.remove(attempt)
+        self.begun[room] = Begun(attempt, started_at, time.monotonic())
         self.ready.clear()
 
     def failures(self) -> dict[str, str]:
         """The agents whose processes are gone or take too long, and what each did."""
         now = time.monotonic()
         failed: dict[str, str] = {}
-        for guest in self.guests:
-            status, limits, name = guest.status(), guest.limits, guest.agent.name
-            if status is not None and guest.ended is not None and now > guest.ended + PARTING_SECONDS:
-                unplayed = len(self.left) + len(self.begun)
-                failed[name] = f"ended with exit status {status} before {unplayed} of its battles were over"
-            elif not guest.online and now > guest.started + limits.start_timeout:
+        for process in self.processes:
+            status, limits, name = process.status(), process.limits, process.agent.name
+            if status is not None and process.ended is not None and now > process.ended + PARTING_SECONDS:
+                unfinished = len(self.left) + len(self.begun)
+                failed[name] = f"ended with exit status {status} before {unfinished} of its battles were over"
+            elif not process.online and now > process.started + limits.start_timeout:
                 failed[name] = f"did not log in within {limits.start_timeout:g} s"
             elif any(now > begun.since + limits.battle_timeout for begun in self.begun.values()):
                 failed[name] = f"was in a battle for more than {limits.battle_timeout:g} s"
@@ -97,12 +97,14 @@ class Session:
         """Whether the processes have ended, or had the time to; asked when all games are over and stored."""
         now = time.monotonic()
         self.over_since = self.over_since or now
-        return now > self.over_since + LEAVING_SECONDS or all(guest.status() is not None for guest in self.guests)
+        return now > self.over_since + LEAVING_SECONDS or all(
+            process.status() is not None for process in self.processes
+        )
 
     def _idle(self, now: float) -> dict[str, str]:
         who = self._late()
         limit = max(agent.limits.start_timeout for agent in who)
-        here = len(self.guests) == len(self.users) and all(guest.online for guest in self.guests)
+        here = len(self.processes) == len(self.users) and all(process.online for process in self.processes)
         if not here or self.begun or now < self.quiet_since + limit:
             return {}
         return dict.fromkeys((agent.name for agent in who), f"began no battle within {limit:g} s")
@@ -117,21 +119,21 @@ class Session:
         return late or list(self.agents)
 
 
-def chunks(games: Iterable[Play], parallel: int, fixed: Container[str] = ()) -> Iterator[deque[Play]]:
+def chunks(games: Iterable[Attempt], parallel: int, fixed: Container[str] = ()) -> Iterator[deque[Attempt]]:
     """Each matchup's games in as many parts as keep all sessions busy, mirrored pairs together.
 
     Args:
         fixed: agents that play one team in each part.
     """
-    matchups: dict[tuple[tuple[str, str | None], ...], list[Play]] = {}
-    for play in games:
-        game = play.game
+    matchups: dict[tuple[tuple[str, str | None], ...], list[Attempt]] = {}
+    for attempt in games:
+        game = attempt.game
         sides = sorted(((game.p1, game.p1_team), (game.p2, game.p2_team)), key=lambda side: side[0])
         key = tuple((agent, team if agent in fixed else None) for agent, team in sides)
-        matchups.setdefault(key, []).append(play)
+        matchups.setdefault(key, []).append(attempt)
     parts = -(-parallel // max(1, len(matchups)))
-    for plays in matchups.values():
-        size = min(-(-len(plays) // parts), GAMES_A_SESSION)
+    for attempts in matchups.values():
+        size = min(-(-len(attempts) // parts), GAMES_A_SESSION)
         size += size % 2
-        for begin in range(0, len(plays), size):
-            yield deque(plays[begin : begin + size])
+        for begin in range(0, len(attempts), size):
+            yield deque(attempts[begin : begin + size])

@@ -35,7 +35,7 @@ START_SECONDS = 30.0
 ORDER_BYTES = 1 << 28
 
 
-class Observer(Channel):
+class Spectator(Channel):
     """A process that watches; a server that it cannot reach, or no longer, is gone as far as it can tell.
 
     Args:

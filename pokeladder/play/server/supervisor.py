@@ -30,7 +30,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        program = subprocess.Popen(command, start_new_session=True, preexec_fn=_die_with_guard)
+        program = subprocess.Popen(command, start_new_session=True, preexec_fn=_die_with_supervisor)
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
         return 127
@@ -88,7 +88,7 @@ def _reap() -> None:
             pass
 
 
-def _die_with_guard() -> None:
+def _die_with_supervisor() -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""Where battles that a server has reported wait for their trajectories."""
+"""Battles that a server has reported, until their trajectories are there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pokeladder.play.messages import Play, Rules, Story, Written
-from pokeladder.play.results import reported, unrecorded
+from pokeladder.play.messages import Attempt, Reconstructed, ReconstructJob, Rules
+from pokeladder.play.results import from_server, unrecorded
 from pokeladder.play.server.sessions import Session
 from pokeladder.processes import start
 from pokeladder.records import Notice, Recorded, Result
@@ -18,18 +18,18 @@ from pokeladder.simulator.setup import Simulator
 
 @dataclass
 class _Ended:
-    play: Play
+    attempt: Attempt
     session: Session
     room: str
     record: Mapping[str, Any]
-    written: Written | None = None
+    reconstructed: Reconstructed | None = None
 
 
-class Scribe:
-    """A running process that writes stories down, one after the other.
+class Reconstructor:
+    """A running process that makes trajectories of input logs, one battle after the other.
 
     Args:
-        log: where what it says goes.
+        log: where its output goes.
     """
 
     def __init__(self, simulator: Simulator, log: Path) -> None:
@@ -37,24 +37,24 @@ class Scribe:
         self.connection = Connection(end.detach())
         self.connection.send(simulator)
 
-    def write(self, story: Story) -> None:
-        """Hands a story over; if the process is gone, :meth:`read` says so."""
+    def write(self, job: ReconstructJob) -> None:
+        """Hands a battle over; if the process is gone, :meth:`read` says so."""
         try:
-            self.connection.send(story)
+            self.connection.send(job)
         except OSError:
             return
 
-    def read(self) -> Written:
-        """The next story that is written.
+    def read(self) -> Reconstructed:
+        """The trajectories of the next battle.
 
         Raises:
             EOFError: the process is gone.
         """
         try:
-            written: Written = self.connection.recv()
+            reconstructed: Reconstructed = self.connection.recv()
         except OSError as error:
             raise EOFError from error
-        return written
+        return reconstructed
 
     def end(self) -> None:
         self.connection.close()
@@ -62,82 +62,83 @@ class Scribe:
         self._process.wait()
 
 
-class Desk:
-    """Completes results: with trajectories that agents leave, and else with those that scribes make of input logs.
+class TrajectoryCollector:
+    """Completes results with the trajectories that agents leave, else with those that are made of input logs.
 
     Args:
-        scribes: how many processes; 0 for no trajectories but the agents' own.
+        reconstructors: how many processes make trajectories; 0 for none but the agents' own.
     """
 
-    def __init__(self, simulator: Simulator, rules: Rules, scribes: int, log_folder: Path) -> None:
+    def __init__(self, simulator: Simulator, rules: Rules, reconstructors: int, log_folder: Path) -> None:
         self._simulator = simulator
         self._rules = rules
         self._log_folder = log_folder
         self._waiting: dict[int, _Ended] = {}
-        self._scribes: list[Scribe] = []
+        self._reconstructors: list[Reconstructor] = []
         try:
-            for number in range(scribes):
-                self._scribes.append(self._start(number))
+            for number in range(reconstructors):
+                self._reconstructors.append(self._start(number))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        for scribe in self._scribes:
-            scribe.end()
-        self._scribes = []
+        for reconstructor in self._reconstructors:
+            reconstructor.end()
+        self._reconstructors = []
 
     @property
     def connections(self) -> list[Connection]:
         """To wait on; each that can be read is to be given to :meth:`hear`."""
-        return [scribe.connection for scribe in self._scribes]
+        return [reconstructor.connection for reconstructor in self._reconstructors]
 
     def busy(self, session: Session | None = None) -> bool:
         """Whether a battle, of this session, waits."""
         return any(session is None or ended.session is session for ended in self._waiting.values())
 
-    def take(self, play: Play, session: Session, room: str, record: Mapping[str, Any]) -> None:
+    def take(self, attempt: Attempt, session: Session, room: str, record: Mapping[str, Any]) -> None:
         """Takes in a battle that is over, in the order in which battles end."""
-        index = play.game.index
-        ended = self._waiting[index] = _Ended(play, session, room, record)
-        for outbox in session.outboxes.values():
-            outbox.expect(index, record)
-        if self._scribes and record["input_log"] is not None:
+        index = attempt.game.index
+        ended = self._waiting[index] = _Ended(attempt, session, room, record)
+        for output in session.outputs.values():
+            output.expect(index, record)
+        if self._reconstructors and record["input_log"] is not None:
             p1_invalid, p2_invalid = record["invalid"]
-            story = Story(index, self._rules.format_id, self._rules.gen, record["input_log"], (p1_invalid, p2_invalid))
-            self._scribes[index % len(self._scribes)].write(story)
+            invalid = (p1_invalid, p2_invalid)
+            job = ReconstructJob(index, self._rules.format_id, self._rules.gen, record["input_log"], invalid)
+            self._reconstructors[index % len(self._reconstructors)].write(job)
         else:
-            reason = "the server has no input log of it" if self._scribes else None
-            ended.written = Written(index, (None, None), (reason, reason))
+            reason = "the server has no input log of it" if self._reconstructors else None
+            ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
 
     def hear(self, connection: Connection) -> Iterator[Notice]:
-        """Reads what a scribe has written."""
+        """Reads what a process has made."""
         which = self.connections.index(connection)
         try:
-            written = self._scribes[which].read()
+            reconstructed = self._reconstructors[which].read()
         except EOFError:
-            self._scribes[which].end()
-            self._scribes[which] = self._start(which)
+            self._reconstructors[which].end()
+            self._reconstructors[which] = self._start(which)
             yield Notice("a process that writes trajectories died: those of the battles that it had are missing")
             for index, ended in self._waiting.items():
-                if ended.written is None and index % len(self._scribes) == which:
+                if ended.reconstructed is None and index % len(self._reconstructors) == which:
                     reason = "the process that writes it died"
-                    ended.written = Written(index, (None, None), (reason, reason))
+                    ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
         else:
-            self._waiting[written.number].written = written
+            self._waiting[reconstructed.number].reconstructed = reconstructed
 
     def finished(self) -> Iterator[Result | Notice]:
         """The battles for which nothing more is to come."""
         for index, ended in list(self._waiting.items()):
-            outboxes = ended.session.outboxes
-            gone = all(guest.status() is not None for guest in ended.session.guests)
-            if ended.written is None or not all(outbox.ready(index, gone=gone) for outbox in outboxes.values()):
+            outputs = ended.session.outputs
+            gone = all(process.status() is not None for process in ended.session.processes)
+            if ended.reconstructed is None or not all(output.ready(index, gone=gone) for output in outputs.values()):
                 continue
             del self._waiting[index]
-            trajectories: list[Recorded | None] = list(ended.written.trajectories)
-            missing = list(ended.written.unrecorded)
-            for user, outbox in outboxes.items():
-                left, remark = outbox.take(index)
+            trajectories: list[Recorded | None] = list(ended.reconstructed.trajectories)
+            missing = list(ended.reconstructed.unrecorded)
+            for user, output in outputs.items():
+                left, remark = output.take(index)
                 if remark is not None:
                     agent = ended.session.agent_of(user)
                     yield Notice(f"agent {agent}: {remark}", topic=f"{agent} {remark}")
@@ -151,7 +152,7 @@ class Desk:
                     yield Notice(f"agent {agent} {wrong}: {why}", topic=f"{agent} {wrong}")
             p1 = ended.session.agent_of(ended.record["users"][0])
             lost = sum(reason is not None for reason in missing)
-            yield reported(ended.play, ended.room, ended.record, p1, (trajectories[0], trajectories[1]), lost)
+            yield from_server(ended.attempt, ended.room, ended.record, p1, (trajectories[0], trajectories[1]), lost)
 
-    def _start(self, number: int) -> Scribe:
-        return Scribe(self._simulator, self._log_folder / f"scribe-{number}.log")
+    def _start(self, number: int) -> Reconstructor:
+        return Reconstructor(self._simulator, self._log_folder / f"reconstruct-{number}.log")

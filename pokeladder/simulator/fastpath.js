@@ -1,7 +1,7 @@
 'use strict';
 /*
- * Two shortcuts that make the simulator about twice as fast and change nothing that it does. `replay` plays without
- * them, so each replay of a battle checks them.
+ * Two faster ways to do what the simulator does, which make it about twice as fast and change no battle. `replay` plays
+ * without them, so each replay of a battle checks them.
  *
  * The first is for looking up what does not exist. Before anything happens in a battle, Showdown asks every effect in
  * play - statuses, volatiles, abilities, items, species, side and slot conditions, weather, terrain, rules, the format -
