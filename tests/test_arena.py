@@ -84,7 +84,7 @@ def test_singles_formats_of_all_kinds(ladder: pokeladder.Ladder, inquiry: Inquir
     found = rows(ladder, "format", "p1_invalid + p2_invalid > 0")
     assert not found
     missing = ladder.sql(
-        "SELECT format FROM battles LEFT JOIN trajectories USING (battle_id) GROUP BY ALL"
+        "SELECT battles.format FROM battles LEFT JOIN trajectories USING (battle_id) GROUP BY ALL"
         " HAVING count(trajectory_id) < 2 * count(DISTINCT battle_id)"
     ).fetchall()
     assert not missing

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import pokeladder
 from conftest import TESTS, command, slowly
 from metamon_data import many
 from pokeladder.interrupts import deferred
+from pokeladder.records import Run
 from pokeladder.store.files import BATTLE_SCHEMA
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
@@ -35,7 +38,7 @@ SELECT
     'embedded' AS venue, printf('agent-%d', number % 10) AS p1, printf('agent-%d', (number + 1 + number // 10 % 9) % 10)
     AS p2, if(random() < 0.5, 'p1', 'p2') AS winner, 'win' AS outcome, 'normal' AS end_reason, 30 AS turns,
     make_timestamptz(1767225600000000 + number) AS finished_at, 'batch' AS batch
-FROM range($battles) AS numbers (number)
+FROM range($first, $first + $battles) AS numbers (number)
 """
 
 
@@ -50,6 +53,8 @@ def begun(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # What is printed may be Parquet.
+        errors="replace",
         env={**os.environ, "PYTHONPATH": str(TESTS)},
     )
     _wait_until_heeded(process, signal.SIGHUP)
@@ -237,23 +242,31 @@ def large() -> Iterator[Path]:
     """A folder with a store of a million battles, one of few with trajectories, and these as files."""
     with tempfile.TemporaryDirectory() as name:
         ladder = pokeladder.open(Path(name) / "ladder")
+        ladder.store.add_run(
+            Run("run", "import", "gen1ou", "embedded", "{}", 1_000_000, datetime.now(UTC), version("pokeladder"), None)
+        )
         for number in range(2):
-            with duckdb.connect() as connection:
-                connection.execute("SET TimeZone = 'UTC'")
-                connection.register("empty", BATTLE_SCHEMA.empty_table())
-                made = connection.sql(f"FROM empty UNION ALL BY NAME ({BATTLES})", params={"battles": 500_000})
-                table = made.to_arrow_table()
-            columns = [
-                table.column(field.name) if field.nullable else table.column(field.name).fill_null(_nothing(field.type))
-                for field in BATTLE_SCHEMA
-            ]
-            table = pa.table(columns, names=BATTLE_SCHEMA.names).cast(BATTLE_SCHEMA)
-            ladder.store.write_table(table, "battles", "run", f"batch-{number}")
+            add_battles(ladder, 500_000 * number, 500_000)
         small = pokeladder.open(Path(name) / "small")
         small.tournament(["random", "max-power"], battles_per_matchup=2, workers=1)
         many(Path(name) / "metamon", FEW)
         small.ingest(Path(name) / "metamon")
         yield Path(name)
+
+
+def add_battles(ladder: pokeladder.Ladder, first: int, battles: int) -> None:
+    """Adds a file of battles, which are numbered from ``first`` on."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("empty", BATTLE_SCHEMA.empty_table())
+        parameters = {"first": first, "battles": battles}
+        table = connection.sql(f"FROM empty UNION ALL BY NAME ({BATTLES})", params=parameters).to_arrow_table()
+    columns = [
+        table.column(field.name) if field.nullable else table.column(field.name).fill_null(_nothing(field.type))
+        for field in BATTLE_SCHEMA
+    ]
+    table = pa.table(columns, names=BATTLE_SCHEMA.names).cast(BATTLE_SCHEMA)
+    ladder.store.write_table(table, "battles", "run", f"batch-{first}")
 
 
 def _nothing(kind: pa.DataType) -> object:
@@ -267,12 +280,17 @@ def test_any_moment(large: Path, name: str) -> None:
     ((battle,),) = pokeladder.open(large / "small").sql("SELECT min(battle_id) FROM input_logs").fetchall()
     arguments = [battle if argument == BATTLE else argument for argument in COMMANDS[name]]
     fresh = count()
+    ladder, first = pokeladder.open(large / "ladder"), count(1_000_000, 20_000)
 
     def again() -> subprocess.Popen[str]:
+        if name == "compact":
+            # Two files to merge.
+            add_battles(ladder, next(first), 20_000)
+            add_battles(ladder, next(first), 20_000)
         return begun(large, *arguments, store=STORES.get(name, "ladder") or f"new-{next(fresh)}")
 
-    started = time.monotonic()
     process = again()
+    started = time.monotonic()
     try:
         process.communicate(timeout=LONGEST)
     except subprocess.TimeoutExpired:
@@ -297,4 +315,6 @@ def test_any_moment(large: Path, name: str) -> None:
                     assert process.returncode == STATUS[number], errors
                     assert errors.count("Interrupted") == 1
                     moments += 1
+            else:
+                assert process.returncode == 0
     sys.stderr.write(f"{name}: {slowest:.2f} s at the most\n")
