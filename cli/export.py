@@ -82,7 +82,7 @@ def export_filtered(
             None if dry_run else output_dir,
             agents=list(agents) or None,
             since=since,
-            watch=lambda progress: bar.watch(progress.written, progress.files, progress.seconds),
+            watch=bar.watch,
             **options,
         )
     share = f" ({exported.output_count / exported.input_count:.1%})" if exported.input_count else ""

@@ -46,7 +46,7 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
         added = opened(context, create=True).ingest(
             *paths,
             renames=agents,
-            watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds),
+            watch=bar.watch,
             notify=lambda line: say(line, err=True),
         )
     click.echo(

@@ -15,6 +15,7 @@ from pokeladder.cli.output import console, say
 from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.names import shown
+from pokeladder.progress import FileProgress
 from pokeladder.runs.tournament import Progress
 
 # Standings are asked for again after this many times what asking took last time.
@@ -129,7 +130,8 @@ class FileBar(_Screen):
         super().__init__()
         self._what = what
 
-    def watch(self, done: int, files: int, seconds: float) -> None:
+    def watch(self, progress: FileProgress) -> None:
+        done, files, seconds = progress.done, progress.files, progress.seconds
         line = f"{self._what}: {done:,} of {files:,} files"
         if done and seconds > 0:
             line += f", {done / seconds:,.0f} files/s"

@@ -28,9 +28,7 @@ def check(context: click.Context, repair: bool) -> None:
     """
     ladder = opened(context, hint=False)
     with FileBar("Checked") as bar:
-        checked = ladder.check(
-            repair=repair, watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds)
-        )
+        checked = ladder.check(repair=repair, watch=bar.watch)
     for fault in checked.faults:
         say(f"broken: {_told(fault)}")
     for fault in checked.leftovers if repair else ():
@@ -76,9 +74,7 @@ def compact(context: click.Context, grace: float) -> None:
     Exit status 1 if a file is broken; the files of its run stay as they are, and the others are merged.
     """
     with FileBar("Merged") as bar:
-        done = opened(context, hint=False).compact(
-            grace=grace, watch=lambda progress: bar.watch(progress.merged, progress.files, progress.seconds)
-        )
+        done = opened(context, hint=False).compact(grace=grace, watch=bar.watch)
     if done.merged:
         click.echo(f"Merged {counted(done.merged, 'file')} into {done.made:,}.")
     if done.removed:

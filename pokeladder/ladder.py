@@ -18,7 +18,7 @@ from pokeladder.exchange import result_files
 from pokeladder.quantities import checked
 from pokeladder.query import permissions, views
 from pokeladder.query.texts import statement
-from pokeladder.store.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
+from pokeladder.store.compaction import GRACE_SECONDS, Compacted, compact_all
 from pokeladder.store.files import Store
 
 # Questions need no more than this, and would wait for the rest: it takes twice as long to import.
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
     from pokeladder.agents.programs import Program
     from pokeladder.agents.specs import Agent
-    from pokeladder.exchange.export import Exported, ExportProgress, Target
-    from pokeladder.exchange.ingest import Ingested, IngestProgress
+    from pokeladder.exchange.export import Exported, Target
+    from pokeladder.exchange.ingest import Ingested
+    from pokeladder.progress import FileWatch
     from pokeladder.registry import Registry
     from pokeladder.runs.replays import Replay
     from pokeladder.runs.resume import PlaySettings
     from pokeladder.runs.tournament import Notify, Progress
-    from pokeladder.store.check import Checked, CheckProgress
+    from pokeladder.store.check import Checked
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -390,7 +391,7 @@ class Ladder:
         self,
         *paths: str | os.PathLike[str],
         renames: Mapping[str, str] | None = None,
-        watch: Callable[[IngestProgress], None] = lambda _: None,
+        watch: FileWatch = lambda _: None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> Ingested:
         """Adds trajectories and battle logs that metamon has written, and leaves out what the store has already.
@@ -401,7 +402,7 @@ class Ladder:
             paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders with all that is under them.
             renames: agents by the user names under which they played; user names are agents otherwise. An old
                 ``tournament_results.json`` among the files is heeded.
-            watch: told the :class:`~pokeladder.exchange.ingest.IngestProgress` while files are read.
+            watch: told the :class:`~pokeladder.progress.FileProgress` while files are read.
             notify: told that another ingest into the store is at work, and that this one waits for its end.
 
         Returns:
@@ -434,7 +435,7 @@ class Ladder:
         to: Target = "metamon",
         overwrite: bool = False,
         append: bool = False,
-        watch: Callable[[ExportProgress], None] = lambda _: None,
+        watch: FileWatch = lambda _: None,
     ) -> Exported:
         """Writes a training set: the trajectories that meet all that is given, and ``filtering_stats.json``.
 
@@ -450,7 +451,7 @@ class Ladder:
             limit: at most so many.
             to: ``parquet`` writes ``<format>/trajectories.parquet`` instead.
             overwrite, append: replace the trajectories in a folder that is not empty, or add to them.
-            watch: told the :class:`~pokeladder.exchange.export.ExportProgress` while files are written.
+            watch: told the :class:`~pokeladder.progress.FileProgress` while files are written.
 
         Raises:
             UsageError: the folder is not empty, or options contradict each other.
@@ -476,13 +477,13 @@ class Ladder:
         folder = Path(output_dir) if output_dir is not None else None
         return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
 
-    def check(self, *, repair: bool = False, watch: Callable[[CheckProgress], None] = lambda _: None) -> Checked:
+    def check(self, *, repair: bool = False, watch: FileWatch = lambda _: None) -> Checked:
         """Reads every file of the store whole, and sees whether what refers to each other is there.
 
         Args:
             repair: set aside what is broken, and what refers to it, in the folder ``set-aside`` of the store; runs that
                 another process is playing are left alone.
-            watch: told the :class:`~pokeladder.store.check.CheckProgress` while files are read.
+            watch: told the :class:`~pokeladder.progress.FileProgress` while files are read.
 
         Raises:
             StoreError: the store changed under the check, or cannot be written and is to be repaired.
@@ -498,9 +499,7 @@ class Ladder:
             )
         return checked
 
-    def compact(
-        self, *, grace: float = GRACE_SECONDS, watch: Callable[[CompactProgress], None] = lambda _: None
-    ) -> Compacted:
+    def compact(self, *, grace: float = GRACE_SECONDS, watch: FileWatch = lambda _: None) -> Compacted:
         """Merges the small files of each run into few large ones, while others read.
 
         Runs that another process is playing are left alone. Old files stay for queries that are under way, and are
@@ -508,7 +507,7 @@ class Ladder:
 
         Args:
             grace: seconds that they stay.
-            watch: told the :class:`~pokeladder.store.compaction.CompactProgress` while files are merged.
+            watch: told the :class:`~pokeladder.progress.FileProgress` while files are merged.
 
         Raises:
             StoreError: the store cannot be written; what it holds is what it was.

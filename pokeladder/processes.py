@@ -1,4 +1,4 @@
-"""Python processes of this package: how they are started, and what they said last."""
+"""Python processes of this package: starting them, talking to them, ending them, and the end of their logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {} import main; sys.exit(main())"
 # Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
@@ -67,6 +69,69 @@ def start(
     return process, ours
 
 
+class Child:
+    """A process of this package that exchanges objects with this one, and ends when the connection closes.
+
+    Args:
+        module, arguments, log, inherited, environment: as of :func:`start`.
+
+    Attributes:
+        connection: this process's end, to wait on.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        log: Path | None = None,
+        inherited: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._process, end = start(module, *arguments, log=log, inherited=inherited, environment=environment)
+        self.connection = Connection(end.detach())
+
+    def send(self, message: object) -> None:
+        """Sends an object.
+
+        Raises:
+            EOFError: the process is gone.
+        """
+        try:
+            self.connection.send(message)
+        except OSError as error:
+            raise EOFError from error
+
+    def receive(self) -> Any:
+        """The next object that the process has sent.
+
+        Raises:
+            EOFError: the process is gone.
+        """
+        try:
+            return self.connection.recv()
+        except OSError as error:
+            raise EOFError from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def status(self) -> int:
+        """Its exit status, once it has ended."""
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """Ends it at once; :meth:`end` is still to be called."""
+        self._process.kill()
+
+    def end(self) -> int:
+        """Ends it, unless it has ended; its exit status."""
+        self.connection.close()
+        if self._process.poll() is None:
+            self._process.kill()
+        return self._process.wait()
+
+
 def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
     """The exit status of a process that has been told to end; it is killed if it takes longer than that."""
     try:
@@ -77,7 +142,7 @@ def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 
 def last_words(log: Path, lines: int = 1, characters: int = 600, *, after: int = 0) -> str:
-    """The end of what a process said, to follow what is said about it: ``: ...``, or nothing.
+    """The end of a process's log, to follow a sentence about the process: ``: ...``, or nothing.
 
     Args:
         lines, characters: at most so many.

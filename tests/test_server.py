@@ -32,7 +32,7 @@ from pokeladder.play import results
 from pokeladder.play.messages import Attempt, ReconstructJob
 from pokeladder.play.server import arena, spectator
 from pokeladder.play.server.sessions import chunks
-from pokeladder.play.server.trajectory_collector import Reconstructor
+from pokeladder.processes import Child
 from pokeladder.records import Game
 from pokeladder.runs.teams import team_files
 from pokeladder.simulator import channel
@@ -194,11 +194,12 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
         " GROUP BY ALL",
     )
     assert len(battles) == 6
-    reconstructor = Reconstructor(simulator, tmp_path / "reconstructor.log")
+    reconstructor = Child("pokeladder.play.server.reconstruct", log=tmp_path / "reconstruct.log")
+    reconstructor.send(simulator)
     try:
         for number, log, invalid, documents in battles:
-            reconstructor.write(ReconstructJob(number, "gen1ou", 1, log, invalid))
-            p1, p2 = reconstructor.read().trajectories
+            reconstructor.send(ReconstructJob(number, "gen1ou", 1, log, invalid))
+            p1, p2 = reconstructor.receive().trajectories
             assert [pokeladder.metamon.files.lz4.frame.decompress(side.frame) for side in (p1, p2)] == documents
             assert [list(side.invalid_steps) for side in (p1, p2)] == invalid
     finally:

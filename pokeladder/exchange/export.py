@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import threading
-import time
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from duckdb import ColumnExpression, ConstantExpression
 from pokeladder.errors import InterruptedRunError, StoreError, UsageError
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError
+from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import views
 from pokeladder.query.texts import statement
 from pokeladder.store.files import Store
@@ -82,20 +82,6 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class ExportProgress:
-    """How far an export is.
-
-    Attributes:
-        written: files (rows, of Parquet) so far, of ``files``.
-        seconds: since the first.
-    """
-
-    written: int
-    files: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Exported:
     """What an export has selected, what its folder held before included.
 
@@ -130,7 +116,7 @@ def export_filtered(
     to: Target,
     overwrite: bool,
     append: bool,
-    watch: Callable[[ExportProgress], None],
+    watch: FileWatch,
 ) -> Exported:
     """Selects trajectories and writes them; without an output folder it only counts.
 
@@ -166,7 +152,7 @@ def export_filtered(
     table = views.arrow_table(views.query(connection, "export_rows")) if to == "parquet" else None
     # What selecting took is for the documents now.
     connection.close()
-    progress = _Progress(selected, watch)
+    progress = FileCounter(selected, watch)
     try:
         _prepare(output_dir, stats, overwrite=overwrite, append=append)
         if table is not None:
@@ -178,33 +164,15 @@ def export_filtered(
         _write_text(output_dir / STATS_FILE, json.dumps({**stats, "complete": True}, indent=2))
     except KeyboardInterrupt:
         raise InterruptedRunError(
-            f"{progress.written} of {selected} trajectories are in {output_dir}, each whole: "
+            f"{progress.done} of {selected} trajectories are in {output_dir}, each whole: "
             "the same command completes the set"
         ) from None
     except OSError as error:
         raise StoreError(
             f"cannot write to {output_dir}: {error}; what is there is whole, and the same command completes the set"
         ) from error
-    progress.show()
+    progress.tell()
     return exported
-
-
-class _Progress:
-    """Counts what several threads write."""
-
-    def __init__(self, files: int, watch: Callable[[ExportProgress], None]) -> None:
-        self.files = files
-        self._watch = watch
-        self._lock = threading.Lock()
-        self._started = time.monotonic()
-        self.written = 0
-
-    def add(self, number: int) -> None:
-        with self._lock:
-            self.written += number
-
-    def show(self) -> None:
-        self._watch(ExportProgress(self.written, self.files, time.monotonic() - self._started))
 
 
 def _find(connection: duckdb.DuckDBPyConnection, output_dir: Path, to: Target) -> int:
@@ -408,7 +376,7 @@ def _is_the_same(output_dir: Path, stats: Mapping[str, Any]) -> bool:
     return all(there.get(key) == stats[key] for key in ("selection_digest", "to"))
 
 
-def _write_files(output_dir: Path, files: Sequence[tuple[Path, pa.Table]], progress: _Progress) -> None:
+def _write_files(output_dir: Path, files: Sequence[tuple[Path, pa.Table]], progress: FileCounter) -> None:
     """Writes a file a trajectory, in some threads."""
     for folder in {name for _, chosen in files for name in chosen.column("format").unique().to_pylist()}:
         (output_dir / folder).mkdir(exist_ok=True)
@@ -433,7 +401,7 @@ def _write_files(output_dir: Path, files: Sequence[tuple[Path, pa.Table]], progr
                 done, running = wait(running, WATCH_SECONDS)
                 for future in done:
                     future.result()
-                progress.show()
+                progress.tell()
         except BaseException:
             stopped.set()
             raise
@@ -443,7 +411,7 @@ def _write_parquet(
     selected: pa.Table,
     output_dir: Path,
     files: Sequence[tuple[Path, pa.Table]],
-    progress: _Progress,
+    progress: FileCounter,
     *,
     append: bool,
 ) -> None:
@@ -476,7 +444,7 @@ def _write_parquet(
                     if len(of_format):
                         writers[name].write_table(of_format)
                 progress.add(len(documents))
-                progress.show()
+                progress.tell()
         for name, writer in writers.items():
             writer.close()
             staged[name].rename(paths[name])

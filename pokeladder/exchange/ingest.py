@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -27,6 +26,7 @@ from pokeladder.exchange.readers import FACTS, FILES_A_TASK, Task, read_all
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError, LogRow
 from pokeladder.names import RULE, is_name, shown
+from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import views
 from pokeladder.query.texts import statements
 from pokeladder.records import Run
@@ -40,20 +40,6 @@ MEMORY_LIMIT = "512MB"
 TOURNAMENT_FILE = "tournament_results.json"
 # What the old pipeline writes beside trajectories.
 NO_TRAJECTORIES = frozenset({TOURNAMENT_FILE, "filtering_stats.json", "elo_results_ratings.json"})
-
-
-@dataclass(frozen=True)
-class IngestProgress:
-    """How far an ingest is.
-
-    Attributes:
-        read: trajectory files that have been read, of ``files`` to read.
-        seconds: since the first.
-    """
-
-    read: int
-    files: int
-    seconds: float
 
 
 @dataclass
@@ -94,7 +80,7 @@ def ingest(
     store: Store,
     paths: Sequence[str | os.PathLike[str]],
     renames: Mapping[str, str],
-    watch: Callable[[IngestProgress], None],
+    watch: FileWatch,
     notify: Callable[[str], None],
 ) -> Ingested:
     """Adds trajectories and battle logs that the store does not have yet.
@@ -238,21 +224,19 @@ def _read_all(
     connection: duckdb.DuckDBPyConnection,
     tasks: Sequence[Task],
     ingested: Ingested,
-    watch: Callable[[IngestProgress], None],
+    watch: FileWatch,
 ) -> None:
     """Fills ``summaries_read``."""
     _append(connection, "summaries_read", Summariser().summaries("ingest_summaries", FACTS.empty_table()))
-    files = sum(len(task.paths) for task in tasks)
-    started = time.monotonic()
-    read = 0
+    progress = FileCounter(sum(len(task.paths) for task in tasks), watch)
     with closing(read_all(tasks)) as readings:
         for reading in readings:
             if reading is not None:
-                read += reading.files
+                progress.add(reading.files)
                 ingested.broken += reading.broken
                 ingested.others += reading.others
                 _append(connection, "summaries_read", reading.table)
-            watch(IngestProgress(read, files, time.monotonic() - started))
+            progress.tell()
     ingested.broken += views.fetched(views.query(connection, "ingest_faults"))
 
 

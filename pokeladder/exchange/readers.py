@@ -23,7 +23,7 @@ from pokeladder.errors import PokeladderError, StoreError
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError
 from pokeladder.names import shown
-from pokeladder.processes import start
+from pokeladder.processes import Child
 from pokeladder.store.files import DocumentFile, Store
 from pokeladder.trajectories.outlines import is_trajectory
 from pokeladder.trajectories.summaries import Summariser, binary_array
@@ -199,19 +199,19 @@ class _Reader:
     """A process that reads one task after another."""
 
     def __init__(self) -> None:
-        self._process, end = start("pokeladder.exchange.readers")
-        self.connection = Connection(end.detach())
+        self._process = Child("pokeladder.exchange.readers")
+        self.connection = self._process.connection
         self.busy = False
 
     def send(self, task: Task | None) -> None:
         self.busy = task is not None
         if task is not None:
             with self._death_as_error():
-                self.connection.send(task)
+                self._process.send(task)
 
     def receive(self) -> Reading:
         with self._death_as_error():
-            answer = self.connection.recv()
+            answer = self._process.receive()
         if isinstance(answer, PokeladderError):
             raise answer
         found: Reading = answer
@@ -221,15 +221,13 @@ class _Reader:
     def _death_as_error(self) -> Iterator[None]:
         try:
             yield
-        except (EOFError, OSError) as error:
+        except EOFError as error:
             raise StoreError(
-                f"a process that read trajectories died (status {self._process.wait()}): is there memory enough?"
+                f"a process that read trajectories died (status {self._process.status()}): is there memory enough?"
             ) from error
 
     def end(self) -> None:
-        self.connection.close()
-        self._process.kill()
-        self._process.wait()
+        self._process.end()
 
 
 def main() -> None:

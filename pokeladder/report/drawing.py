@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, Self
 
 from pokeladder.errors import DrawingError
-from pokeladder.processes import start
+from pokeladder.processes import Child
 
 Kind = Literal["png", "svg", "pdf"]
 # Points an inch, for which the size of a chart is meant.
@@ -19,16 +19,13 @@ class Drawer:
     """The process; a context manager that leaves none behind."""
 
     def __init__(self) -> None:
-        self._process, end = start("pokeladder.report.drawing")
-        self._connection = Connection(end.detach())
+        self._process = Child("pokeladder.report.drawing")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
+        self._process.end()
 
     def draw(self, spec: Mapping[str, Any], kind: Kind, scale: float = 1) -> bytes:
         """A file with the picture of a Vega-Lite specification.
@@ -51,10 +48,10 @@ class Drawer:
 
     def _answer(self, *request: Any) -> bytes:
         try:
-            self._connection.send(request)
-            answer = self._connection.recv()
-        except (EOFError, OSError) as error:
-            status = self._process.wait()
+            self._process.send(request)
+            answer = self._process.receive()
+        except EOFError as error:
+            status = self._process.status()
             raise DrawingError(f"a chart cannot be drawn: its process ended with exit status {status}") from error
         if isinstance(answer, DrawingError):
             raise answer

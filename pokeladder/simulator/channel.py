@@ -8,13 +8,11 @@ import subprocess
 import time
 from typing import Any, Self
 
-import orjson
-
 from pokeladder.processes import ended
+from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
 
 # It says something once a second.
 SILENT_SECONDS = 30.0
-READ_BYTES = 1 << 20
 # How long it has to end by itself.
 END_SECONDS = 5.0
 
@@ -34,7 +32,7 @@ class Channel:
     def __init__(self, process: subprocess.Popen[bytes], end: socket.socket, start_seconds: float) -> None:
         self._process = process
         self._socket = end
-        self._pending = b""
+        self._decoder = Decoder()
         self._heard = time.monotonic()
         try:
             self._started(*self._first_words(start_seconds))
@@ -80,7 +78,7 @@ class Channel:
     def send(self, *message: Any) -> None:
         """Sends a message; one that the other end can no longer take is lost with it."""
         try:
-            self._socket.sendall(orjson.dumps(message) + b"\n")
+            self._socket.sendall(encoded([message]))
         except OSError:
             return
 
@@ -97,8 +95,7 @@ class Channel:
         if not chunk:
             raise EOFError
         self._heard = time.monotonic()
-        *lines, self._pending = (self._pending + chunk).split(b"\n")
-        return [orjson.loads(line) for line in lines]
+        return self._decoder.feed(chunk)
 
     def _started(self, kind: str, *rest: Any) -> None:
         """Takes in the first thing it says: ``ready``, or why not; ``silent`` or ``gone`` if it says nothing.

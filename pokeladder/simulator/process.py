@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator.answers import Answers
+from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
 from pokeladder.simulator.setup import DRIVER, Simulator
 
-READ_BYTES = 1 << 20
 # Loading the simulator takes a second or two, and a long replay as much.
 ANSWER_SECONDS = 120.0
 # In the simulator's folder.
@@ -52,7 +50,7 @@ class SimulatorProcess:
         self._on_death = on_death
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._outbox: list[bytes] = []
+        self._unsent: list[tuple[Any, ...]] = []
         self._answered = False
         self._last_message = time.monotonic()
 
@@ -68,9 +66,9 @@ class SimulatorProcess:
 
     def post(self, *message: Any) -> None:
         """Sends one message; those posted in one turn of the event loop travel together."""
-        if not self._outbox:
+        if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append(orjson.dumps(message))
+        self._unsent.append(message)
 
     def silence(self) -> float:
         """Seconds since the last message either way."""
@@ -91,23 +89,21 @@ class SimulatorProcess:
         await self._process.wait()
 
     def _flush(self) -> None:
-        messages, self._outbox = self._outbox, []
+        messages, self._unsent = self._unsent, []
         self._last_message = time.monotonic()
         stdin = self._process.stdin if self._process else None
         if stdin is not None and not stdin.is_closing():
-            messages.append(b"")
-            stdin.write(b"\n".join(messages))
+            stdin.write(encoded(messages))
 
     async def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        pending = b""
+        decoder = Decoder()
         while chunk := await self._process.stdout.read(READ_BYTES):
             self._last_message = time.monotonic()
             self._answered = True
-            *lines, pending = (pending + chunk).split(b"\n")
-            for line in lines:
-                self._on_message(orjson.loads(line))
+            for message in decoder.feed(chunk):
+                self._on_message(message)
         status = await self._process.wait()
         never = "" if self._answered else " before it said anything (`pokeladder doctor` looks into it)"
         self._on_death(f"the simulator's process ended with exit status {status}{never}")
@@ -190,7 +186,7 @@ class Inquiry:
         assert process.stdout is not None
         self._asked += 1
         try:
-            process.stdin.write(orjson.dumps(["ask", self._asked, question, *arguments]) + b"\n")
+            process.stdin.write(encoded([["ask", self._asked, question, *arguments]]))
             process.stdin.flush()
             if not select.select([process.stdout], [], [], ANSWER_SECONDS)[0]:
                 raise self._broken(f"it has not answered within {ANSWER_SECONDS:.0f} s")
@@ -200,7 +196,7 @@ class Inquiry:
         if not line:
             raise self._broken(_last_words(process))
         try:
-            kind, _, answer = orjson.loads(line)
+            ((kind, _, answer),) = Decoder().feed(line)
         except ValueError:
             raise self._broken(f"it answered {line[:60]!r}") from None
         if kind == "refusal":

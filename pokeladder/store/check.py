@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from filelock import Timeout
 
 from pokeladder.errors import StoreError
+from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import views
 from pokeladder.query.databases import OnDisk
 from pokeladder.query.texts import statement, text
@@ -48,20 +49,6 @@ TABLES = {
 PAIRS_SHOWN = 3
 # Rows go into a table so many bytes at a time.
 PART_BYTES = 32 << 20
-
-
-@dataclass(frozen=True)
-class CheckProgress:
-    """How far a check is.
-
-    Attributes:
-        read: files so far, of ``files``.
-        seconds: since the first.
-    """
-
-    read: int
-    files: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -116,10 +103,7 @@ class Checked:
     left_alone: list[str] = field(default_factory=list)
 
 
-Watch = Callable[[CheckProgress], None]
-
-
-def check(store: Store, *, repair: bool, watch: Watch) -> Checked:
+def check(store: Store, *, repair: bool, watch: FileWatch) -> Checked:
     """Reads a store whole.
 
     Args:
@@ -224,12 +208,10 @@ class _Examination:
         originals: files from which broken ones were merged, and which are still there.
     """
 
-    def __init__(self, store: Store, watch: Watch) -> None:
+    def __init__(self, store: Store, watch: FileWatch) -> None:
         self._store = store
-        self._watch = watch
-        self._started = time.monotonic()
-        self._read = 0
         self.stamps = _stamps(store)
+        self._progress = FileCounter(len(self.stamps), watch)
         self._database = OnDisk()
         self.connection = self._database.connection
         self.connection.execute(
@@ -307,8 +289,8 @@ class _Examination:
             for path in paths:
                 if path.parts[0] == kind:
                     self._read_file(path)
-                    self._read += 1
-                    self._watch(CheckProgress(self._read, len(self.stamps), time.monotonic() - self._started))
+                    self._progress.add()
+                    self._progress.tell()
             self._flush(kind)
 
     def _read_file(self, path: Path) -> None:

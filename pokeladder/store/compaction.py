@@ -25,7 +25,7 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 from filelock import Timeout
 
 from pokeladder.errors import StoreError
+from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.records import Merge
 from pokeladder.store.files import FOLDERS, StagedFile, Store, conformed
 
@@ -52,20 +53,6 @@ RUNS_AT_ONCE = 64
 # While a run is played, the files of so many earlier ones are merged, of a kind and run up to this size.
 EARLIER_RUNS = 16
 EARLIER_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class CompactProgress:
-    """How far a compaction is.
-
-    Attributes:
-        merged: old files that were read, of ``files``.
-        seconds: since the first.
-    """
-
-    merged: int
-    files: int
-    seconds: float
 
 
 @dataclass
@@ -91,9 +78,6 @@ class Compacted:
     broken: list[str] = field(default_factory=list)
 
 
-Watch = Callable[[CompactProgress], None]
-
-
 class StoppedError(Exception):
     """A compaction was told to stop; what the store holds is what it was, and the next one goes on from there."""
 
@@ -108,7 +92,7 @@ def compact(
     *,
     at_least: int = 2,
     grace: float = GRACE_SECONDS,
-    watch: Watch = lambda _: None,
+    watch: FileWatch = lambda _: None,
     stopped: threading.Event | None = None,
 ) -> Compacted:
     """Merges the small files of a run whose lock the caller holds, and removes those that were merged long ago.
@@ -128,9 +112,8 @@ def compact(
     stopped = stopped or threading.Event()
     run = _Run(store, run_id, grace, at_least)
     compacted = Compacted()
-    progress = _Progress(run.files, watch, stopped)
     run.clean(compacted)
-    run.merge(compacted, progress)
+    run.merge(compacted, FileCounter(run.files, watch), stopped)
     _count_in([run], compacted, stopped)
     return compacted
 
@@ -159,7 +142,7 @@ def merge_earlier(store: Store, besides: str, stop: threading.Event) -> None:
             run = _Run(store, run_id, GRACE_SECONDS, at_most=EARLIER_BYTES)
             if not run.is_ingested:
                 run.clean(Compacted())
-                run.merge(Compacted(), _Progress(run.files, lambda _: None, stop))
+                run.merge(Compacted(), FileCounter(run.files, lambda _: None), stop)
                 merged = True
         lock.release()
     if merged and not stop.wait(1.1 * SETTLE_SECONDS):
@@ -196,7 +179,7 @@ def go_on(store: Store, besides: str) -> None:
             lock.release()
 
 
-def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = lambda _: None) -> Compacted:
+def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: FileWatch = lambda _: None) -> Compacted:
     """Does what :func:`compact` does for every run that no other process has.
 
     Raises:
@@ -205,7 +188,7 @@ def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = la
     compacted = Compacted()
     runs = [_Run(store, run_id, grace) for run_id in store.runs_with_files()]
     stopped = threading.Event()
-    progress = _Progress(sum(run.files for run in runs), watch, stopped)
+    progress = FileCounter(sum(run.files for run in runs), watch)
     due = [run for run in runs if run.files or run.records]
     with ExitStack() as ingest:
         try:
@@ -233,7 +216,7 @@ def compact_all(store: Store, *, grace: float = GRACE_SECONDS, watch: Watch = la
                     run = _Run(store, listed.run_id, grace)
                     run.clean(compacted)
                     try:
-                        run.merge(compacted, progress)
+                        run.merge(compacted, progress, stopped)
                     except _UnreadableError as error:
                         compacted.broken.append(str(error))
                     merged.append(run)
@@ -359,11 +342,12 @@ class _Run:
         link.symlink_to(os.path.relpath(moved, path.parent))
         link.rename(path)
 
-    def merge(self, compacted: Compacted, progress: _Progress) -> None:
+    def merge(self, compacted: Compacted, progress: FileCounter, stopped: threading.Event) -> None:
         """Publishes new files, which do not count yet.
 
         Raises:
             StoreError: a file is broken, or one cannot be written.
+            StoppedError: it was told to stop.
         """
         if not self._groups:
             return
@@ -375,7 +359,7 @@ class _Run:
                 new = StagedFile(self._store, kind, self.run_id, f"merged-{name}-{number:06d}")
                 staged.append(new)
                 size = DOCUMENT_GROUP_BYTES if kind == "documents" else GROUP_BYTES
-                for table in _row_groups(kind, group, size, progress):
+                for table in _row_groups(kind, group, size, progress, stopped):
                     new.write(table)
                 new.complete()
                 merges += [Merge(self._relative(new.path), self._relative(path), False) for path in group]
@@ -419,23 +403,6 @@ class _Run:
         return str(path.relative_to(self._store.folder))
 
 
-class _Progress:
-    def __init__(self, files: int, watch: Watch, stopped: threading.Event) -> None:
-        self._files = files
-        self._watch = watch
-        self._stopped = stopped
-        self._merged = 0
-        self._started = time.monotonic()
-
-    def check(self) -> None:
-        if self._stopped.is_set():
-            raise StoppedError
-
-    def add(self) -> None:
-        self._merged += 1
-        self._watch(CompactProgress(self._merged, self._files, time.monotonic() - self._started))
-
-
 def _name(record: Path) -> str:
     return record.name.split(".")[-3]
 
@@ -472,7 +439,9 @@ def _grouped(paths: Sequence[Path], at_least: int) -> Iterator[list[Path]]:
         yield group
 
 
-def _row_groups(kind: str, paths: Sequence[Path], group_bytes: int, progress: _Progress) -> Iterator[pa.Table]:
+def _row_groups(
+    kind: str, paths: Sequence[Path], group_bytes: int, progress: FileCounter, stopped: threading.Event
+) -> Iterator[pa.Table]:
     """All rows of files of one kind, about ``group_bytes`` at a time.
 
     Raises:
@@ -484,7 +453,8 @@ def _row_groups(kind: str, paths: Sequence[Path], group_bytes: int, progress: _P
         try:
             with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
                 for number in range(file.num_row_groups):
-                    progress.check()
+                    if stopped.is_set():
+                        raise StoppedError
                     tables.append(conformed(file.read_row_group(number), kind))
                     size += tables[-1].nbytes
                     if size >= group_bytes:
@@ -493,6 +463,7 @@ def _row_groups(kind: str, paths: Sequence[Path], group_bytes: int, progress: _P
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from error
         progress.add()
+        progress.tell()
     if tables:
         yield pa.concat_tables(tables)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pokeladder.metamon.policy_servers import PolicyServers
 from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.messages import Attempt, Failed, Job, Ready
 from pokeladder.play.results import aborted
-from pokeladder.processes import REPEATABLE, last_words, start
+from pokeladder.processes import REPEATABLE, Child, last_words
 from pokeladder.records import Notice, Result, other
 
 ATTEMPTS = 5
@@ -41,8 +40,7 @@ HOPELESS = 5
 @dataclass
 class _Worker:
     number: int
-    process: subprocess.Popen[bytes]
-    connection: Connection
+    child: Child
     lifeline: int
     heartbeat: Heartbeat
     log: Path
@@ -55,12 +53,9 @@ class _Worker:
         """Ends it; nothing more to do if it has been ended before."""
         if self.lifeline < 0:
             return
-        self.connection.close()
         os.close(self.lifeline)
         self.lifeline = -1
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        self.child.end()
         self.heartbeat.close()
 
 
@@ -140,9 +135,9 @@ class WorkerPool:
         """The next events of :meth:`play`; raises what it raises."""
         for worker in self._workers:
             self._feed(worker)
-        connections: list[Any] = [worker.connection for worker in self._workers]
+        connections: list[Any] = [worker.child.connection for worker in self._workers]
         for ready in wait(connections, timeout=max(0.0, self._next_tick - time.monotonic())):
-            worker = next(worker for worker in self._workers if worker.connection is ready)
+            worker = next(worker for worker in self._workers if worker.child.connection is ready)
             yield from self._receive(worker)
         if time.monotonic() >= self._next_tick:
             self._next_tick = time.monotonic() + TICK_SECONDS
@@ -155,14 +150,14 @@ class WorkerPool:
             attempt = self._waiting.popleft()
             worker.playing[attempt.game.index] = (attempt, datetime.now(UTC))
             try:
-                worker.connection.send(attempt)
-            except OSError:
-                return  # it died; its connection says so when it is read
+                worker.child.send(attempt)
+            except EOFError:
+                return  # its connection says so when it is read
 
     def _receive(self, worker: _Worker) -> Iterator[Result | Notice]:
         try:
-            message = worker.connection.recv()
-        except (EOFError, OSError):
+            message = worker.child.receive()
+        except EOFError:
             yield from self._replace(worker)
             return
         if isinstance(message, Ready):
@@ -197,9 +192,9 @@ class WorkerPool:
             decision = worker.heartbeat.decision()
             if decision is not None and now > decision.deadline + GRACE_SECONDS:
                 worker.stuck = True
-                worker.process.kill()
+                worker.child.kill()
             elif decision is None and worker.heartbeat.silence() > SILENT_SECONDS:
-                worker.process.kill()
+                worker.child.kill()
 
     def _replace(self, worker: _Worker) -> Iterator[Result | Notice]:
         """Settles the games of a dead worker and starts another in its place.
@@ -209,7 +204,7 @@ class WorkerPool:
         """
         decision = worker.heartbeat.decision()
         worker.end()
-        status = worker.process.returncode
+        status = worker.child.status()
         culprit = decision if worker.stuck or status not in STOPPED_FROM_OUTSIDE else None
         if culprit is not None and culprit.game in worker.playing:
             attempt, started_at = worker.playing.pop(culprit.game)
@@ -234,18 +229,15 @@ class WorkerPool:
         lifeline_end, lifeline = os.pipe()
         heartbeat = Heartbeat()
         path = self._log_folder / f"worker-{number}.log"
-        process, end = start(
-            "pokeladder.play.embedded.worker",
-            log=path,
-            inherited=(lifeline_end, heartbeat.file),
-            environment=REPEATABLE,
-        )
+        shared = (lifeline_end, heartbeat.file)
+        child = Child("pokeladder.play.embedded.worker", log=path, inherited=shared, environment=REPEATABLE)
         os.close(lifeline_end)
-        worker = _Worker(number, process, Connection(end.detach()), lifeline, heartbeat, path, time.monotonic())
+        worker = _Worker(number, child, lifeline, heartbeat, path, time.monotonic())
         try:
             job = replace(self._job, agents=(*self._job.agents, *self._policy_servers.agents_for(number)))
-            worker.connection.send_bytes(cloudpickle.dumps(job))
-        except OSError as error:
+            # Agents may be of modules that only this process has.
+            worker.child.send(cloudpickle.dumps(job))
+        except EOFError as error:
             worker.end()
             raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error
         return worker

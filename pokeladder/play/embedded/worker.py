@@ -122,7 +122,7 @@ def main() -> None:
     _end_with_parent(lifeline)
     logs.begin()
     try:
-        job: Job = cloudpickle.loads(connection.recv_bytes())
+        job: Job = cloudpickle.loads(connection.recv())
     except Exception as error:
         connection.send(Failed(AgentError(f"an agent could not be sent to a worker process: {error}")))
         return

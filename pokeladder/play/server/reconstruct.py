@@ -1,7 +1,7 @@
 """A process that makes both sides' trajectories of a battle from its input log, whoever played it and wherever.
 
-Started by :class:`pokeladder.play.server.trajectory_collector.Scribe` with an inherited connection; it ends when that
-is closed.
+Started by :class:`~pokeladder.play.server.trajectory_collector.TrajectoryCollector` with an inherited connection; it
+ends when that is closed.
 """
 
 from __future__ import annotations

@@ -27,12 +27,11 @@ from websockets.exceptions import WebSocketException
 from pokeladder.errors import SimulatorError
 from pokeladder.processes import start
 from pokeladder.simulator.channel import Channel
+from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
 
 POLL_SECONDS = 0.1
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
-# An order may name a hundred thousand games.
-ORDER_BYTES = 1 << 28
 
 
 class Spectator(Channel):
@@ -77,7 +76,7 @@ class _Watch:
         self._started: dict[str, float] = {}
 
     def send(self, *message: Any) -> None:
-        self._tell.sendall(orjson.dumps(message) + b"\n")
+        self._tell.sendall(encoded([message]))
 
     async def order(self, kind: str, *rest: Any) -> None:
         if kind == "arrange":
@@ -215,7 +214,7 @@ def _id(name: str) -> str:
 
 
 async def _observe(tell: socket.socket, url: str, format_id: str, user: str) -> None:
-    reader, _ = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(tell.fileno())), limit=ORDER_BYTES)
+    reader, _ = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(tell.fileno())))
     tell.setblocking(True)
     try:
         # The arena ends this process if the server is silent for too long.
@@ -227,7 +226,7 @@ async def _observe(tell: socket.socket, url: str, format_id: str, user: str) -> 
     except (OSError, WebSocketException, ValueError) as error:
         reason = "nobody answers there" if isinstance(error, ConnectionRefusedError) else str(error)
         with suppress(OSError):
-            tell.sendall(orjson.dumps(["failed", reason or type(error).__name__]) + b"\n")
+            tell.sendall(encoded([["failed", reason or type(error).__name__]]))
 
 
 async def _log_in(websocket: ClientConnection, user: str) -> None:
@@ -242,8 +241,10 @@ async def _log_in(websocket: ClientConnection, user: str) -> None:
 
 
 async def _take_orders(reader: asyncio.StreamReader, watch: _Watch) -> None:
-    while line := await reader.readline():
-        await watch.order(*orjson.loads(line))
+    decoder = Decoder()
+    while chunk := await reader.read(READ_BYTES):
+        for order in decoder.feed(chunk):
+            await watch.order(*order)
     # The process that wanted to know is gone.
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from pokeladder.play.messages import Attempt, Reconstructed, ReconstructJob, Rules
 from pokeladder.play.results import from_server, unrecorded
 from pokeladder.play.server.sessions import Session
-from pokeladder.processes import start
+from pokeladder.processes import Child
 from pokeladder.records import Notice, Recorded, Result
 from pokeladder.simulator.setup import Simulator
 
@@ -23,43 +24,6 @@ class _Ended:
     room: str
     record: Mapping[str, Any]
     reconstructed: Reconstructed | None = None
-
-
-class Reconstructor:
-    """A running process that makes trajectories of input logs, one battle after the other.
-
-    Args:
-        log: where its output goes.
-    """
-
-    def __init__(self, simulator: Simulator, log: Path) -> None:
-        self._process, end = start("pokeladder.play.server.reconstruct", log=log)
-        self.connection = Connection(end.detach())
-        self.connection.send(simulator)
-
-    def write(self, job: ReconstructJob) -> None:
-        """Hands a battle over; if the process is gone, :meth:`read` says so."""
-        try:
-            self.connection.send(job)
-        except OSError:
-            return
-
-    def read(self) -> Reconstructed:
-        """The trajectories of the next battle.
-
-        Raises:
-            EOFError: the process is gone.
-        """
-        try:
-            reconstructed: Reconstructed = self.connection.recv()
-        except OSError as error:
-            raise EOFError from error
-        return reconstructed
-
-    def end(self) -> None:
-        self.connection.close()
-        self._process.kill()
-        self._process.wait()
 
 
 class TrajectoryCollector:
@@ -74,7 +38,7 @@ class TrajectoryCollector:
         self._rules = rules
         self._log_folder = log_folder
         self._waiting: dict[int, _Ended] = {}
-        self._reconstructors: list[Reconstructor] = []
+        self._reconstructors: list[Child] = []
         try:
             for number in range(reconstructors):
                 self._reconstructors.append(self._start(number))
@@ -106,7 +70,9 @@ class TrajectoryCollector:
             p1_invalid, p2_invalid = record["invalid"]
             invalid = (p1_invalid, p2_invalid)
             job = ReconstructJob(index, self._rules.format_id, self._rules.gen, record["input_log"], invalid)
-            self._reconstructors[index % len(self._reconstructors)].write(job)
+            # If the process is gone, its connection says so when it is read.
+            with suppress(EOFError):
+                self._reconstructors[index % len(self._reconstructors)].send(job)
         else:
             reason = "the server has no input log of it" if self._reconstructors else None
             ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
@@ -115,7 +81,7 @@ class TrajectoryCollector:
         """Reads what a process has made."""
         which = self.connections.index(connection)
         try:
-            reconstructed = self._reconstructors[which].read()
+            reconstructed: Reconstructed = self._reconstructors[which].receive()
         except EOFError:
             self._reconstructors[which].end()
             self._reconstructors[which] = self._start(which)
@@ -154,5 +120,7 @@ class TrajectoryCollector:
             lost = sum(reason is not None for reason in missing)
             yield from_server(ended.attempt, ended.room, ended.record, p1, (trajectories[0], trajectories[1]), lost)
 
-    def _start(self, number: int) -> Reconstructor:
-        return Reconstructor(self._simulator, self._log_folder / f"reconstruct-{number}.log")
+    def _start(self, number: int) -> Child:
+        process = Child("pokeladder.play.server.reconstruct", log=self._log_folder / f"reconstruct-{number}.log")
+        process.send(self._simulator)
+        return process
