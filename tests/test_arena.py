@@ -15,6 +15,7 @@ import pytest
 import bots
 import pokeladder
 from conftest import TESTS, slowly, wait_until
+from pokeladder import retries
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError, FormatError, SimulatorError
 from pokeladder.play.embedded import pool
@@ -324,7 +325,7 @@ def test_processes_that_die_cost_nothing_but_time(ladder: pokeladder.Ladder, kil
 def test_battles_that_stayed_void_are_tried_again_on_resume(
     ladder: pokeladder.Ladder, kills: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "ATTEMPTS", 1)
+    monkeypatch.setattr(retries, "ATTEMPTS", 1)
     agents, settings = (killing(kills, "simulator"), "heuristics"), {"battles_per_matchup": 24, "parallel": 8}
     (kills / "first").touch()
     first = play(ladder, *agents, **settings)

@@ -20,14 +20,13 @@ from test_server import processes_with, rows, wait_until
 
 import pokeladder
 from conftest import TESTS, slowly
-from pokeladder import Agent
+from pokeladder import Agent, retries
 from pokeladder.agents.programs import ROLES, Program, meet, parse_command
 from pokeladder.agents.specs import parse_agent
 from pokeladder.errors import AgentError, UsageError
 from pokeladder.metamon import policy_servers
 from pokeladder.metamon.checkpoints import scan
 from pokeladder.play.messages import AgentTask
-from pokeladder.play.server import arena
 from pokeladder.play.server.agent_process import SUPERVISOR, AgentProcess
 from pokeladder.registry import Registry
 
@@ -392,7 +391,7 @@ def test_what_metamon_says_does_not_count(ladder: pokeladder.Ladder, stand_in: R
 def test_a_run_goes_on_only_with_the_agents_that_it_had(
     ladder: pokeladder.Ladder, stand_in: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arena, "TRIES", 1)
+    monkeypatch.setattr(retries, "AGENT_FAILURES", 1)
     stand_in.add("mine", {"kind": "command", "command": "false {username}", "start_timeout": 5})
     reached = ladder.tournament(["mine", "random"], battles_per_matchup=2, venue="server", workers=1)
     assert (reached.stored, reached.void) == (0, 2)

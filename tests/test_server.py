@@ -25,7 +25,7 @@ from websockets.sync.client import connect
 import bots
 import pokeladder
 from conftest import TESTS, slowly, wait_until
-from pokeladder import Agent
+from pokeladder import Agent, retries
 from pokeladder.agents.programs import Limits
 from pokeladder.errors import AgentError, InterruptedRunError, SimulatorError, StoreError, UsageError
 from pokeladder.play import results
@@ -342,7 +342,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(
 def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
     ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    monkeypatch.setattr(arena, "TRIES", 1)
+    monkeypatch.setattr(retries, "AGENT_FAILURES", 1)
     start_timeouts_count_when(monkeypatch, lambda _: False)
     command = shlex.join([sys.executable, str(TESTS / "idle_bot.py")]) + " {username} {server}"
     ladder.registry.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 1})

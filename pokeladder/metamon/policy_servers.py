@@ -7,18 +7,18 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pokeladder import retries
 from pokeladder.agents.programs import Program
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError
 from pokeladder.processes import ended, last_words
 from pokeladder.records import Notice
+from pokeladder.retries import FailuresInARow
 from pokeladder.scratch import Scratch
 
 PLAYER = "pokeladder.metamon.policy_player:PolicyPlayer"
 # One of them is there where NVIDIA's or AMD's driver is.
 GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
-# A policy process that dies so often in a row, with no battle finished between, is not started again.
-TRIES = 3
 TAIL_LINES = 4
 END_SECONDS = 5.0
 
@@ -28,14 +28,14 @@ class _PolicyServer:
 
     Attributes:
         address: where it listens.
-        failures: how often in a row it has died, with no battle finished between.
+        failures: its deaths, with no battle finished between.
     """
 
     def __init__(self, program: Program, format_id: str, address: Path, log: Path, gpu: str | None) -> None:
         self.program = program
         self.address = address
         self.log = log
-        self.failures = 0
+        self.failures = FailuresInARow(retries.AGENT_FAILURES)
         self._format = format_id
         self._environment = {**os.environ, **program.process_environment(gpu)}
         self.start()
@@ -130,7 +130,7 @@ class PolicyServers:
     def finished(self) -> None:
         """A battle has been played to its end."""
         for server in self._all():
-            server.failures = 0
+            server.failures.reset()
 
     def look(self) -> Iterator[Notice]:
         """Starts again what has died.
@@ -142,11 +142,11 @@ class PolicyServers:
             status = server.status()
             if status is None:
                 continue
-            server.failures += 1
+            hopeless = server.failures.add()
             told = f"the policy process of agent {server.program.name} ended with exit status {status}"
             told += last_words(server.log, TAIL_LINES)
             # With a status of its own it has said why, and would say so again.
-            if status > 0 or server.failures >= TRIES:
+            if status > 0 or hopeless:
                 raise AgentError(f"{told} (its log is {server.log})")
             yield Notice(f"{told}; its battles are void and are played again")
             server.start()

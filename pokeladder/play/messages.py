@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pokeladder import retries
 from pokeladder.agents.programs import Program, Role
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import PokeladderError
@@ -72,6 +73,15 @@ class Attempt:
     game: Game
     number: int
     own_failures: int = 0
+
+    def next(self, *, own_failure: bool) -> list[Attempt]:
+        """The attempt that follows this one, which was void; none after :data:`~pokeladder.retries.ATTEMPTS`.
+
+        Args:
+            own_failure: no other battle's agent ended it.
+        """
+        failures = self.own_failures + own_failure
+        return [Attempt(self.game, self.number + 1, failures)] if failures < retries.ATTEMPTS else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Many battles at once in one simulator process, and the rule for agents that misbehave.
 
-The rule: a choice that the simulator refuses is asked for again, up to :data:`TRIES` times. Then, and at once if the
-agent raises, answers something that is no choice, or runs out of time, a random legal choice takes its place. Either
-way the decision counts as invalid. After ``max_invalid`` invalid decisions or ``max_timeouts`` time-outs in one
-battle the agent forfeits it.
+The rule: a choice that the simulator refuses is asked for again, up to :data:`~pokeladder.retries.CHOICES` times. Then,
+and at once if the agent raises, answers something that is no choice, or runs out of time, a random legal choice takes
+its place. Either way the decision counts as invalid. After ``max_invalid`` invalid decisions or ``max_timeouts``
+time-outs in one battle the agent forfeits it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from pokeladder.play.embedded.time_limit import TurnTimeout
 from pokeladder.play.messages import Rules
 from pokeladder.play.results import unrecorded
 from pokeladder.records import Game, Notice, Outcome, Recorded, Result, Side
+from pokeladder.retries import CHOICES
 from pokeladder.seeds import showdown_seed, team_seed
 
-TRIES = 3
 log = logging.getLogger(__name__)
 
 
@@ -205,7 +205,7 @@ class BattleRunner:
         if refused is not None:
             side.count_invalid()
             self._notice(side, "made an illegal choice", refused)
-            if side.tries >= TRIES or side.invalid >= self._rules.max_invalid:
+            if side.tries >= CHOICES or side.invalid >= self._rules.max_invalid:
                 self._choose_for(side)
                 return
         self._decisions.ask(side)

@@ -15,6 +15,7 @@ from typing import Any
 
 import cloudpickle
 
+from pokeladder import retries
 from pokeladder.errors import AgentError, SimulatorError
 from pokeladder.metamon.policy_servers import PolicyServers
 from pokeladder.play.embedded.heartbeat import Heartbeat
@@ -22,8 +23,8 @@ from pokeladder.play.messages import Attempt, Failed, Job, Ready
 from pokeladder.play.results import aborted
 from pokeladder.processes import REPEATABLE, Child, last_words
 from pokeladder.records import Notice, Result, other
+from pokeladder.retries import FailuresInARow
 
-ATTEMPTS = 5
 # A worker may overrun a turn's time limit by this much before it is taken for stuck.
 GRACE_SECONDS = 5.0
 # Building agents may mean loading large models.
@@ -33,8 +34,6 @@ SILENT_SECONDS = 60.0
 TICK_SECONDS = 0.25
 # How the system, or a person, ends a process that did nothing wrong.
 STOPPED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
-# Deaths in a row, with no battle finished between them, after which there is no point in going on.
-HOPELESS = 5
 
 
 @dataclass
@@ -77,7 +76,7 @@ class WorkerPool:
         self._policy_servers = policy_servers or PolicyServers((), job.rules.format_id, log_folder)
         self._slots = slots
         self._log_folder = log_folder
-        self._deaths_in_a_row = 0
+        self._deaths = FailuresInARow(retries.DEATHS)
         self._next_tick = time.monotonic() + TICK_SECONDS
         self._waiting: deque[Attempt] = deque()
         self._workers: list[_Worker] = []
@@ -103,8 +102,8 @@ class WorkerPool:
     def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
 
-        A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all; attempts that
-        another battle's agent ended do not count.
+        A void result is followed by another attempt at the same game, up to
+        :data:`~pokeladder.retries.ATTEMPTS` in all; attempts that another battle's agent ended do not count.
 
         Raises:
             AgentError: an agent cannot be built, or takes too long for it, or its policy process keeps dying.
@@ -171,13 +170,13 @@ class WorkerPool:
             if message.outcome == "void":
                 self._again(attempt, own_failure=True)
             else:
-                self._deaths_in_a_row = 0
+                self._deaths.reset()
                 self._policy_servers.finished()
             yield message
 
     def _again(self, attempt: Attempt, *, own_failure: bool) -> None:
         # At the end: whatever spoils attempts now may be over by then.
-        self._waiting.extend(next_attempt(attempt, own_failure=own_failure))
+        self._waiting.extend(attempt.next(own_failure=own_failure))
 
     def _kill_stuck(self) -> None:
         now = time.monotonic()
@@ -205,6 +204,7 @@ class WorkerPool:
         decision = worker.heartbeat.decision()
         worker.end()
         status = worker.child.status()
+        hopeless = False
         culprit = decision if worker.stuck or status not in STOPPED_FROM_OUTSIDE else None
         if culprit is not None and culprit.game in worker.playing:
             attempt, started_at = worker.playing.pop(culprit.game)
@@ -213,14 +213,14 @@ class WorkerPool:
             yield Notice(f"agent {agent} {did} (exit status {status}{last_words(worker.log)}): it loses that battle")
             yield aborted(attempt, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
         else:
-            self._deaths_in_a_row += 1
+            hopeless = self._deaths.add()
             yield Notice(f"a worker process died (exit status {status}{last_words(worker.log)})")
         for attempt, started_at in worker.playing.values():
             yield aborted(attempt, None, "crash", started_at)
             self._again(attempt, own_failure=culprit is None)
-        if self._deaths_in_a_row >= HOPELESS:
+        if hopeless:
             raise SimulatorError(
-                f"{HOPELESS} worker processes died in a row, the last with exit status {status}"
+                f"{retries.DEATHS} worker processes died in a row, the last with exit status {status}"
                 f"{last_words(worker.log)}; the whole log is {worker.log}"
             )
         self._workers[self._workers.index(worker)] = self._spawn(worker.number)
@@ -241,13 +241,3 @@ class WorkerPool:
             worker.end()
             raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error
         return worker
-
-
-def next_attempt(attempt: Attempt, *, own_failure: bool) -> list[Attempt]:
-    """The next attempt at a game after a void one; none after :data:`ATTEMPTS` that failed of themselves.
-
-    Args:
-        own_failure: no other battle's agent ended it.
-    """
-    again = Attempt(attempt.game, attempt.number + 1, attempt.own_failures + own_failure)
-    return [again] if again.own_failures < ATTEMPTS else []

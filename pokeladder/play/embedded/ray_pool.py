@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import cloudpickle
 
 from pokeladder.errors import AgentError, PokeladderError, SimulatorError
-from pokeladder.play.embedded.pool import TICK_SECONDS, WorkerPool, next_attempt
+from pokeladder.play.embedded.pool import TICK_SECONDS, WorkerPool
 from pokeladder.play.messages import Attempt, Job
 from pokeladder.play.results import aborted
 from pokeladder.records import Notice, Result
@@ -329,7 +329,7 @@ class RayPool:
         self._workers.remove(worker)
         for attempt, started_at in worker.playing.values():
             yield aborted(attempt, None, "crash", started_at)
-            self._waiting.extend(next_attempt(attempt, own_failure=True))
+            self._waiting.extend(attempt.next(own_failure=True))
 
     def _look_after(self) -> Iterator[Result | Notice]:
         now = time.monotonic()

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from pokeladder import retries
 from pokeladder.agents.programs import Program, Role, meet
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError, SimulatorError
@@ -28,16 +29,11 @@ from pokeladder.play.server.sessions import Begun, Session, chunks
 from pokeladder.play.server.spectator import Spectator
 from pokeladder.play.server.trajectory_collector import TrajectoryCollector
 from pokeladder.records import SIDES, Notice, Result, other
+from pokeladder.retries import FailuresInARow
 from pokeladder.seeds import team_seed
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
 
-# An agent that fails so often in a row, with no battle finished between, plays no more in this run.
-TRIES = 3
-# Attempts at one game in all.
-ATTEMPTS = 5
-# Deaths of the server in a row, with no battle finished between, after which there is no point in going on.
-HOPELESS = 5
 TICK_SECONDS = 0.25
 
 
@@ -100,8 +96,8 @@ class ServerArena:
         self._chunks: deque[deque[Attempt]] = deque()
         self._sessions: list[Session] = []
         self._out: deque[Result | Notice] = deque()
-        self._failures: dict[str, int] = {}
-        self._deaths_in_a_row = 0
+        self._failures = FailuresInARow(retries.AGENT_FAILURES)
+        self._deaths = FailuresInARow(retries.DEATHS)
         self._team_folder = log_folder / "teams"
         shutil.rmtree(self._team_folder, ignore_errors=True)
         self._all_teams = self._lay_out_teams(Path("all"), settings.team_files)
@@ -129,8 +125,8 @@ class ServerArena:
     def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
         """Yields every result as it comes, notices between them, and None every quarter of a second.
 
-        A void result is followed by another attempt at the same game, up to :data:`ATTEMPTS` in all, unless one of its
-        agents has failed :data:`TRIES` times in a row.
+        A void result is followed by another attempt at the same game, up to
+        :data:`~pokeladder.retries.ATTEMPTS` in all, unless one of its agents has failed too often.
 
         Raises:
             SimulatorError: the server keeps dying.
@@ -266,13 +262,12 @@ class ServerArena:
         """Ends a session for the failure of some of its agents; its games go to another one."""
         dead = []
         for name, reason in failed.items():
-            self._failures[name] = self._failures.get(name, 0) + 1
             process = session.process_of(name)
             tail, log = (process.tail(), f" (its log is {process.log})") if process else ("", "")
             then = "another process takes its place"
-            if self._failures[name] >= TRIES:
+            if self._failures.add(name):
                 dead.append(name)
-                then = f"it has failed {TRIES} times in a row, and its other battles stay void"
+                then = f"it has failed {retries.AGENT_FAILURES} times in a row, and its other battles stay void"
             self._out.append(Notice(f"agent {name} {reason}{tail}; {then}{log}"))
         self._abandon(session)
         for name in dead:
@@ -285,8 +280,7 @@ class ServerArena:
             self._server.send("void", room)
             self._out.append(aborted(begun.attempt, None, "crash", begun.started_at))
             attempt = begun.attempt
-            if attempt.own_failures + own_failure < ATTEMPTS:
-                left.append(Attempt(attempt.game, attempt.number + 1, attempt.own_failures + own_failure))
+            left.extend(attempt.next(own_failure=own_failure))
         session.begun = {}
         self._close(session)
         if left:
@@ -326,9 +320,8 @@ class ServerArena:
         self._out.append(Notice(f"{told}: its battles are void and are played again"))
         for session in list(self._sessions):
             self._abandon(session)
-        self._deaths_in_a_row += 1
-        if self._deaths_in_a_row >= HOPELESS:
-            raise SimulatorError(f"{told}, {HOPELESS} times in a row; its log is {self._server.log}")
+        if self._deaths.add():
+            raise SimulatorError(f"{told}, {retries.DEATHS} times in a row; its log is {self._server.log}")
         self._server = self._start_server()
 
     def _hear_server(self) -> None:
@@ -393,13 +386,13 @@ class ServerArena:
             self._abandon(session)
             return
         begun: Begun = session.begun.pop(room)
-        self._deaths_in_a_row = 0
+        self._deaths.reset()
         session.suspect = None
         if record["end_reason"] in ("timeout", "disconnect"):
             session.suspect = session.agent_of(record["users"][SIDES.index(other(record["winner"]))])
         for agent in session.agents:
             if agent.name != session.suspect:
-                self._failures.pop(agent.name, None)
+                self._failures.reset(agent.name)
         self._collector.take(begun.attempt, session, room, record)
 
 

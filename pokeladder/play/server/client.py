@@ -27,10 +27,10 @@ from pokeladder.agents.specs import Agent
 from pokeladder.errors import PokeladderError
 from pokeladder.play import logs
 from pokeladder.play.dex import learn
-from pokeladder.play.embedded.battles import TRIES
 from pokeladder.play.embedded.perspective import SteadyBattle, choice_text
 from pokeladder.play.embedded.players import build_player
 from pokeladder.play.messages import AgentTask
+from pokeladder.retries import CHOICES
 
 # Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
 BATTLES_KEPT = 8
@@ -130,7 +130,7 @@ def _mind(player: Player) -> None:
         request, tries = asked.get(battle.battle_tag, (None, 0))
         tries = tries + 1 if request is battle.last_request else 1
         asked[battle.battle_tag] = battle.last_request, tries
-        if tries > TRIES:
+        if tries > CHOICES:
             return _order(player.choose_random_move(battle), battle)
         try:
             if battle not in begun:
@@ -141,7 +141,7 @@ def _mind(player: Player) -> None:
         except (Exception, SystemExit, KeyboardInterrupt):
             log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
             # The server refuses and counts this, and asks again.
-            asked[battle.battle_tag] = battle.last_request, TRIES
+            asked[battle.battle_tag] = battle.last_request, CHOICES
             return SingleBattleOrder(NO_CHOICE)
 
     def battle_finished(battle: Any) -> None:
