@@ -13,7 +13,7 @@ from pokeladder.cli.progress import Display
 from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table
 from pokeladder.errors import SimulatorError
 from pokeladder.ladder import Ladder, Slice
-from pokeladder.runs.tournament import Progress
+from pokeladder.runs.progress import Progress
 
 PARALLEL = "Battles at once, over all workers; on a server, pairs of agents' processes.  [default: 8 a worker; a core]"
 

@@ -16,7 +16,7 @@ from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.names import shown
 from pokeladder.progress import FileProgress
-from pokeladder.runs.tournament import Progress
+from pokeladder.runs.progress import Progress
 
 # Standings are asked for again after this many times what asking took last time.
 STANDINGS_SHARE = 20

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from pokeladder.errors import PokeladderError
     from pokeladder.ladder import Ladder
     from pokeladder.ladder import open_ladder as open  # noqa: A004
+    from pokeladder.runs.progress import Progress
     from pokeladder.runs.replays import Replay
-    from pokeladder.runs.tournament import Progress
 
 __all__ = ["Agent", "Ladder", "PokeladderError", "Progress", "Replay", "open"]
 
@@ -17,7 +17,7 @@ _HOMES = {
     "Agent": "agents.specs.Agent",
     "Ladder": "ladder.Ladder",
     "PokeladderError": "errors.PokeladderError",
-    "Progress": "runs.tournament.Progress",
+    "Progress": "runs.progress.Progress",
     "Replay": "runs.replays.Replay",
     "open": "ladder.open_ladder",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,11 @@ import duckdb
 
 from pokeladder.errors import StoreError, UsageError
 from pokeladder.exchange import result_files
+from pokeladder.keywords import keywords_of, settings_of
 from pokeladder.quantities import checked
 from pokeladder.query import permissions, views
 from pokeladder.query.texts import statement
+from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
 from pokeladder.store.compaction import GRACE_SECONDS, Compacted, compact_all
 from pokeladder.store.files import Store
 
@@ -25,15 +27,13 @@ from pokeladder.store.files import Store
 if TYPE_CHECKING:
     import altair
 
-    from pokeladder.agents.programs import Program
-    from pokeladder.agents.specs import Agent
     from pokeladder.exchange.export import Exported, Target
     from pokeladder.exchange.ingest import Ingested
     from pokeladder.progress import FileWatch
     from pokeladder.registry import Registry
+    from pokeladder.runs.progress import Progress
     from pokeladder.runs.replays import Replay
-    from pokeladder.runs.resume import PlaySettings
-    from pokeladder.runs.tournament import Notify, Progress
+    from pokeladder.runs.settings import Notify, PlaySettings, RunKind
     from pokeladder.store.check import Checked
 
 K_FACTOR = 32.0
@@ -130,10 +130,12 @@ class Ladder:
         connection = self._connect_locked() if write else self._connection
         return permissions.run(connection, statements, parameters)
 
+    @keywords_of(Slice)
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row a battle."""
         return self._ask("FROM battles ORDER BY finished_at, battle_id", {}, slice_)
 
+    @keywords_of(Slice)
     def standings(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
@@ -142,12 +144,14 @@ class Ladder:
             "FROM standings_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_
         )
 
+    @keywords_of(Slice)
     def elo(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: format, agent, elo, rank, games; battles in order of finish."""
         return self._rate("FROM elo_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_)
 
+    @keywords_of(Slice)
     def elo_progression(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
@@ -156,6 +160,7 @@ class Ladder:
         views.progression(connection, k_factor, initial_rating)
         return views.run_sql(connection, "FROM progression")
 
+    @keywords_of(Slice)
     def ratings(
         self, prior: float = 0.0, *, excluding: str | None = None, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
@@ -182,10 +187,12 @@ class Ladder:
         connection.register("before", before)
         return views.query(connection, "rating_shifts", {"prior": prior})
 
+    @keywords_of(Slice)
     def glicko(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
         return self._ask("FROM glicko ORDER BY format, rank, agent", {}, slice_)
 
+    @keywords_of(Slice)
     def matchups(
         self,
         sprt: tuple[float, float] = (0, 10),
@@ -210,22 +217,27 @@ class Ladder:
         settings = ", ".join(f"{name} := ${name}" for name in parameters)
         return self._ask(f"FROM matchups_with({settings}) ORDER BY format, agent, opponent", parameters, slice_)
 
+    @keywords_of(Slice)
     def cycles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row for three agents of which each beats the next, and the last the first; the likeliest first."""
         return self._ask("FROM cycles ORDER BY format, los DESC, first, second, third", {}, slice_)
 
+    @keywords_of(Slice)
     def side_bias(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row a format: the results of p1, whoever that was."""
         return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
+    @keywords_of(Slice)
     def statistics(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
         return self._ask("FROM statistics ORDER BY format, agent", {}, slice_)
 
+    @keywords_of(Slice)
     def formats(self, **slice_: Unpack[Slice]) -> list[str]:
         """The formats of the slice's rated battles."""
         return self.overview(**slice_).formats
 
+    @keywords_of(Slice)
     def overview(self, **slice_: Unpack[Slice]) -> Overview:
         """What a table of agents does not show of the slice's battles."""
         connection = views.connect(self.store.files, **slice_, items=views.needed(statement("overview")))
@@ -251,6 +263,7 @@ class Ladder:
         connection = views.connect(self.store.files, items=views.needed(statement(query)))
         return sum(count for (count,) in views.fetched(views.query(connection, query, {"run": run_id})))
 
+    @keywords_of(Slice)
     def write_elo_files(
         self,
         output_dir: str | os.PathLike[str],
@@ -272,6 +285,7 @@ class Ladder:
         connection = self._connect_one_format(**slice_)
         return result_files.write_elo_files(connection, Path(output_dir), prefix, k_factor, initial_rating)
 
+    @keywords_of(Slice)
     def report(
         self,
         output_dir: str | os.PathLike[str],
@@ -303,6 +317,7 @@ class Ladder:
         connection = self._connect_one_format(**slice_)
         return write_report(connection, Path(output_dir), k_factor, initial_rating, kinds, watch)
 
+    @keywords_of(Slice)
     def chart(
         self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
     ) -> altair.TopLevelMixin:
@@ -318,74 +333,39 @@ class Ladder:
             raise UsageError(f"there is no chart {name}: choose one of {', '.join(CHARTS)}")
         return CHARTS[name](self._connect_one_format(**slice_))
 
-    def tournament(
-        self,
-        agents: Iterable[Any] = (),
-        *,
-        battles_per_matchup: int = 200,
-        parallel: int | None = None,
-        **settings: Unpack[PlaySettings],
-    ) -> Progress:
+    @settings_of(TournamentSettings)
+    def tournament(self, settings: TournamentSettings) -> Progress:
         """Plays a round-robin: every agent meets every other in mirrored pairs of battles.
-
-        Args:
-            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects. Names are
-                those of :attr:`registry`, too.
-            battles_per_matchup: battles of each two agents.
-            parallel: battles at once; on a server, pairs of agents' processes.
-            settings: see :class:`PlaySettings`.
 
         Raises:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        from pokeladder.agents.specs import as_agents
+        return self._play("tournament", settings.agents, settings.battles_per_matchup, settings)
 
-        named = as_agents(agents, self.registry)
-        return self._play("tournament", named, battles_per_matchup, parallel, **settings)
-
-    def selfplay(
-        self,
-        agent: Any = None,
-        opponent: Any = None,
-        *,
-        num_battles: int = 10_000,
-        parallel_instances: int | None = None,
-        **settings: Unpack[PlaySettings],
-    ) -> Progress:
+    @settings_of(SelfPlaySettings)
+    def selfplay(self, settings: SelfPlaySettings) -> Progress:
         """Plays an agent against itself, or against another one in mirrored pairs, for the trajectories.
 
         Battles of an agent against itself count in no rating.
 
-        Args:
-            agent, opponent: as for :meth:`tournament`; without an opponent the agent plays against itself.
-            num_battles: how many.
-            parallel_instances: battles at once; on a server, pairs of agents' processes.
-            settings: see :class:`PlaySettings`.
-
         Raises:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        from pokeladder.agents.specs import as_agents
-
-        given = [one for one in (agent, opponent) if one is not None]
-        named = as_agents(given, self.registry)
-        if not named and not settings.get("resume"):
+        agents = [one for one in (settings.agent, settings.opponent) if one is not None]
+        if not agents and not settings.resume:
             raise UsageError("self-play needs an agent: see `pokeladder agents`")
-        return self._play("selfplay", named, num_battles, parallel_instances, **settings)
+        if settings.parallel_instances is not None:
+            settings = replace(settings, parallel=settings.parallel_instances)
+        return self._play("selfplay", agents, settings.num_battles, settings)
 
-    def _play(
-        self,
-        kind: Literal["tournament", "selfplay"],
-        agents: Sequence[Agent | Program],
-        battles: int,
-        parallel: int | None,
-        **settings: Unpack[PlaySettings],
-    ) -> Progress:
+    def _play(self, kind: RunKind, agents: Iterable[Any], battles: int, settings: PlaySettings) -> Progress:
+        from pokeladder.agents.specs import as_agents
         from pokeladder.runs.resume import play
 
-        return play(self.store, self.registry, self._connection, kind, agents, battles, parallel, **settings)
+        registry = self.registry
+        return play(self.store, registry, self._connection, kind, as_agents(agents, registry), battles, settings)
 
     def ingest(
         self,

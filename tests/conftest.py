@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 import pokeladder
 from pokeladder.play.server import sessions
-from pokeladder.runs import tournament
+from pokeladder.runs import preparation
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import recorder
@@ -70,7 +70,7 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def _the_seed_that_is_drawn_is_0() -> Iterator[None]:
     """In this process, so that a test plays the same battles each time; what a module's tests share is made with it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tournament, "SEEDS", 1)
+        patch.setattr(preparation, "SEEDS", 1)
         yield
 
 

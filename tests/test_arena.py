@@ -21,7 +21,7 @@ from pokeladder.errors import AgentError, FormatError, SimulatorError
 from pokeladder.play.embedded import pool
 from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.embedded.players import NullWebsocket
-from pokeladder.runs.tournament import Progress
+from pokeladder.runs.progress import Progress
 from pokeladder.simulator.process import Inquiry
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]

@@ -19,7 +19,7 @@ from test_tournament import content, hold, start_tournament, wait_for_battles
 import pokeladder
 from conftest import TESTS, wait_until
 from pokeladder.errors import AgentError, SimulatorError, UsageError
-from pokeladder.runs.tournament import Progress
+from pokeladder.runs.progress import Progress
 
 # Has Ray listen on loopback only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

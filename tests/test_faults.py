@@ -35,7 +35,7 @@ def disk(tmp_path: Path, command_line: list[str]) -> object:
         pytest.skip("no file system can be mounted here")
     (tmp_path / "disk").mkdir()
     (tmp_path / "unreserved.py").write_text(
-        "import pokeladder.runs.monitor\npokeladder.gauges.RESERVE_BYTES = 0\nfrom pokeladder.cli import main\nmain()\n"
+        "from pokeladder.runs import monitor\nmonitor.RESERVE_BYTES = 0\nfrom pokeladder.cli import main\nmain()\n"
     )
     program = shlex.join([*command_line, "--store", "disk/ladder"])
     unreserved = shlex.join([sys.executable, "unreserved.py", "--store", "disk/ladder"])

@@ -18,7 +18,7 @@ from test_views import battle, run_of
 import pokeladder
 from pokeladder.errors import AgentError, FormatError, UsageError
 from pokeladder.records import AgentVersion, Run
-from pokeladder.runs import tournament
+from pokeladder.runs import preparation
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ["random", "max-power"]
@@ -72,7 +72,7 @@ def test_the_same_again_counts_once_and_more_is_new(ladder: pokeladder.Ladder) -
 
 def test_a_seed_is_drawn_and_resumed_with(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also by a run that has no versions, as those of version 0.1.0."""
-    monkeypatch.setattr(tournament, "SEEDS", 10**9)
+    monkeypatch.setattr(preparation, "SEEDS", 10**9)
     once = ladder.tournament(TWO, battles_per_matchup=2, workers=1)
     assert once.drawn_seed is not None
     assert ask(ladder, "SELECT DISTINCT run_seed FROM battles") == [(str(once.drawn_seed),)]

@@ -22,7 +22,7 @@ import pokeladder
 from conftest import TESTS, slowly, wait_until
 from pokeladder import Agent
 from pokeladder.errors import InterruptedRunError, StoreError, TeamError, UsageError
-from pokeladder.runs.tournament import Progress
+from pokeladder.runs.progress import Progress
 from pokeladder.simulator.process import Inquiry
 
 READER = """
@@ -237,7 +237,7 @@ def test_stopped_by_a_signal(tmp_path: Path, prompt_line: list[str], how: signal
     process.send_signal(how)
     out, said = process.communicate()
     limit.unlink()
-    assert process.returncode == 130
+    assert process.returncode == (130 if how == signal.SIGINT else 143)
     assert "play the rest with `pokeladder tournament --resume`" in said
     assert "Traceback" not in said
     assert out == ""

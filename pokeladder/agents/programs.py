@@ -84,6 +84,11 @@ class Program:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
+    @property
+    def embedded(self) -> bool:
+        """Whether it can play on the embedded venue."""
+        return self.policy is not None
+
     def identity(self) -> dict[str, Any]:
         """What tells this agent from another: for the settings of a run."""
         return {

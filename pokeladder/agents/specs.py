@@ -7,15 +7,16 @@ import importlib
 import inspect
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from pokeladder.agents.programs import Limits, Program
+from pokeladder.agents.programs import ROLES, Limits, Program, Role
 from pokeladder.errors import AgentError
 from pokeladder.names import RULE, is_name
+from pokeladder.processes import REPEATABLE
 
 ENTRY_POINT_GROUP = "pokeladder.agents"
 BUILT_IN = {
@@ -47,6 +48,13 @@ class Agent:
     parameters: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     gpu: bool = False
+    # As a :class:`~pokeladder.agents.programs.Program` has them.
+    roles: ClassVar[Mapping[Role, str]] = {role: role for role in ROLES}
+    folder: ClassVar[str | None] = None
+    port: ClassVar[int | None] = None
+    fixed_team: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+    embedded: ClassVar[bool] = True
 
     def load(self) -> Any:
         """The class or callable that builds the player.
@@ -61,6 +69,14 @@ class Agent:
             missing = ", ".join(sorted(found.__abstractmethods__))
             raise AgentError(f"agent {self.name}: {self.target} does not define {missing}")
         return found
+
+    def process_environment(self, gpu: str | None) -> dict[str, str]:
+        """The variables to set for its process on a server.
+
+        Args:
+            gpu: what CUDA calls the one to use.
+        """
+        return {**REPEATABLE, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu is not None else {})}
 
     def identity(self) -> dict[str, Any]:
         """What tells this agent from another, as text: for the settings of a run."""

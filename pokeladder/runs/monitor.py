@@ -34,7 +34,7 @@ class Use:
     memory: int
 
 
-class Gauge:
+class Monitor:
     """Looks now and then.
 
     Attributes:

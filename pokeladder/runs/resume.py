@@ -2,180 +2,130 @@
 
 from __future__ import annotations
 
+import ast
 import json
-import os
+import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NoReturn, TypedDict
+from dataclasses import replace
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, NoReturn
 
 import duckdb
 
 from pokeladder.agents.programs import Program
-from pokeladder.agents.specs import Agent
-from pokeladder.agents.versions import shown
-from pokeladder.errors import UsageError
+from pokeladder.agents.specs import Agent, Directory
+from pokeladder.agents.versions import Version, shown
+from pokeladder.errors import AgentError, UsageError
 from pokeladder.query import views
-from pokeladder.records import Run
-from pokeladder.registry import Registry
-from pokeladder.runs import tournament as tournaments
-from pokeladder.runs.teams import DEFAULT_TEAM_SET
-from pokeladder.runs.tournament import (
-    History,
-    Known,
-    Notify,
-    Progress,
-    Resources,
-    Tournament,
-    Watch,
-    drawn,
-    tournament_of,
-)
+from pokeladder.records import AgentVersion, Run
+from pokeladder.runs.execution import History, execute
+from pokeladder.runs.preparation import Known, compare_versions, drawn, prepare
+from pokeladder.runs.progress import Progress
+from pokeladder.runs.settings import Notify, Plan, PlaySettings, RunKind
 from pokeladder.store.files import Store
 
-
-class PlaySettings(TypedDict, total=False):
-    """How battles are played.
-
-    Keys:
-        battle_format: any singles format of Showdown; gen1ou if not given.
-        team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
-        seed: decides teams and battle seeds; None for one that is drawn (``Progress.drawn_seed``), and with ``resume``
-            for any.
-        workers: processes that play them; on a server, that simulate them.
-        simulators: simulator processes of each of these workers, all of whose battles a batch can come from.
-        ray: play on the Ray cluster at this address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
-        turn_timeout: seconds for one decision.
-        max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
-        trajectories: also keep what each side knew and did at each decision, for training.
-        venue: ``server`` has each agent play in a process of its own, on a Showdown server that is started for it.
-        server_url: use this server instead, which is running already.
-        port: of the server that is started; None for a free one, or the one that an agent insists on.
-        server_dir: keep that server's files, with its log of every battle, in this folder.
-        battle_backend: what metamon's agents read battles with: poke-env or metamon.
-        gpus: what CUDA calls those to spread the processes of agents that use one over.
-        resume: play what is missing of the latest run with these settings, all of it if there is none; without agents,
-            of the latest unfinished run whatever its settings.
-        allow_changed: resume though an agent is not the version that the run was played with.
-        more: add so many battles of each two agents to those of the latest finished run that is like this one; the
-            number of battles is not looked at then.
-        watch: told the :class:`~pokeladder.Progress` while battles are played.
-        notify: told what the user should know on the way, a line each.
-    """
-
-    battle_format: str
-    team_set: str
-    seed: int | None
-    workers: int | None
-    simulators: int
-    ray: str | None
-    turn_timeout: float
-    max_invalid: int
-    max_timeouts: int
-    trajectories: bool
-    venue: Literal["embedded", "server"]
-    server_url: str | None
-    port: int | None
-    server_dir: str | os.PathLike[str] | None
-    battle_backend: str
-    gpus: Sequence[str]
-    resume: bool
-    allow_changed: bool
-    more: int | None
-    watch: Watch
-    notify: Notify
+# The settings that runs keep, besides those of a :class:`~pokeladder.runs.settings.Plan` itself.
+STORED = (
+    "battle_format",
+    "team_set",
+    "seed",
+    "turn_timeout",
+    "max_invalid",
+    "max_timeouts",
+)
 
 
 def play(
     store: Store,
-    registry: Registry,
+    registry: Directory,
     connection: duckdb.DuckDBPyConnection,
-    kind: Literal["tournament", "selfplay"],
+    kind: RunKind,
     agents: Sequence[Agent | Program],
     battles: int,
-    parallel: int | None,
-    *,
-    battle_format: str = "gen1ou",
-    team_set: str = DEFAULT_TEAM_SET,
-    seed: int | None = None,
-    workers: int | None = None,
-    simulators: int = 1,
-    ray: str | None = None,
-    turn_timeout: float = 60.0,
-    max_invalid: int = 100,
-    max_timeouts: int = 3,
-    trajectories: bool = True,
-    venue: Literal["embedded", "server"] = "embedded",
-    server_url: str | None = None,
-    port: int | None = None,
-    server_dir: str | os.PathLike[str] | None = None,
-    battle_backend: str = "poke-env",
-    gpus: Sequence[str] = (),
-    resume: bool = False,
-    allow_changed: bool = False,
-    more: int | None = None,
-    watch: Watch = lambda _: None,
-    notify: Notify = lambda _: None,
+    settings: PlaySettings,
 ) -> Progress:
-    """Plays a new run, or what is missing of one; for the settings see :class:`PlaySettings`.
+    """Plays a new run, or what is missing of one.
 
     Args:
         connection: to the views of the store.
-        kind: of the run; ``--resume`` looks among those.
+        kind: of the run; ``resume`` looks among those.
         agents: none, to go on with the latest unfinished run.
         battles: of each two agents, or of self-play.
-        parallel: battles at once; on a server, pairs of agents' processes.
+
+    Returns:
+        The final progress; ``stored`` is less than ``scheduled`` if battles stayed void after all attempts.
 
     Raises:
         AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
         InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
     """
-    past = _Past(connection, kind, resume=resume, named=bool(agents), notify=notify)
-    if resume and not agents:
+    notify = settings.notify
+    past = _Past(connection, kind, resume=settings.resume, named=bool(agents), notify=notify)
+    if settings.resume and not agents:
         unfinished = next((run for run, finished in past.runs() if not finished), None)
         if unfinished is None:
             raise UsageError(f"{store.folder} has no unfinished {kind}: name agents to play one")
-        wanted = tournament_of(unfinished, registry)
+        plan = _plan_of(unfinished, registry, settings)
         # What a store names is run: whoever resumes somebody's store should see it.
-        for agent in wanted.agents:
+        for agent in plan.agents:
             notify(f"Resuming run {unfinished.run_id} runs agent {shown(agent)}.")
     else:
-        wanted = Tournament(
-            agents=tuple(agents),
-            battles_per_matchup=battles if more is None else more,
-            battle_format=battle_format,
-            team_set=team_set,
-            seed=seed,
-            turn_timeout=turn_timeout,
-            max_invalid=max_invalid,
-            max_timeouts=max_timeouts,
-            venue="server" if server_url is not None else venue,
-            battle_backend=battle_backend,
-            kind=kind,
-        )
-    return tournaments.play(
-        store,
-        wanted,
-        past,
-        more=more is not None and bool(agents),
-        allow_changed=allow_changed,
-        resources=Resources(
-            workers=workers,
-            parallel=parallel,
-            simulators=simulators,
-            server_url=server_url,
-            port=port,
-            server_folder=Path(server_dir).absolute() if server_dir else None,
-            gpus=tuple(gpus),
-            ray=ray,
-        ),
-        trajectories=trajectories,
-        watch=watch,
-        notify=notify,
+        plan = Plan(kind, tuple(agents), battles if settings.more is None else settings.more, settings)
+    prepared = prepare(plan)
+    if settings.more is not None and agents:
+        prepared = prepared.adding_to(past.find_base(prepared.settings))
+    earlier = past.find_run(prepared.settings)
+    prepared = prepared.seeded(earlier)
+    scheduled = len(prepared.games())
+    run = earlier or prepared.new_run(scheduled)
+    known = past.versions(run) if earlier else past.latest_versions(list(prepared.versions))
+    compare_versions(prepared, known, resumed=earlier is not None)
+    with store.lock_run(run.run_id):
+        # Only now: until here another process may have been playing this run.
+        store.clear_unfinished(run.run_id)
+        history = past.history(run)
+        if earlier is not None:
+            notify(f"Run {run.run_id} has {len(history.played)} of {scheduled} battles.")
+            if run.showdown_version != prepared.simulator.version:
+                notify(
+                    f"warning: it began on Showdown {run.showdown_version} and goes on on {prepared.simulator.version}"
+                )
+        new_versions = _new_versions(run, prepared.versions, known if earlier else {})
+        return execute(store, prepared, run, history, new_versions, resumed=earlier is not None)
+
+
+def _new_versions(run: Run, now: Mapping[str, Version], known: Mapping[str, Known]) -> list[AgentVersion]:
+    """The versions of a run's agents that the store does not have."""
+    recorded_at = datetime.now(UTC)
+    return [
+        AgentVersion(run.run_id, name, version.digest, version.as_json(), recorded_at)
+        for name, version in now.items()
+        if name not in known or known[name].version != version.digest
+    ]
+
+
+def _plan_of(run: Run, directory: Directory, settings: PlaySettings) -> Plan:
+    """The plan of a stored run, to be played with the workers, the server and the like that are asked for now.
+
+    Raises:
+        AgentError: an agent's parameters cannot be read back, or it is not what it was.
+    """
+    stored = json.loads(run.settings)
+    kept = {name: stored[name] for name in STORED}
+    venue, backend = stored.get("venue", "embedded"), stored.get("battle_backend", "poke-env")
+    url = settings.server_url if venue == "server" else None
+    return Plan(
+        kind=stored.get("kind", "tournament"),
+        agents=tuple(_agent(identity, directory) for identity in stored["agents"]),
+        battles=stored["battles_per_matchup"],
+        settings=replace(settings, **kept, venue=venue, battle_backend=backend, server_url=url),
+        begin=stored.get("begin", 0),
     )
 
 
 class _Past:
-    """Answers from the views; see :class:`pokeladder.runs.tournament.Past`.
+    """What the views know of earlier runs.
 
     Args:
         kind: of the runs to look at.
@@ -198,6 +148,14 @@ class _Past:
         return [(Run(*columns), finished) for *columns, finished in found]
 
     def find_run(self, settings: Mapping[str, Any]) -> Run | None:
+        """The run to go on with; None for a new one.
+
+        Args:
+            settings: of the run to play; a seed of None stands for any.
+
+        Raises:
+            UsageError: no run is as it was asked for.
+        """
         if not self._resume:
             return None
         runs = self.runs()
@@ -219,6 +177,11 @@ class _Past:
         raise UsageError(f"the settings of the unfinished run {run.run_id} differ ({told}): {remedy}")
 
     def find_base(self, settings: Mapping[str, Any]) -> Run:
+        """Of the runs that are like this one but for the number of battles, that with the last draws, to add to.
+
+        Raises:
+            UsageError: there is none, or one is not finished.
+        """
         alike = ("battles_per_matchup", "begin")
         found = [
             (run, finished)
@@ -241,6 +204,7 @@ class _Past:
         return max((run for run, _ in series), key=drawn)
 
     def history(self, run: Run) -> History:
+        """What the store has of a run."""
         found = views.fetched(views.query(self._connection, "games_so_far", {"run": run.run_id}))
         return History(
             played=frozenset(game for game, played, _ in found if played),
@@ -248,9 +212,11 @@ class _Past:
         )
 
     def versions(self, run: Run) -> dict[str, Known]:
+        """The versions of a run's agents, by name; none for runs of pokeladder 0.1.0."""
         return self._known("run_versions", {"run": run.run_id})
 
     def latest_versions(self, names: Sequence[str]) -> dict[str, Known]:
+        """The version of each agent in the latest run that it has one in."""
         return self._known("latest_versions", {"agents": list(names)})
 
     def _known(self, query: str, parameters: Mapping[str, object]) -> dict[str, Known]:
@@ -277,3 +243,41 @@ def _told(setting: str, asked: object, wanted: object) -> str:
     if isinstance(asked, dict | list) or isinstance(wanted, dict | list):
         return f"other {name}"
     return f"{name} {asked}, not {wanted}"
+
+
+def _agent(identity: dict[str, Any], directory: Directory) -> Agent | Program:
+    if "kind" in identity:
+        program = directory.find(identity["base"], identity["name"], identity["parameters"])
+        if program is None or program.identity() != identity:
+            what = "is not registered any more" if program is None else "is registered as something else now"
+            raise AgentError(
+                f"agent {identity['name']} {what}: register it as it was, or name the agents to begin anew"
+            )
+        return program
+    target = identity["target"]
+    if target.startswith("__main__:"):
+        target = _of_main(identity["name"], target.partition(":")[2])
+    try:
+        return Agent(
+            identity["name"],
+            target,
+            {key: ast.literal_eval(value) for key, value in identity["parameters"].items()},
+        )
+    except (ValueError, SyntaxError) as error:
+        raise AgentError(
+            f"the parameters of agent {identity['name']} cannot be read back from the store: name the agents again"
+        ) from error
+
+
+def _of_main(name: str, path: str) -> Any:
+    """A class of a notebook or script, which only the process that it runs in has.
+
+    Raises:
+        AgentError: it is not there.
+    """
+    try:
+        return attrgetter(path)(sys.modules["__main__"])
+    except AttributeError as error:
+        raise AgentError(
+            f"agent {name} is the class {path} of a notebook or script: define it there again, and resume from there"
+        ) from error

@@ -9,17 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import cloudpickle
 
-from pokeladder.agents.programs import ROLES, Limits, Program, Role
+from pokeladder.agents.programs import Limits
 from pokeladder.agents.specs import Agent
 from pokeladder.play.messages import AgentTask
-from pokeladder.processes import REPEATABLE, last_words, python_command
+from pokeladder.processes import last_words, python_command
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Longer than the supervisor gives a program to end by itself.
@@ -59,8 +58,8 @@ class AgentProcess:
             try:
                 self._supervisor = subprocess.Popen(
                     [sys.executable, "-I", str(SUPERVISOR), str(lifeline), *command],
-                    cwd=agent.folder if isinstance(agent, Program) else None,
-                    env=self._environment(),
+                    cwd=agent.folder,
+                    env={**os.environ, **agent.process_environment(gpu)},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -131,13 +130,3 @@ class AgentProcess:
                 "work_dir": str(self.work),
             }
         )
-
-    def _environment(self) -> dict[str, str]:
-        if isinstance(self.agent, Program):
-            return {**os.environ, **self.agent.process_environment(self.gpu)}
-        return {**os.environ, **REPEATABLE, **({"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu is not None else {})}
-
-
-def roles_of(agent: Agent | Program) -> Mapping[Role, str]:
-    """The roles that an agent can take."""
-    return agent.roles if isinstance(agent, Program) else {role: role for role in ROLES}

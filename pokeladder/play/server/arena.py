@@ -24,7 +24,7 @@ from pokeladder.errors import AgentError, SimulatorError
 from pokeladder.metamon.output import MetamonOutput
 from pokeladder.play.messages import AgentTask, Attempt, Rules
 from pokeladder.play.results import aborted
-from pokeladder.play.server.agent_process import AgentProcess, roles_of
+from pokeladder.play.server.agent_process import AgentProcess
 from pokeladder.play.server.sessions import Begun, Session, chunks
 from pokeladder.play.server.spectator import Spectator
 from pokeladder.play.server.trajectory_collector import TrajectoryCollector
@@ -131,7 +131,7 @@ class ServerArena:
         Raises:
             SimulatorError: the server keeps dying.
         """
-        fixed = {name for name, agent in self._agents.items() if isinstance(agent, Program) and agent.fixed_team}
+        fixed = {name for name, agent in self._agents.items() if agent.fixed_team}
         self._chunks.extend(chunks(games, self._settings.parallel, fixed))
         next_tick = time.monotonic()
         while self._chunks or self._sessions or self._collector.busy():
@@ -171,9 +171,9 @@ class ServerArena:
 
     def _roles(self, *names: str) -> tuple[Role, Role]:
         first, second = (self._agents[name] for name in names)
-        roles = meet(roles_of(first), roles_of(second))
+        roles = meet(first.roles, second.roles)
         if roles is None:
-            told = " and ".join(f"{agent.name} can be {' or '.join(roles_of(agent))}" for agent in (first, second))
+            told = " and ".join(f"{agent.name} can be {' or '.join(agent.roles)}" for agent in (first, second))
             raise AgentError(f"{told}, so that they cannot meet: give one of them another role in the registry")
         return roles
 
@@ -223,12 +223,12 @@ class ServerArena:
             return
         session.processes.append(process)
         session.quiet_since = time.monotonic()
-        if isinstance(agent, Program) and agent.writes:
+        if agent.writes:
             session.outputs[user] = MetamonOutput(process.work, user)
 
     def _teams_of(self, agent: Agent | Program, team: str | None) -> Path:
         """The folder in which an agent's process finds the teams that it may have to play."""
-        if team is None or isinstance(agent, Agent) or not agent.fixed_team:
+        if team is None or not agent.fixed_team:
             return self._all_teams
         name = Path(team).name
         return self._lay_out_teams(
