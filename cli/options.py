@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from pokeladder.cli.numbers import Finite
 from pokeladder.ladder import Ladder, Slice, open_ladder
-from pokeladder.runs.teams import DEFAULT_TEAM_SET
+from pokeladder.runs.settings import PlaySettings, Venue
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 # Files of battles that could be merged, from which on a question takes several times as long.
@@ -46,7 +47,7 @@ def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def play_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say how battles are played, named as in :class:`pokeladder.runs.resume.PlaySettings`."""
+    """Adds the options of :class:`~pokeladder.runs.settings.PlaySettings`, but for ``--parallel``."""
     return _with(command, PLAY_OPTIONS)
 
 
@@ -82,84 +83,67 @@ def _listed(_context: click.Context, _parameter: click.Parameter, value: str | N
     return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
 
 
+def _play_option(name: str, **attributes: Any) -> Decorator:
+    """An option named after a setting, whose default it has."""
+    default = DEFAULTS[name.removeprefix("--").partition("/")[0].replace("-", "_")]
+    if default not in (None, ()) and not attributes.get("is_flag"):
+        attributes |= {"default": default, "show_default": True}
+    return click.option(name, **attributes)
+
+
+DEFAULTS = {setting.name: setting.default for setting in fields(PlaySettings)}
 PLAY_OPTIONS: tuple[Decorator, ...] = (
-    click.option("--battle-format", default="gen1ou", show_default=True, help="Any singles format of Showdown."),
-    click.option(
-        "--team-set",
-        default=DEFAULT_TEAM_SET,
-        show_default=True,
-        help="A built-in set, one under $METAMON_CACHE_DIR/teams, or a path.",
-    ),
-    click.option("--seed", type=int, help="Decides teams and battle seeds.  [default: one that is drawn, and told]"),
-    click.option(
+    _play_option("--battle-format", help="Any singles format of Showdown."),
+    _play_option("--team-set", help="A built-in set, one under $METAMON_CACHE_DIR/teams, or a path."),
+    _play_option("--seed", type=int, help="Decides teams and battle seeds.  [default: one that is drawn, and told]"),
+    _play_option(
         "--workers",
         type=click.IntRange(min=1),
         help="Processes that play; on a server, simulate.  [default: one a core]",
     ),
-    click.option("--ray", metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
-    click.option(
+    _play_option("--ray", metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
+    _play_option(
         "--simulators",
         type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
         help="Simulators of each worker, for agents that choose in batches.",
     ),
-    click.option(
-        "--turn-timeout",
-        type=Finite(min=0, min_open=True),
-        default=60.0,
-        show_default=True,
-        help="Seconds an agent may take for a decision.",
-    ),
-    click.option(
+    _play_option("--turn-timeout", type=Finite(min=0, min_open=True), help="Seconds an agent may take for a decision."),
+    _play_option(
         "--max-invalid",
         type=click.IntRange(min=1),
-        default=100,
-        show_default=True,
         help="Invalid decisions in a battle after which an agent forfeits it.",
     ),
-    click.option(
-        "--max-timeouts",
-        type=click.IntRange(min=1),
-        default=3,
-        show_default=True,
-        help="Time-outs in a battle after which an agent forfeits it.",
+    _play_option(
+        "--max-timeouts", type=click.IntRange(min=1), help="Time-outs in a battle after which an agent forfeits it."
     ),
-    click.option(
-        "--trajectories/--no-trajectories",
-        default=True,
-        show_default=True,
-        help="Keep what each side knew and did at each decision, for training.",
+    _play_option(
+        "--trajectories/--no-trajectories", help="Keep what each side knew and did at each decision, for training."
     ),
-    click.option(
+    _play_option(
         "--venue",
-        type=click.Choice(["embedded", "server"]),
-        default="embedded",
-        show_default=True,
+        type=click.Choice(get_args(Venue)),
         help="server: each agent in a process of its own, on a Showdown server.",
     ),
-    click.option("--server-url", metavar="URL", help="Play on this server, which is running already."),
-    click.option("--port", type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]"),
-    click.option(
+    _play_option("--server-url", metavar="URL", help="Play on this server, which is running already."),
+    _play_option("--port", type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]"),
+    _play_option(
         "--server-dir",
         type=click.Path(file_okay=False, path_type=Path),
         help="Keep the server's own files there, with its log of every battle.",
     ),
-    click.option(
+    _play_option(
         "--battle-backend",
         type=click.Choice(["poke-env", "metamon", "pokeagent"]),
-        default="poke-env",
-        show_default=True,
         help="What metamon's agents read battles with.",
     ),
-    click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."),
-    click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
-    click.option(
+    _play_option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."),
+    _play_option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
+    _play_option(
         "--allow-changed",
         is_flag=True,
         help="Resume though an agent's code or weights are not those that the run was played with.",
     ),
-    click.option(
+    _play_option(
         "--more",
         type=click.IntRange(min=1),
         metavar="N",
