@@ -1,14 +1,14 @@
-"""The facts that travel from the arena to the store."""
+"""The facts that travel from what plays to the store, and the rows that they become there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Side = Literal["p1", "p2"]
 Kind = Literal["tournament", "selfplay", "import"]
@@ -43,21 +43,63 @@ class Game:
     seed: str | None
 
 
+class StateOutline(NamedTuple):
+    """What summaries need of a trajectory's state; None where the document does not have it."""
+
+    species: str | None
+    hp: float | None
+    opponent_species: str | None
+    opponent_hp: float | None
+    moves: int
+    switches: int | None
+    forced: bool | None
+    can_tera: bool
+    last_move: str | None
+    opponent_last_move: str | None
+    opponents_left: int | None
+    has_pp: bool
+    status: str | None
+    opponent_status: str | None
+
+
+class Outline(NamedTuple):
+    """What summaries need of a trajectory; None where the document does not have it.
+
+    Attributes:
+        unreadable: why nothing else is known.
+        action_count: of all actions, the last one included, which stands for none; ``actions`` lacks it.
+        states: all of them.
+        bench: species of the first state's bench.
+        bench_hp: HP on the last state's bench.
+    """
+
+    unreadable: str | None = None
+    action_count: int | None = None
+    format: str | None = None
+    actions: Sequence[int | None] | None = None
+    states: Sequence[StateOutline] = ()
+    bench: Sequence[str | None] | None = None
+    bench_hp: Sequence[float | None] | None = None
+    opponent_pokemon_left: int | None = None
+    won: bool | None = None
+    lost: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One side's trajectory of one battle as the arena hands it on.
+    """One side's trajectory of one battle, as what plays hands it on.
 
     Attributes:
         frame: the JSON document, as an lz4 frame.
         size: bytes of the document.
-        outline: the document without what summaries need not know, as another frame.
+        outline: what summaries need of it.
         invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
         source: ``recorded``, or ``recorded by the agent`` itself.
     """
 
     frame: bytes
     size: int
-    outline: bytes
+    outline: Outline
     invalid_steps: tuple[int, ...] | None
     source: str = "recorded"
 
@@ -96,7 +138,6 @@ class Result:
         input_log: the simulator's input log, which replays the battle; None when it was lost.
         trajectories: both sides' trajectories; None where it was not recorded, or lost.
         server: what the server said, if it was played on one.
-        unrecorded: sides whose trajectory was wanted and could not be made.
         game: what was played, where a server did not keep to the schedule's sides, teams and seed.
         unrecorded: of how many sides the trajectory was wanted and could not be made.
     """

@@ -22,6 +22,7 @@ from pokeladder.runs.teams import with_distinct_names
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator
 from pokeladder.trajectories.builder import TrajectoryBuilder
+from pokeladder.trajectories.observation import Observation
 
 
 def team_set(folder: Path, battle_format: str, teams: list[str]) -> str:
@@ -124,18 +125,20 @@ def move(name: str, pp: float = 10, maxpp: int = 16, *, disabled: bool = False) 
     return {"move": name, "id": name, "pp": pp, "maxpp": maxpp, "target": "normal", "disabled": disabled}
 
 
-def begin(battle: SteadyBattle, asked: dict[str, Any]) -> TrajectoryBuilder:
+def begin(battle: SteadyBattle, asked: dict[str, Any]) -> Observation:
     for line in ("|switch|p1a: Clefable|Clefable|300/300", "|switch|p2a: Chansey|Chansey|100/100"):
         battle.parse_message(line.split("|"))
     battle.parse_request(asked)
-    builder = TrajectoryBuilder(battle, "gen1ou")
-    builder.ask(asked)
-    return builder
+    observation = Observation(battle, "gen1ou")
+    observation.begin(asked)
+    return observation
 
 
 def actions_after(battle: SteadyBattle, asked: dict[str, Any], choice: str) -> list[int]:
-    builder = begin(battle, asked)
+    observation = begin(battle, asked)
+    builder = TrajectoryBuilder(observation, "gen1ou")
     builder.act(choice)
+    observation.end()
     return list(json.loads(lz4.frame.decompress(builder.finish()[0]))["actions"])
 
 

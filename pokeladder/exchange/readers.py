@@ -25,7 +25,7 @@ from pokeladder.metamon.files import BrokenFileError
 from pokeladder.names import shown
 from pokeladder.processes import Child
 from pokeladder.store.files import DocumentFile, Store
-from pokeladder.trajectories.outlines import is_trajectory
+from pokeladder.trajectories.outlines import is_trajectory, outline_of
 from pokeladder.trajectories.summaries import Summariser, binary_array
 
 # Files of one task, whose documents share a file; how many of them are in memory at once, and from how many bytes of
@@ -101,14 +101,15 @@ def read(task: Task) -> Reading:
         names = [fact["name"] for fact, _ in documents]
         facts += [{**fact, "document_file": file.name} for fact, _ in documents]
         # A view over all documents must find JSON in each.
-        readable = summariser.read(names, [document for _, document in documents])
-        kept = [two for two, is_readable in zip(documents, readable, strict=True) if is_readable]
+        outlines = [outline_of(document) for _, document in documents]
+        summariser.add(names, outlines)
+        kept = [two for two, outline in zip(documents, outlines, strict=True) if outline.unreadable is None]
         file.append([fact["name"] for fact, _ in kept], binary_array([document for _, document in kept]))
         if summariser.states > STATES_AT_ONCE:
             tables.append(_summaries(summariser, facts))
             facts = []
         # The next ones are read before these names are bound to them.
-        del documents, kept
+        del documents, outlines, kept
     file.complete()
     tables.append(_summaries(summariser, facts))
     return Reading(len(task.paths), pa.concat_tables(tables), broken, others, file.name)

@@ -13,6 +13,7 @@ import lz4.frame
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError, TrajectoryName
 from pokeladder.records import SIDES, Recorded
+from pokeladder.trajectories.outlines import outline_of
 
 # How long after the end of a battle its trajectory may come.
 PATIENCE_SECONDS = 20.0
@@ -103,8 +104,12 @@ class MetamonOutput:
         if said != {expected.result}:
             told = " and ".join(sorted(said))
             expected.remark = f"it says {told} of a battle that is a {expected.result} of its, says the server"
+        outline = outline_of(document)
+        if outline.unreadable is not None:
+            expected.remark = f"a trajectory that it wrote cannot be read: {outline.unreadable}"
+            return
         frame = lz4.frame.compress(document)
-        expected.found = Recorded(frame, len(document), frame, expected.invalid_steps, "recorded by the agent")
+        expected.found = Recorded(frame, len(document), outline, expected.invalid_steps, "recorded by the agent")
 
     def _logged(self, record: str) -> set[str]:
         """What the lines of battle logs say of a battle."""

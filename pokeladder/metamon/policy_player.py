@@ -17,7 +17,7 @@ from poke_env.player.battle_order import BattleOrder
 
 from pokeladder.agents.batches import decision_seed
 from pokeladder.metamon.side.policy_server import pack, unpack
-from pokeladder.trajectories.builder import TrajectoryBuilder
+from pokeladder.trajectories.observation import Observation
 
 POLL_SECONDS = 0.1
 
@@ -52,7 +52,7 @@ class PolicyPlayer(Player):
     def battle_ended(self, battle: AbstractBattle) -> None:
         self._send("forget", [self._slots.pop(battle)])
 
-    async def choose_positions(self, positions: Sequence[TrajectoryBuilder]) -> list[str | None]:
+    async def choose_positions(self, positions: Sequence[Observation]) -> list[str | None]:
         """A choice for each position; None for one that the policy could not read."""
         loop = asyncio.get_running_loop()
         questions, answers, options = [], [], []

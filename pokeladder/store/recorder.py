@@ -158,8 +158,7 @@ class _Trajectories:
             facts.append(_facts(battle, side, recorded, document))
         trajectory_ids = [str(fact["trajectory_id"]) for fact in facts]
         self._writer.add_documents(trajectory_ids, binary_array(documents))
-        outlines = [lz4.frame.decompress(recorded.outline) for _, _, recorded in trajectories]
-        self._summariser.read(trajectory_ids, outlines)
+        self._summariser.add(trajectory_ids, [recorded.outline for _, _, recorded in trajectories])
         return pa.Table.from_pylist(facts, FACTS)
 
 

@@ -1,18 +1,17 @@
-"""What summaries need to know of trajectories' documents, as columns: a hundredth of their size.
+"""What summaries need to know of a trajectory: a hundredth of its document.
 
 Documents are megabytes of JSON of which little is wanted; msgspec skips the rest in a third of the time that DuckDB
-takes to parse it.
+takes to parse it. Of a battle that is recorded the outline is made beside the document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-import pyarrow as pa
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from pokeladder.records import Outline, StateOutline
 
 # Far more than any battle of Showdown's has, which ends after 1,000 turns: what exceeds them is no trajectory, and
 # would take many times its own size of memory.
@@ -78,72 +77,16 @@ class _Keys(Struct, frozen=True, gc=False):
 _KEYS = msgspec.json.Decoder(_Keys)
 _DECODER = msgspec.json.Decoder(_Trajectory)
 _POKEMON = msgspec.json.Decoder(_Pokemon)
-_STATE = pa.struct(
-    [
-        ("species", pa.string()),
-        ("hp", pa.float64()),
-        ("opponent_species", pa.string()),
-        ("opponent_hp", pa.float64()),
-        ("moves", pa.int32()),
-        ("switches", pa.int32()),
-        ("forced", pa.bool_()),
-        ("can_tera", pa.bool_()),
-        ("last_move", pa.string()),
-        ("opponent_last_move", pa.string()),
-        ("opponents_left", pa.int32()),
-        ("has_pp", pa.bool_()),
-        ("status", pa.string()),
-        ("opponent_status", pa.string()),
-    ]
-)
-OUTLINES = pa.schema(
-    [
-        ("trajectory_id", pa.string()),
-        ("unreadable", pa.string()),
-        ("action_count", pa.int32()),
-        ("format", pa.string()),
-        ("actions", pa.list_(pa.int32())),
-        ("states", pa.list_(_STATE)),
-        ("bench", pa.list_(pa.string())),
-        ("bench_hp", pa.list_(pa.float64())),
-        ("opponent_pokemon_left", pa.int32()),
-        ("won", pa.bool_()),
-        ("lost", pa.bool_()),
-    ]
-)
 
 
-def outlines(trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> pa.Table:
-    """One row a document, in their order, with the columns of :data:`OUTLINES`.
-
-    unreadable says why nothing else is known. actions lacks the last, which stands for none; states has them all. bench
-    has the species of the first state's bench, bench_hp the HP on the last state's.
-    """
-    rows: list[tuple[Any, ...]] = []
-    lengths: list[int] = [0]
-    states: list[tuple[Any, ...]] = []
-    for document in documents:
-        try:
-            trajectory = _decoded(document)
-            known = trajectory.states or []
-            rows.append((None, *_row(trajectory, known)))
-        except _TooLargeError as error:
-            rows.append((str(error), *[None] * 8))
-            known = []
-        except (msgspec.MsgspecError, RecursionError) as error:
-            rows.append((f"it is not a JSON object like metamon's: {error}", *[None] * 8))
-            known = []
-        lengths.append(len(known))
-        states += map(_outline, known)
-    unreadable, *columns = zip(*rows, strict=True) if rows else [[] for _ in range(9)]
-    flat = zip(*states, strict=True) if states else [[] for _ in _STATE]
-    struct = pa.StructArray.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(flat, _STATE, strict=True)], fields=list(_STATE)
-    )
-    listed = pa.ListArray.from_arrays(pa.array(accumulate(lengths), pa.int32()), struct)
-    values = dict(zip(_ROW, columns, strict=True), trajectory_id=trajectory_ids, unreadable=unreadable)
-    arrays = [listed if field.name == "states" else pa.array(values[field.name], field.type) for field in OUTLINES]
-    return pa.table(arrays, schema=OUTLINES)
+def outline_of(document: bytes) -> Outline:
+    """The outline of a JSON document."""
+    try:
+        return _outline(_decoded(document))
+    except _TooLargeError as error:
+        return Outline(str(error))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return Outline(f"it is not a JSON object like metamon's: {error}")
 
 
 def is_trajectory(document: bytes) -> bool:
@@ -183,33 +126,31 @@ def _decoded(document: bytes) -> _Trajectory:
     return trajectory
 
 
-_ROW = ("action_count", "format", "actions", "bench", "bench_hp", "opponent_pokemon_left", "won", "lost")
-
-
-def _row(trajectory: _Trajectory, states: Sequence[_State]) -> tuple[Any, ...]:
-    actions = trajectory.actions
+def _outline(trajectory: _Trajectory) -> Outline:
+    states, actions = trajectory.states or (), trajectory.actions
     count = None if actions is None else len(actions)
     if not states:
-        return (count, None, actions, None, None, None, None, None)
+        return Outline(action_count=count, actions=actions)
     first, last = states[0], states[-1]
-    return (
-        count,
-        first.format,
-        actions[:-1] if actions is not None else None,
-        [_POKEMON.decode(pokemon).species for pokemon in first.available_switches or ()],
-        [_POKEMON.decode(pokemon).hp_pct for pokemon in last.available_switches or ()],
-        last.opponents_remaining,
-        last.battle_won,
-        last.battle_lost,
+    return Outline(
+        action_count=count,
+        format=first.format,
+        actions=actions[:-1] if actions is not None else None,
+        states=[_state(state) for state in states],
+        bench=[_POKEMON.decode(pokemon).species for pokemon in first.available_switches or ()],
+        bench_hp=[_POKEMON.decode(pokemon).hp_pct for pokemon in last.available_switches or ()],
+        opponent_pokemon_left=last.opponents_remaining,
+        won=last.battle_won,
+        lost=last.battle_lost,
     )
 
 
-def _outline(state: _State) -> tuple[Any, ...]:
+def _state(state: _State) -> StateOutline:
     own, other = state.player_active_pokemon, state.opponent_active_pokemon
-    return (
-        own.base_species or own.name,
+    return StateOutline(
+        own.species,
         own.hp_pct,
-        other.base_species or other.name,
+        other.species,
         other.hp_pct,
         len(own.moves),
         None if state.available_switches is None else len(state.available_switches),

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import accumulate, chain
 
 import numpy as np
 import pyarrow as pa
 
 from pokeladder.query import connections
 from pokeladder.query.texts import statement, text
-from pokeladder.trajectories.outlines import OUTLINES, outlines
+from pokeladder.records import Outline
+
+STATES = pa.struct(
+    [
+        ("species", pa.string()),
+        ("hp", pa.float64()),
+        ("opponent_species", pa.string()),
+        ("opponent_hp", pa.float64()),
+        ("moves", pa.int32()),
+        ("switches", pa.int32()),
+        ("forced", pa.bool_()),
+        ("can_tera", pa.bool_()),
+        ("last_move", pa.string()),
+        ("opponent_last_move", pa.string()),
+        ("opponents_left", pa.int32()),
+        ("has_pp", pa.bool_()),
+        ("status", pa.string()),
+        ("opponent_status", pa.string()),
+    ]
+)
+OUTLINES = pa.schema(
+    [
+        ("trajectory_id", pa.string()),
+        ("unreadable", pa.string()),
+        ("action_count", pa.int32()),
+        ("format", pa.string()),
+        ("actions", pa.list_(pa.int32())),
+        ("states", pa.list_(STATES)),
+        ("bench", pa.list_(pa.string())),
+        ("bench_hp", pa.list_(pa.float64())),
+        ("opponent_pokemon_left", pa.int32()),
+        ("won", pa.bool_()),
+        ("lost", pa.bool_()),
+    ]
+)
 
 
 def binary_array(values: Sequence[bytes]) -> pa.Array:
@@ -22,10 +57,10 @@ def binary_array(values: Sequence[bytes]) -> pa.Array:
 
 
 class Summariser:
-    """Summarises documents with ``sql/queries/trajectory_summaries.sql``; each thread needs its own.
+    """Summarises trajectories with ``sql/queries/trajectory_summaries.sql``; each thread needs its own.
 
     Attributes:
-        states: how many the documents have that were taken in since the last :meth:`summaries`.
+        states: of the trajectories that were taken in since the last :meth:`summaries`.
     """
 
     def __init__(self) -> None:
@@ -34,15 +69,13 @@ class Summariser:
         self._outlines: list[pa.Table] = []
         self.states = 0
 
-    def read(self, trajectory_ids: Sequence[str], documents: Iterable[bytes]) -> list[bool]:
-        """Takes in JSON documents for :meth:`summaries`; whether each could be read."""
-        table = outlines(trajectory_ids, documents)
-        self._outlines.append(table)
-        self.states += len(table.column("states").combine_chunks().values)
-        return [unreadable is None for unreadable in table.column("unreadable").to_pylist()]
+    def add(self, trajectory_ids: Sequence[str], outlines: Sequence[Outline]) -> None:
+        """Takes in outlines for :meth:`summaries`."""
+        self._outlines.append(_table(trajectory_ids, outlines))
+        self.states += sum(len(outline.states) for outline in outlines)
 
     def summaries(self, query: str, facts: pa.Table) -> pa.Table:
-        """The rows of ``query`` over ``summaries``, one of each document taken in so far, and ``facts``; forgets them.
+        """The rows of ``query`` over ``summaries``, one of each outline taken in so far, and ``facts``; forgets them.
 
         Args:
             facts: what the documents do not tell, a row each, with their ``trajectory_id``.
@@ -57,3 +90,23 @@ class Summariser:
         finally:
             for name in tables:
                 self._connection.unregister(name)
+
+
+def _table(trajectory_ids: Sequence[str], outlines: Sequence[Outline]) -> pa.Table:
+    """One row an outline, in their order, with the columns of :data:`OUTLINES`."""
+    states = zip(*chain.from_iterable(outline.states for outline in outlines), strict=True)
+    flat = list(states) or [()] * STATES.num_fields
+    struct = pa.StructArray.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(flat, STATES, strict=True)], fields=list(STATES)
+    )
+    ends = accumulate((len(outline.states) for outline in outlines), initial=0)
+    listed = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct)
+    arrays = [
+        pa.array(trajectory_ids, pa.string())
+        if field.name == "trajectory_id"
+        else listed
+        if field.name == "states"
+        else pa.array([getattr(outline, field.name) for outline in outlines], field.type)
+        for field in OUTLINES
+    ]
+    return pa.table(arrays, schema=OUTLINES)

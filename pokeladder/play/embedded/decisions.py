@@ -161,11 +161,11 @@ class DecisionMaker:
         if not takes_states(player):
             self._call(sides, player.choose_batch, [side.battle for side in sides], self._answer_all)
             return
-        known = [side for side in sides if side.trajectory is not None]
+        known = [side for side in sides if side.observation is not None]
         if known:
-            self._call(known, player.choose_positions, [side.trajectory for side in known], self._answer_all)
+            self._call(known, player.choose_positions, [side.observation for side in known], self._answer_all)
         for side in sides:
-            if side.trajectory is None:
+            if side.observation is None:
                 self._listener.raised(side, ValueError("the state of the battle could not be made"))
 
     def _call(self, sides: Sequence[BattleSide], function: Callable[[Any], Any], argument: Any, settle: Settle) -> None:

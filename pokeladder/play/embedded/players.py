@@ -114,7 +114,7 @@ def batches(player: Player) -> bool:
 
 
 def takes_states(player: Player) -> bool:
-    """Whether it is asked for :class:`~pokeladder.trajectories.builder.TrajectoryBuilder` and not for battles."""
+    """Whether it is asked for :class:`~pokeladder.trajectories.observation.Observation` and not for battles."""
     return hasattr(chooser(player), "choose_positions")
 
 

@@ -15,6 +15,7 @@ from pokeladder.play.embedded.perspective import SteadyBattle
 from pokeladder.play.embedded.players import batches, takes_states
 from pokeladder.records import Recorded, Side
 from pokeladder.trajectories.builder import TrajectoryBuilder
+from pokeladder.trajectories.observation import Observation
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -40,7 +41,7 @@ class BattleSide:
         questions: how often the player was asked, tries included.
         sent: the choice that it has sent as a message since it was asked; None if there is none.
         task: the decision of an async agent under way.
-        trajectory: what is followed of this side; None if nothing is, or no longer.
+        observation: the side's state and legal actions; None if they are not followed, or no longer.
         unrecorded: the error that keeps a trajectory that is wanted from being made; None if there is none.
     """
 
@@ -74,9 +75,10 @@ class BattleSide:
         self.sent: str | None = None
         self.counted = self.deciding = False
         self.task: asyncio.Future[object] | None = None
-        self.record = record
-        wanted = record or takes_states(player)
-        self.trajectory = TrajectoryBuilder(self.battle, tag.split("-")[1]) if wanted else None
+        format_id = tag.split("-")[1]
+        self.observation = Observation(self.battle, format_id) if record or takes_states(player) else None
+        self._recorded = record
+        self._builder = TrajectoryBuilder(self.observation, format_id) if record and self.observation else None
         self.unrecorded: str | None = None
 
     def read(self, text: str, request: dict[str, Any] | None, chosen: str | None) -> None:
@@ -87,8 +89,7 @@ class BattleSide:
         """
         battle = self.battle
         if chosen is not None:
-            self.deciding = False
-            self._record(TrajectoryBuilder.act, chosen)
+            self._end_decision(TrajectoryBuilder.act, chosen)
         ignored = self.player.MESSAGES_TO_IGNORE
         for line in text.split("\n"):
             message = line.split("|")
@@ -113,9 +114,9 @@ class BattleSide:
                 # poke-env does not know every line of every format; the battle goes on without that line.
                 log.warning("poke-env could not read %r", line, exc_info=True)
             if kind == "move":
-                self._record(TrajectoryBuilder.moved, line)
+                self._observe(Observation.moved, line)
             elif kind == "-start":
-                self._record(TrajectoryBuilder.began, line)
+                self._observe(Observation.began, line)
 
         if request is not None:
             self._request(request)
@@ -140,8 +141,7 @@ class BattleSide:
 
     def give_up(self) -> None:
         """The present decision is to forfeit."""
-        self.deciding = False
-        self._record(TrajectoryBuilder.give_up)
+        self._end_decision(TrajectoryBuilder.give_up)
 
     def finish(self) -> None:
         """The battle is over; a decision that was cut short by its end does not count."""
@@ -151,26 +151,46 @@ class BattleSide:
 
     def recorded(self) -> Recorded | None:
         """This side's trajectory of the whole battle; None if it is not recorded, or decided nothing."""
-        if not self.record or self.trajectory is None or self.trajectory.steps == 0:
+        builder = self._builder
+        if builder is None or builder.steps == 0:
             return None
-        documents = self._record(TrajectoryBuilder.finish)
-        if documents is None or self.trajectory is None:
+        finished = self._record(TrajectoryBuilder.finish)
+        if finished is None:
             return None
-        document, outline = documents
-        return Recorded(document, self.trajectory.size, outline, tuple(self.trajectory.invalid_steps))
+        document, outline = finished
+        return Recorded(document, builder.size, outline, tuple(builder.invalid_steps))
+
+    def _end_decision(self, act: Callable[..., None], *arguments: Any) -> None:
+        self.deciding = False
+        self._record(act, *arguments)
+        if self.observation is not None:
+            self.observation.end()
+
+    def _observe(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Passes on to the observation. What it cannot follow costs the trajectory and not the battle."""
+        if self.observation is None:
+            return
+        try:
+            act(self.observation, *arguments)
+        except Exception as error:
+            self.observation = None
+            self._lose(error)
 
     def _record(self, act: Callable[..., Value], *arguments: Any) -> Value | None:
         """Passes on to the trajectory. What cannot be recorded costs the trajectory and not the battle."""
-        if self.trajectory is None:
+        if self._builder is None:
             return None
         try:
-            return act(self.trajectory, *arguments)
+            return act(self._builder, *arguments)
         except Exception as error:
-            log.warning("no trajectory of %s in %s", self.agent, self.battle.battle_tag, exc_info=True)
-            self.trajectory = None
-            if self.record:
-                self.unrecorded = f"{type(error).__name__}: {error}"
+            self._lose(error)
             return None
+
+    def _lose(self, error: Exception) -> None:
+        log.warning("no trajectory of %s in %s", self.agent, self.battle.battle_tag, exc_info=True)
+        self._builder = None
+        if self._recorded:
+            self.unrecorded = f"{type(error).__name__}: {error}"
 
     def _request(self, request: dict[str, Any]) -> None:
         self.battle.parse_request(request)
@@ -183,7 +203,7 @@ class BattleSide:
             if not request.get("teamPreview"):
                 self.steps += 1
                 self.deciding = True
-                self._record(TrajectoryBuilder.ask, request)
+                self._observe(Observation.begin, request)
 
     def _error(self, reason: str) -> None:
         # "[Unavailable choice]" tells what the agent could not know; a corrected request comes with it.

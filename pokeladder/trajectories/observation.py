@@ -1,0 +1,457 @@
+"""What one side of a battle knows at its decision, and what it may do, in metamon's parsed-replay format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+from poke_env.battle import Battle, Effect, Move, Pokemon, PokemonType, Status
+from poke_env.data import GenData
+
+from pokeladder.records import StateOutline
+
+FAINTED = Status.FNT
+NO_ACTION = -1
+SWITCH_ACTION = 4
+TERA_ACTION = 9
+# The one thing to do when a Pokémon must recharge, has no PP left, or (gen 1) cannot choose; every move index means it.
+FORCED_MOVES = frozenset({"recharge", "struggle", "fight"})
+# Moves with these do not count as the Pokémon's own.
+REFLECTED = ("Magic Bounce", "Magic Coat", "Dancer")
+PARTY = 6
+NO_MOVE = (
+    '{"name":"nomove","move_type":"nomove","category":"nomove","base_power":0,"accuracy":1.0,"priority":0,'
+    '"current_pp":0,"max_pp":0}'
+)
+BOOST_NAMES = ("atk", "spa", "def", "spd", "spe", "accuracy", "evasion")
+STAT_NAMES = ("atk", "spa", "def", "spd", "spe", "hp")
+BOOSTS, STATS = itemgetter(*BOOST_NAMES), itemgetter(*STAT_NAMES)
+NOTHING_KNOWN: Mapping[str, tuple[int, int]] = {}
+Condition = TypeVar("Condition", bound=Enum)
+# A move's JSON object up to the PP, its PP, and how many that can be.
+KnownMove = tuple[str, int, int]
+# What requests tell of a Pokémon on the bench that can change there: ident, condition, item, details.
+Benched = tuple[str, str, str, str]
+
+
+class PokemonView(NamedTuple):
+    """A Pokémon as JSON, and what outlines need of it."""
+
+    json: str
+    species: str
+    hp: float
+    status: str
+    moves: int
+    has_pp: bool
+
+
+class State(NamedTuple):
+    """A state.
+
+    Attributes:
+        parts: its JSON, cut around the bench, which most states share with the one before.
+        bench: species and HP of the Pokémon on it.
+    """
+
+    parts: tuple[str, str, str]
+    outline: StateOutline
+    bench: Sequence[tuple[str, float]]
+
+
+class Bench(NamedTuple):
+    """The Pokémon that can be switched to, as JSON and as ``bench`` of a :class:`State`."""
+
+    json: str
+    shown: Sequence[tuple[str, float]]
+
+
+NO_BENCH = Bench("", ())
+
+
+class Observation:
+    """Follows one side of one battle: its state and its legal actions.
+
+    Args:
+        battle: poke-env's view of that side, kept up to date by others.
+
+    Attributes:
+        present: the state of the decision under way; None between decisions.
+    """
+
+    def __init__(self, battle: Battle, format_id: str) -> None:
+        self.battle = battle
+        self.present: State | None = None
+        self._format = format_id
+        # The decision under way: its request, this side's Pokémon there, and the bench that it shows.
+        self._request: dict[str, Any] = {}
+        self._entries: list[dict[str, Any]] = []
+        self._bench: list[Benched] = []
+        self._switches = NO_BENCH
+        self._benched: dict[str, tuple[Benched, PokemonView]] = {}
+        self._last_moves: dict[Pokemon, Move | None] = {}
+        # PP of this side's moves as the simulator last told them, by Pokémon and move.
+        self._pp: dict[str, dict[str, tuple[int, int]]] = {}
+        # Names of effects that poke-env calls unknown.
+        self._unnamed: dict[Pokemon, str] = {}
+        self._preview: str | None = None
+
+    def moved(self, line: str) -> None:
+        """Takes in a ``|move|`` line, after poke-env has."""
+        message = line.split("|")
+        if len(message) > 5 and any(mark in part for part in message[5:] for mark in REFLECTED):
+            return
+        own = message[2][:2] == self.battle.player_role
+        pokemon = self.battle.active_pokemon if own else self.battle.opponent_active_pokemon
+        if pokemon is not None:
+            move = _stored_move(message[3], pokemon.gen)
+            self._last_moves[pokemon] = (pokemon.moves.get(move) or Move(move, pokemon.gen)) if move else None
+
+    def began(self, line: str) -> None:
+        """Takes in a ``|-start|`` line, after poke-env has."""
+        _, _, who, what, *_ = line.split("|")
+        effect = _letters(what.rpartition(":")[2])
+        if effect not in EFFECTS:
+            self._unnamed[self.battle.get_pokemon(who)] = effect
+
+    def begin(self, request: dict[str, Any]) -> None:
+        """A decision begins: ``present`` is the state that this request and the lines before it make."""
+        self._request = request
+        entries = self._entries = request["side"]["pokemon"]
+        active = entries[0]
+        if not active["active"]:
+            raise ValueError("no Pokémon of this side is active")
+        reviving = bool(self.battle.reviving)
+        bench = [
+            (entry["ident"], entry["condition"], entry["item"], entry["details"])
+            for entry in entries[1:]
+            if entry["condition"].endswith(" fnt") is reviving
+        ]
+        ident = active["ident"]
+        self._benched.pop(ident, None)
+        if bench != self._bench:
+            self._bench = bench
+            self._switches = self._view_of(bench)
+        if "active" in request:
+            known = self._pp.setdefault(ident, {})
+            for move in request["active"][0]["moves"]:
+                if "pp" in move:
+                    # Gen 1 lets PP roll over, and keeps those of Mimic for the move that takes its place. A format with
+                    # rules of its own has fractions.
+                    most = int(move["maxpp"])
+                    known[move["id"]] = max(0, min(int(move["pp"]), most)), most
+        pokemon = self.battle.team[ident]
+        self.present = self._state(pokemon, self._own_pokemon(pokemon, active), self._switches)
+
+    def end(self) -> None:
+        """The decision has ended."""
+        self.present = None
+
+    def state(self) -> bytes:
+        """The present decision's state as JSON."""
+        if self.present is None:
+            raise ValueError("no decision is under way")
+        return "".join(self.present.parts).encode()
+
+    def options(self) -> dict[int, str]:
+        """The present decision's choices, as clients write them, by the actions that metamon takes for legal ones."""
+        idents = self._ranked_bench()
+        places = {entry["ident"]: place for place, entry in enumerate(self._entries, start=1)}
+        switches = {SWITCH_ACTION + rank: f"switch {places[ident]}" for rank, ident in enumerate(idents)}
+        if self._request.get("forceSwitch"):
+            return switches
+        active = self._request["active"][0]
+        moves = {move["id"]: f"move {place}" for place, move in enumerate(active["moves"], start=1)
+                 if not move.get("disabled")}  # fmt: skip
+        known = self._entries[0]["moves"][:4]
+        numbers = {move: _move_number(move, *known) for move in moves}
+        forced = next((choice for move, choice in moves.items() if move in FORCED_MOVES), None)
+        if forced is None and len(active["moves"]) == 1 and None in numbers.values():
+            # A move that another one called goes on.
+            forced = next(iter(moves.values()), None)
+        if forced is not None:
+            options = dict.fromkeys(range(len(known)), forced)
+            # metamon takes whatever it is told then for this one move.
+            if "recharge" in moves:
+                return options | dict.fromkeys(switches, forced)
+        else:
+            options = {number: moves[move] for move, number in numbers.items() if number is not None}
+            if active.get("canTerastallize"):
+                options |= {TERA_ACTION + number: f"{choice} terastallize" for number, choice in options.items()}
+        return options if active.get("trapped") else options | switches
+
+    def action(self, choice: str) -> int:
+        """metamon's index of a choice that the simulator has carried out, as it writes choices."""
+        kind, what, *extras = choice.split(" ")
+        if kind == "switch":
+            return SWITCH_ACTION + self._ranked_bench().index(self._entries[int(what) - 1]["ident"])
+        if what.isdigit():
+            # A place, where the name would not say which move it is.
+            what = self._request["active"][0]["moves"][int(what) - 1]["id"]
+        if what in FORCED_MOVES:
+            return 0
+        number = _move_number(what, *self._entries[0]["moves"][:4])
+        if number is None:
+            # A move that another one called goes on: whatever was chosen, there was one thing to do. A Pokémon with
+            # more than four moves may have one that the state does not show.
+            offered = [move["id"] for move in self._request["active"][0]["moves"]]
+            return NO_ACTION if len(offered) > 1 and what in offered else 0
+        return number + (TERA_ACTION if "terastallize" in extras else 0)
+
+    def final(self) -> State:
+        """The state in which the battle has ended."""
+        active = self.battle.active_pokemon
+        if active is None:
+            raise ValueError("no Pokémon of this side is active")
+        team = self.battle.team.values()
+        bench = [
+            self._seen_pokemon(pokemon, own=True) for pokemon in team if not pokemon.fainted and not pokemon.active
+        ]
+        return self._state(active, self._seen_pokemon(active, own=True), _bench_of(bench))
+
+    def _ranked_bench(self) -> list[str]:
+        """Who can be switched to, in the order in which metamon counts them."""
+        team = self.battle.team
+        return sorted((ident for ident, *_ in self._bench), key=lambda ident: _letters_and_digits(team[ident].species))
+
+    def _state(self, active: Pokemon, own: PokemonView, switches: Bench) -> State:
+        battle = self.battle
+        opponent = battle.opponent_active_pokemon
+        if opponent is None:
+            raise ValueError("no Pokémon of the opponent is active")
+        seen = self._seen_pokemon(opponent, own=False)
+        last_move, last_name = self._last_move(active, own=True)
+        opponent_last_move, opponent_last_name = self._last_move(opponent, own=False)
+        fainted = [pokemon for pokemon in battle.opponent_team.values() if pokemon.status is FAINTED]
+        left = max(PARTY - len(fainted), 0)
+        own_conditions, conditions = battle.side_conditions, battle.opponent_side_conditions
+        before = (
+            f'{{"format":"{self._format}",'
+            f'"player_active_pokemon":{own.json},'
+            f'"opponent_active_pokemon":{seen.json},'
+            '"available_switches":['
+        )
+        after = (
+            f'],"player_prev_move":{last_move},'
+            f'"opponent_prev_move":{opponent_last_move},'
+            f'"opponents_remaining":{left},'
+            f'"player_conditions":"{_latest(own_conditions) if own_conditions else "noconditions"}",'
+            f'"opponent_conditions":"{_latest(conditions) if conditions else "noconditions"}",'
+            f'"weather":"{_letters(next(iter(battle.weather)).name) if battle.weather else "noweather"}",'
+            f'"battle_field":"{_latest(battle.fields) if battle.fields else "nofield"}",'
+            f"{_flags(battle.force_switch, battle.won, battle.can_tera)},"
+            f'"opponent_teampreview":[{self._opponent_preview()}]}}'
+        )
+        outline = StateOutline(
+            own.species,
+            own.hp,
+            seen.species,
+            seen.hp,
+            own.moves,
+            len(switches.shown),
+            battle.force_switch,
+            battle.can_tera,
+            last_name,
+            opponent_last_name,
+            left,
+            own.has_pp,
+            own.status,
+            seen.status,
+        )
+        return State((before, switches.json, after), outline, switches.shown)
+
+    def _opponent_preview(self) -> str:
+        if self._preview is None:
+            preview = self.battle.teampreview_opponent_team
+            self._preview = ",".join(f'"{_base_species(pokemon.species, pokemon.gen)}"' for pokemon in preview)
+        return self._preview
+
+    def _view_of(self, bench: Sequence[Benched]) -> Bench:
+        """A Pokémon on the bench is as it was when it came there, but for what requests say of it."""
+        now = {benched[0]: benched for benched in bench}
+        entries = {entry["ident"]: entry for entry in self._entries}
+        for ident, pokemon in self.battle.team.items():
+            if ident in now and (ident not in self._benched or self._benched[ident][0] != now[ident]):
+                self._benched[ident] = now[ident], self._own_pokemon(pokemon, entries[ident])
+        return _bench_of([self._benched[ident][1] for ident in self.battle.team if ident in now])
+
+    def _own_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> PokemonView:
+        """From the simulator's request, which knows its own side better than poke-env can follow."""
+        hp, status = _condition(entry["condition"])
+        known = self._pp.get(entry["ident"], NOTHING_KNOWN)
+        moves = [(static, *known.get(move, full)) for move, static, full in _moves(pokemon.gen, *entry["moves"][:4])]
+        tera = entry.get("teraType")
+        return self._pokemon(
+            pokemon,
+            hp,
+            status,
+            _letters(entry["item"]) or "noitem",
+            _letters(entry.get("ability") or entry["baseAbility"]) or "noability",
+            moves,
+            tera.lower() if tera else "notype",
+        )
+
+    def _seen_pokemon(self, pokemon: Pokemon, *, own: bool) -> PokemonView:
+        """As poke-env has followed it; that is all there is of opponents, and of both sides at the end."""
+        status, tera = pokemon.status, pokemon.tera_type
+        known = self._known_pp(pokemon) if own else NOTHING_KNOWN
+        return self._pokemon(
+            pokemon,
+            float(pokemon.current_hp_fraction),
+            _letters(status.name) if status else "nostatus",
+            "noitem" if pokemon.item is None else _letters(pokemon.item) or "noitem",
+            "noability" if pokemon.gen < 3 else _letters(pokemon.ability or "unknownability"),
+            [_seen_move(move, known) for move in islice(pokemon.moves.values(), 4)],
+            _letters(tera.name) if tera else "notype",
+        )
+
+    def _pokemon(
+        self,
+        pokemon: Pokemon,
+        hp: float,
+        status: str,
+        item: str,
+        ability: str,
+        moves: Sequence[KnownMove],
+        tera_type: str,
+    ) -> PokemonView:
+        name, base_species, types = _looks(pokemon.species, pokemon.gen, pokemon.type_1, pokemon.type_2)
+        known = [f'{static}"current_pp":{current},"max_pp":{most}}}' for static, current, most in moves]
+        json = (
+            f'{{"name":"{name}",'
+            f'"hp_pct":{hp!r},'
+            f'"types":"{types}",'
+            f'"item":"{item}",'
+            f'"ability":"{ability}",'
+            f'"lvl":{pokemon.level},'
+            f'"status":"{status}",'
+            f'"effect":"{self._effect(pokemon) if pokemon.effects else "noeffect"}",'
+            f'"moves":[{",".join(known)}],'
+            f"{_boosts(BOOSTS(pokemon.boosts))},"
+            f"{_base_stats(STATS(pokemon.base_stats))},"
+            f'"tera_type":"{tera_type}",'
+            f'"base_species":"{base_species}"}}'
+        )
+        return PokemonView(json, base_species, hp, status, len(known), any(current for _, current, _ in moves))
+
+    def _effect(self, pokemon: Pokemon) -> str:
+        latest = min(pokemon.effects, key=pokemon.effects.__getitem__)
+        return self._unnamed.get(pokemon, "unknown") if latest is Effect.UNKNOWN else _letters(latest.name)
+
+    def _last_move(self, pokemon: Pokemon, *, own: bool) -> tuple[str, str]:
+        """A Pokémon's last move as JSON, and its name."""
+        move = self._last_moves.get(pokemon)
+        if move is None:
+            return NO_MOVE, "nomove"
+        static, current, most = _seen_move(move, self._known_pp(pokemon) if own else NOTHING_KNOWN)
+        return f'{static}"current_pp":{current},"max_pp":{most}}}', move_name(move.id)
+
+    def _known_pp(self, pokemon: Pokemon) -> Mapping[str, tuple[int, int]]:
+        return self._pp.get(f"{self.battle.player_role}: {pokemon.name}", NOTHING_KNOWN)
+
+
+def _bench_of(views: Sequence[PokemonView]) -> Bench:
+    return Bench(",".join([view.json for view in views]), [(view.species, view.hp) for view in views])
+
+
+def _seen_move(move: Move, known: Mapping[str, tuple[int, int]]) -> KnownMove:
+    _, static, full = _move(move.id, move.gen)
+    return static, *known.get(move.id, (move.current_pp, full[1]))
+
+
+@lru_cache(8192)
+def _stored_move(name: str, gen: int) -> str | None:
+    """The id of a move that a Pokémon can be said to have used."""
+    move = Move.retrieve_id(name)
+    return move if Move.should_be_stored(move, gen) else None
+
+
+@lru_cache(8192)
+def _condition(text: str) -> tuple[float, str]:
+    """HP and status of this side's Pokémon, from what a request says of them: "120/353 par", "0 fnt"."""
+    health, _, status = text.partition(" ")
+    left, _, most = health.partition("/")
+    return int(left) / int(most) if most else 0.0, status or "nostatus"
+
+
+@lru_cache(8192)
+def _moves(gen: int, *names: str) -> list[tuple[str, str, tuple[int, int]]]:
+    return [_move(name, gen) for name in names]
+
+
+@lru_cache(8192)
+def _move(raw: str, gen: int) -> tuple[str, str, tuple[int, int]]:
+    """A move's id, its JSON object up to the PP, and its PP when it was never used."""
+    move = Move(Move.retrieve_id(raw), gen, raw_id=raw)
+    static = (
+        f'{{"name":"{move_name(move.id)}","move_type":"{_letters_and_digits(move.type.name)}",'
+        f'"category":"{_letters_and_digits(move.category.name)}","base_power":{int(move.base_power)},'
+        f'"accuracy":{float(move.accuracy)!r},"priority":{int(move.priority)},'
+    )
+    return move.id, static, (move.max_pp, move.max_pp)
+
+
+@lru_cache(8192)
+def _move_number(what: str, *moves: str) -> int | None:
+    """Place of a move among others in metamon's order; None if it is none of them."""
+    ranked = sorted(map(move_name, moves))
+    return ranked.index(move_name(what)) if move_name(what) in ranked else None
+
+
+@lru_cache(8192)
+def move_name(text: str) -> str:
+    """A move's name as metamon writes it, which is also what it sorts moves by."""
+    letters = _letters(text)
+    for stem in ("hiddenpower", "return", "frustration"):
+        if letters.startswith(stem):
+            return stem
+    return "visegrip" if letters == "vicegrip" else letters
+
+
+@lru_cache(8192)
+def _base_species(species: str, gen: int) -> str:
+    return _letters_and_digits(GenData.from_gen(gen).pokedex[species]["baseSpecies"])
+
+
+@lru_cache(8192)
+def _looks(species: str, gen: int, first: PokemonType, second: PokemonType | None) -> tuple[str, str, str]:
+    """A Pokémon's name, base species and types."""
+    types = sorted(_letters_and_digits(kind.name) if kind else "notype" for kind in (first, second))
+    return _letters_and_digits(species), _base_species(species, gen), " ".join(types)
+
+
+@lru_cache(8192)
+def _boosts(boosts: tuple[int, ...]) -> str:
+    return ",".join(f'"{name}_boost":{boost}' for name, boost in zip(BOOST_NAMES, boosts, strict=True))
+
+
+@lru_cache(8192)
+def _base_stats(stats: tuple[int, ...]) -> str:
+    return ",".join(f'"base_{name}":{stat}' for name, stat in zip(STAT_NAMES, stats, strict=True))
+
+
+@lru_cache(64)
+def _flags(forced: bool, won: bool | None, can_tera: bool) -> str:
+    flags = {"forced_switch": forced, "battle_won": won is True, "battle_lost": won is False, "can_tera": can_tera}
+    return ",".join(f'"{name}":{"true" if flag else "false"}' for name, flag in flags.items())
+
+
+def _latest(started: Mapping[Condition, int]) -> str:
+    """The condition that began last, of those that last; layers count as turns here, as metamon counts them."""
+    return _letters(max(started, key=started.__getitem__).name)
+
+
+@lru_cache(8192)
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text)).lower()
+
+
+@lru_cache(8192)
+def _letters_and_digits(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
+
+
+EFFECTS = frozenset(_letters(effect.name) for effect in Effect)
