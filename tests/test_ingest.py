@@ -846,7 +846,7 @@ def test_several_processes_read_the_same(
     write(tmp_path / "in", file_name("ann", "bob", number=999), b"{")
     monkeypatch.setattr(pokeladder.exchange.ingest, "FILES_A_TASK", 7)
     seen: list[int] = []
-    added = ladder.ingest(tmp_path / "in", watch=lambda progress: seen.append(progress.read))
+    added = ladder.ingest(tmp_path / "in", watch=lambda progress: seen.append(progress.done))
     assert (added.battles, added.trajectories, len(added.broken), seen[-1]) == (30, 60, 1, 61)
     assert data.counts(ladder) == (30, 60, 60, steps)
 
