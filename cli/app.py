@@ -20,25 +20,35 @@ NAME = "pokeladder"
 COMPLETE = "_POKELADDER_COMPLETE"
 # Commands that take a while to store what has finished.
 RUNS = ("tournament", "selfplay")
-# Where each command lives, so that one command does not wait for the imports of all others.
-COMMANDS = {
-    "agents": "agents",
-    "tournament": "play",
-    "selfplay": "play",
-    "ingest": "ingest",
-    "ratings": "ratings",
-    "elo": "ratings",
-    "matchups": "ratings",
-    "stats": "ratings",
-    "report": "report",
-    "export-filtered": "export",
-    "sql": "sql",
-    "replay": "replay",
-    "check": "upkeep",
-    "compact": "upkeep",
-    "server": "server",
-    "doctor": "doctor",
+# The commands by what they are for: the module of each, so that one command does not wait for the imports of the
+# others, and what it does in a line.
+GROUPS = {
+    "Play": {
+        "tournament": ("play", "play a round-robin of agents"),
+        "selfplay": ("play", "play an agent against itself, for trajectories"),
+        "agents": ("agents", "list the agents that can play, and register more"),
+        "server": ("server", "run a Showdown server to practise on"),
+    },
+    "Ask": {
+        "elo": ("ratings", "rank the agents by Elo"),
+        "ratings": ("ratings", "rate the agents by maximum likelihood, with intervals"),
+        "matchups": ("ratings", "show each agent's score against each other"),
+        "stats": ("ratings", "show games, lengths and invalid choices of each agent"),
+        "report": ("report", "write charts, a summary and a page with all of it"),
+        "replay": ("replay", "play a stored battle again, and show it"),
+        "sql": ("sql", "run any SQL query over the store"),
+    },
+    "Exchange": {
+        "ingest": ("ingest", "add trajectories and battle logs of metamon"),
+        "export-filtered": ("export", "write a training set for metamon"),
+    },
+    "Keep": {
+        "check": ("upkeep", "read every file of the store, and repair it"),
+        "compact": ("upkeep", "merge many small files into few large ones"),
+        "doctor": ("doctor", "look at what pokeladder needs, and set it up"),
+    },
 }
+COMMANDS = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}
 
 
 class _Commands(click.Group):
@@ -50,6 +60,13 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"pokeladder.cli.{COMMANDS[name]}"), name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Shows each group of commands, without importing any."""
+        width = max(map(len, COMMANDS))
+        for heading, commands in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
 
 
 @click.group(

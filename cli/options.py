@@ -83,8 +83,27 @@ def _listed(_context: click.Context, _parameter: click.Parameter, value: str | N
     return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
 
 
-def _play_option(name: str, **attributes: Any) -> Decorator:
+class RareOption(click.Option):
+    """One that most people never need."""
+
+
+class PlayCommand(click.Command):
+    """Shows each :class:`RareOption` under a heading of its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = {False: list[tuple[str, str]](), True: list[tuple[str, str]]()}
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
+                shown[isinstance(parameter, RareOption)].append(record)
+        for rare, records in shown.items():
+            with formatter.section("Rarely needed" if rare else "Options"):
+                formatter.write_dl(records)
+
+
+def _play_option(name: str, *, rare: bool = False, **attributes: Any) -> Decorator:
     """An option named after a setting, whose default it has."""
+    if rare:
+        attributes["cls"] = RareOption
     default = DEFAULTS[name.removeprefix("--").partition("/")[0].replace("-", "_")]
     if default not in (None, ()) and not attributes.get("is_flag"):
         attributes |= {"default": default, "show_default": True}
@@ -101,20 +120,29 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
         type=click.IntRange(min=1),
         help="Processes that play; on a server, simulate.  [default: one a core]",
     ),
-    _play_option("--ray", metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
+    _play_option(
+        "--ray", rare=True, metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
+    ),
     _play_option(
         "--simulators",
+        rare=True,
         type=click.IntRange(min=1),
         help="Simulators of each worker, for agents that choose in batches.",
     ),
-    _play_option("--turn-timeout", type=Finite(min=0, min_open=True), help="Seconds an agent may take for a decision."),
+    _play_option(
+        "--turn-timeout", rare=True, type=Finite(min=0, min_open=True), help="Seconds an agent may take for a decision."
+    ),
     _play_option(
         "--max-invalid",
+        rare=True,
         type=click.IntRange(min=1),
         help="Invalid decisions in a battle after which an agent forfeits it.",
     ),
     _play_option(
-        "--max-timeouts", type=click.IntRange(min=1), help="Time-outs in a battle after which an agent forfeits it."
+        "--max-timeouts",
+        rare=True,
+        type=click.IntRange(min=1),
+        help="Time-outs in a battle after which an agent forfeits it.",
     ),
     _play_option(
         "--trajectories/--no-trajectories", help="Keep what each side knew and did at each decision, for training."
@@ -124,22 +152,29 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
         type=click.Choice(get_args(Venue)),
         help="server: each agent in a process of its own, on a Showdown server.",
     ),
-    _play_option("--server-url", metavar="URL", help="Play on this server, which is running already."),
-    _play_option("--port", type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]"),
+    _play_option("--server-url", rare=True, metavar="URL", help="Play on this server, which is running already."),
+    _play_option(
+        "--port", rare=True, type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]"
+    ),
     _play_option(
         "--server-dir",
+        rare=True,
         type=click.Path(file_okay=False, path_type=Path),
         help="Keep the server's own files there, with its log of every battle.",
     ),
     _play_option(
         "--battle-backend",
+        rare=True,
         type=click.Choice(["poke-env", "metamon", "pokeagent"]),
         help="What metamon's agents read battles with.",
     ),
-    _play_option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."),
+    _play_option(
+        "--gpus", rare=True, metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."
+    ),
     _play_option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
     _play_option(
         "--allow-changed",
+        rare=True,
         is_flag=True,
         help="Resume though an agent's code or weights are not those that the run was played with.",
     ),

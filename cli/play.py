@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pokeladder.cli.options import opened, play_options
+from pokeladder.cli.options import PlayCommand, opened, play_options
 from pokeladder.cli.output import say
 from pokeladder.cli.progress import Display
 from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table
@@ -19,6 +19,7 @@ PARALLEL = "Battles at once, over all workers; on a server, pairs of agents' pro
 
 
 @click.command(
+    cls=PlayCommand,
     epilog="Example: pokeladder tournament random max-power heuristics --battles-per-matchup 50 --seed 7",
 )
 @click.argument("agents", nargs=-1, metavar="AGENT...")
@@ -65,7 +66,7 @@ def tournament(
     )
 
 
-@click.command(epilog="Example: pokeladder selfplay heuristics --num-battles 1000")
+@click.command(cls=PlayCommand, epilog="Example: pokeladder selfplay heuristics --num-battles 1000")
 @click.argument("agent", required=False)
 @click.option("--opponent", metavar="AGENT", help="Play against this one, in mirrored pairs, and not against itself.")
 @click.option("--num-battles", type=click.IntRange(min=1), default=10_000, show_default=True)
