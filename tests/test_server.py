@@ -601,7 +601,7 @@ def test_how_a_battle_ended_as_a_spectator_sees_it(
     played = inquiry.replay("\n".join(lines))
     record = spectator.record_of(played["log"].split("\n"), 0.0)
     assert (played["ended"], played["winner"], played["turns"]) == (True, winner, turns)
-    assert (record["winner"], record["turns"], results.end_reason(record)) == (winner, turns, reason)
+    assert (record["winner"], record["turns"], results.reported_end_reason(record)) == (winner, turns, reason)
 
 
 def test_a_server_that_cannot_be_reached(ladder: pokeladder.Ladder) -> None:

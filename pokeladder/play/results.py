@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from pokeladder.records import SIDES, Game, Recorded, Result, ServerRecord, Side
 
 # Past this turn a battle is a tie.
 TURN_LIMIT = 1000
+# What the Endless Battle Clause says of a side that it has lose.
+BERRY_CYCLING = "berry-cycling and thus loses"
 
 
 def aborted(attempt: Attempt, winner: Side | None, reason: str, started_at: datetime) -> Result:
@@ -56,7 +58,7 @@ def from_server(
         attempt=attempt.number,
         winner=record["winner"],
         outcome="win" if record["winner"] else "tie",
-        end_reason=end_reason(record),
+        end_reason=reported_end_reason(record),
         turns=record["turns"],
         steps=_steps(record),
         invalid=invalid and (len(invalid[0]), len(invalid[1])),
@@ -90,11 +92,22 @@ def _steps(record: Mapping[str, Any]) -> tuple[int, int] | None:
     return p1, p2
 
 
-def end_reason(record: Mapping[str, Any]) -> str:
-    """How the battle of a server's record ended, as the column ``end_reason`` of ``battles`` tells it."""
-    if record["turns"] > TURN_LIMIT:
-        return "turn_limit"
-    if record["end_reason"] != "normal":
+def reported_end_reason(record: Mapping[str, Any]) -> str:
+    """How the battle of a server's record ended, as the column ``end_reason`` of ``battles`` has it."""
+    if record["turns"] <= TURN_LIMIT and record["end_reason"] != "normal":
         return str(record["end_reason"])
-    undecided = record["winner"] is None and record["left"] and all(record["left"])
-    return "endless_clause" if undecided or "berry-cycling and thus loses" in record["log"] else "normal"
+    return end_reason(record["turns"], record["winner"], record["left"], berry_cycling=BERRY_CYCLING in record["log"])
+
+
+def end_reason(turns: int, winner: Side | None, left: Sequence[int] | None, *, berry_cycling: bool) -> str:
+    """How a battle ended that nobody gave up.
+
+    Args:
+        left: Pokémon of each side; None if unknown.
+        berry_cycling: the Endless Battle Clause had a side lose for its berries.
+    """
+    if turns > TURN_LIMIT:
+        return "turn_limit"
+    # The clause ties a battle that both sides could go on with.
+    undecided = winner is None and left is not None and all(left)
+    return "endless_clause" if undecided or berry_cycling else "normal"

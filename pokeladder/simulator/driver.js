@@ -37,6 +37,8 @@ const { TeamValidator } = fromSim('team-validator');
 if (process.argv[3] === 'fastpath') require('./fastpath').install({ Battle, Dex });
 
 const REQUEST = '|request|';
+// What the Endless Battle Clause says of a side that it has lose.
+const BERRY_CYCLING = 'berry-cycling and thus loses';
 const battles = new Map();
 let output = [];
 
@@ -44,13 +46,6 @@ let output = [];
 function send(message, ...raw) {
 	const text = JSON.stringify(message);
 	output.push(raw.length ? `${text.slice(0, -1)},${raw.join(',')}]` : text);
-}
-
-function endReason(battle) {
-	if (battle.turn > 1000) return 'turn_limit';
-	// The Endless Battle Clause ties a battle that both sides could go on with, or has a side lose for its berries.
-	const undecided = !battle.winner && battle.sides.every((side) => side.pokemonLeft);
-	return undecided || battle.log.some((line) => line.includes('berry-cycling and thus loses')) ? 'endless_clause' : 'normal';
 }
 
 function winnerSide(battle) {
@@ -141,7 +136,8 @@ class RunningBattle {
 			end = {
 				winner: winnerSide(this.battle),
 				turns: this.battle.turn,
-				reason: this.forfeited ? 'forfeit' : endReason(this.battle),
+				forfeited: this.forfeited,
+				berry_cycling: this.battle.log.some((line) => line.includes(BERRY_CYCLING)),
 				left: this.battle.sides.map((side) => side.pokemonLeft),
 				teams: this.battle.sides.map((side) => Teams.pack(side.team)),
 				input_log: this.battle.inputLog.join('\n'),

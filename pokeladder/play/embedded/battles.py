@@ -28,7 +28,7 @@ from pokeladder.play.embedded.players import NullWebsocket, chooser
 from pokeladder.play.embedded.side import BattleSide
 from pokeladder.play.embedded.time_limit import TurnTimeout
 from pokeladder.play.messages import Rules
-from pokeladder.play.results import unrecorded
+from pokeladder.play.results import end_reason, unrecorded
 from pokeladder.records import Game, Notice, Outcome, Recorded, Result, Side
 from pokeladder.retries import CHOICES
 from pokeladder.seeds import showdown_seed, team_seed
@@ -284,8 +284,10 @@ class BattleRunner:
 
     def _finish(self, number: int, running: _RunningBattle, end: dict[str, Any]) -> None:
         del self._running[number], self._unanswered[number]
-        reason = running.forfeit if end["reason"] == "forfeit" and running.forfeit else end["reason"]
         winner: Side | None = end["winner"]
+        reason = end_reason(end["turns"], winner, end["left"], berry_cycling=end["berry_cycling"])
+        if end["forfeited"]:
+            reason = running.forfeit or "forfeit"
         outcome: Outcome = "tie" if winner is None else "win"
         for side in running.sides:
             side.finish()
