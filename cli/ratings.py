@@ -26,7 +26,7 @@ from pokeladder.query.views import fetched
 
 UNRATED = (
     "An agent is rated among those that have taken points from each other. It is unbeaten if nobody else took any from "
-    "it, winless if it took none from anybody else, apart if it met nobody else; each further ladder has a mean and "
+    "it, winless if it took none from anybody else, apart if it met nobody else; each further component has a mean and "
     "ranks of its own. More battles, or --prior 1, make all ratings comparable."
 )
 

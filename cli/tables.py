@@ -70,7 +70,7 @@ def _results(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    return f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%"
+    return f"{100 * row['win_rate_low']:.1f} to {100 * row['win_rate_high']:.1f}%"
 
 
 STANDINGS_COLUMNS: Columns = {
@@ -92,7 +92,7 @@ RATING_COLUMNS: Columns = {
 }
 # Where some agents are not comparable.
 STATUS_COLUMNS: Columns = {
-    "ladder": lambda row: row["ladder"] if row["rating"] is not None else None,
+    "component": lambda row: row["component"] if row["rating"] is not None else None,
     "status": lambda row: row["status"],
 }
 SHIFT_COLUMNS: Columns = {"shift": lambda row: _signed(row["shift"])}
@@ -111,8 +111,8 @@ MATCHUP_COLUMNS: Columns = {
     "W–L–T": _results,  # noqa: RUF001
     "win rate": lambda row: _percent(row["win_rate"]),
     "95% interval": _interval,
-    "Elo": lambda row: _signed(row["elo"]),
-    "±": lambda row: "" if row["elo_error"] is None else f"{row['elo_error']:.1f}",
+    "Elo": lambda row: _signed(row["elo_difference"]),
+    "±": lambda row: "" if row["elo_margin"] is None else f"{row['elo_margin']:.1f}",
     "LOS": lambda row: _percent(row["los"]),
 }
 SPRT_COLUMNS: Columns = {
@@ -126,7 +126,7 @@ STATISTICS_COLUMNS: Columns = {
     "win rate": lambda row: _percent(row["win_rate"]),
     "turns": lambda row: _rounded(row["avg_turns"]),
     "steps": lambda row: _rounded(row["avg_steps"]),
-    "invalid": lambda row: row["invalid"],
+    "invalid": lambda row: row["invalid_actions"],
     "invalid rate": lambda row: _percent(row["invalid_rate"]),
     "forfeits": lambda row: row["forfeits"],
 }

@@ -180,7 +180,7 @@ class Ladder:
         checked("prior", prior, least=0)
         if excluding is None:
             return self._ask(
-                "FROM ratings_with(prior := $prior) ORDER BY format, ladder, rank, agent", {"prior": prior}, slice_
+                "FROM ratings_with(prior := $prior) ORDER BY format, component, rank, agent", {"prior": prior}, slice_
             )
         before = views.arrow_table(self.ratings(prior, **slice_))
         connection = views.connect(self.store.files, **slice_, excluding=excluding)

@@ -171,7 +171,7 @@ def test_ratings_are_those_of_an_exact_solver(
         assert row["rank_low"] == 1 + sum(other["low"] > row["high"] for other in found)
         assert row["rank_high"] == len(found) - sum(other["high"] < row["low"] for other in found)
         assert row["games"] == sum(row["agent"] in game[:2] for game in games)
-        assert (row["ladder"], row["status"]) == (1, "rated")
+        assert (row["component"], row["status"]) == (1, "rated")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_neither_order_nor_sides_change_ratings(
     (was,), (mirrored,) = bias, rows(plain, "FROM side_bias")
     assert (mirrored["wins"], mirrored["losses"]) == (was["losses"], was["wins"])
     assert mirrored["win_rate"] == pytest.approx(1 - was["win_rate"])
-    assert mirrored["low"] == pytest.approx(1 - was["high"])
+    assert mirrored["win_rate_low"] == pytest.approx(1 - was["win_rate_high"])
 
 
 def test_a_lopsided_ladder_converges(plain: duckdb.DuckDBPyConnection) -> None:
@@ -221,7 +221,9 @@ def statuses(connection: duckdb.DuckDBPyConnection, games: Iterable[tuple[str, f
     found = rows(connection, "FROM ratings")
     assert all((row["rating"] is None) == (row["rank"] is None) == (row["low"] is None) for row in found)
     return {
-        row["agent"]: row["status"] if row["rating"] is None else (row["status"], row["ladder"], round(row["rating"]))
+        row["agent"]: row["status"]
+        if row["rating"] is None
+        else (row["status"], row["component"], round(row["rating"]))
         for row in found
     }
 
@@ -285,14 +287,22 @@ def mirrored(counts: Sequence[int]) -> list[Game]:
 def test_reference_differences(plain: duckdb.DuckDBPyConnection) -> None:
     load(plain, match(136, 111, 96))
     one, two = rows(plain, "FROM differences")
-    assert (round(one["elo"], 2), round(one["elo_error"], 2), round(100 * one["los"], 2)) == (40.70, 30.43, 99.60)
+    assert (round(one["elo_difference"], 2), round(one["elo_margin"], 2), round(100 * one["los"], 2)) == (
+        40.70,
+        30.43,
+        99.60,
+    )
     assert (one["games"], one["pairs"], one["agent"], one["opponent"]) == (343, 0, "a", "b")
-    assert (round(two["elo"], 2), round(two["elo_error"], 2), round(100 * two["los"], 2)) == (-40.70, 30.43, 0.40)
+    assert (round(two["elo_difference"], 2), round(two["elo_margin"], 2), round(100 * two["los"], 2)) == (
+        -40.70,
+        30.43,
+        0.40,
+    )
     load(plain, mirrored([34, 54, 63, 64, 75]))
     one, two = rows(plain, "FROM differences")
-    assert (round(one["elo"], 2), round(one["elo_error"], 2)) == (55.58, 27.65)
+    assert (round(one["elo_difference"], 2), round(one["elo_margin"], 2)) == (55.58, 27.65)
     assert (one["games"], one["pairs"]) == (580, 290)
-    assert two["elo"] == pytest.approx(-one["elo"])
+    assert two["elo_difference"] == pytest.approx(-one["elo_difference"])
 
 
 @settings(max_examples=25, deadline=None)
@@ -329,9 +339,9 @@ def test_differences_by_the_formulas(plain: duckdb.DuckDBPyConnection, counts: l
     def elo(score: float) -> float | None:
         return -400 * math.log10(1 / score - 1) if 0 < score < 1 else None
 
-    assert found["elo"] == pytest.approx(elo(mean), abs=1e-9)
+    assert found["elo_difference"] == pytest.approx(elo(mean), abs=1e-9)
     low, high = elo(mean - Z * error), elo(mean + Z * error)
-    assert found["elo_error"] == (None if low is None or high is None else pytest.approx((high - low) / 2, abs=1e-9))
+    assert found["elo_margin"] == (None if low is None or high is None else pytest.approx((high - low) / 2, abs=1e-9))
 
 
 def test_normal_cdf_and_win_chance(plain: duckdb.DuckDBPyConnection) -> None:
@@ -598,16 +608,16 @@ def test_the_ratings_command(cli: Cli, tmp_path: Path) -> None:
     ]
     shown = cli("--store", store, "ratings", "--where", "winner = 'p1'")
     assert shown.stdout.splitlines() == [
-        "rank  agent  rating  95% interval  ranks  games  ladder  status  ",
-        "      a                                     136          unbeaten",
-        "      b                                     136          winless ",
+        "rank  agent  rating  95% interval  ranks  games  component  status  ",
+        "      a                                     136             unbeaten",
+        "      b                                     136             winless ",
     ]
     assert shown.stderr.startswith("An agent is rated among those that have taken points from each other.")
     shown = cli("--store", store, "ratings", "--glicko")
     assert shown.stdout.splitlines()[0].split() == ["rank", "agent", "glicko", "deviation", "GXE", "games"]
     shown = cli("--store", store, "ratings", "--format", "csv")
     assert shown.stdout.splitlines()[0] == (
-        "format,agent,rating,se,low,high,rank,rank_low,rank_high,games,ladder,status"
+        "format,agent,rating,se,low,high,rank,rank_low,rank_high,games,component,status"
     )
     shown = cli("--store", store, "matchups", "--sprt", "0", "20")
     assert shown.stdout.splitlines() == [

@@ -215,11 +215,12 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
         (shown,) = ladder.matchups(where=f"venue = '{venue}'").filter("agent = 'heuristics'").fetchall()
         found[venue] = dict(zip(ladder.matchups().columns, shown, strict=True))
     for venue, row in found.items():
-        print(f"{venue}: {row['games']} games, {row['win_rate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")  # noqa: T201
+        interval = f"{row['win_rate_low']:.3f} to {row['win_rate_high']:.3f}"
+        print(f"{venue}: {row['games']} games, {row['win_rate']:.3f} ({interval})")  # noqa: T201
     embedded, server = found["embedded"], found["server"]
     assert embedded["games"] == server["games"] == 200
-    assert embedded["low"] < server["win_rate"] < embedded["high"]
-    assert server["low"] < embedded["win_rate"] < server["high"]
+    assert embedded["win_rate_low"] < server["win_rate"] < embedded["win_rate_high"]
+    assert server["win_rate_low"] < embedded["win_rate"] < server["win_rate_high"]
 
 
 @pytest.mark.parametrize("roles", [slowly(["acceptor"]), {"challenger": "challenge"}])

@@ -133,7 +133,10 @@ def test_only_battles_that_count_are_rated(mixed: Store) -> None:
 
 
 def test_results_have_both_points_of_view(mixed: Store) -> None:
-    columns = "side, agent, opponent, score, result, steps, invalid, pokemon_left, team, opponent_team, turns"
+    columns = (
+        "side, agent, opponent, score, result, steps, invalid_actions, pokemon_left, team_name, opponent_team_name,"
+        " turns"
+    )
     found = rows(connect(mixed), f"SELECT {columns} FROM results WHERE battle_id = 'run-000000' ORDER BY side")
     first = ("p1", "ann", "bob", 1.0, "WIN", 10, 2, 1, "a", "b", 10)
     second = ("p2", "bob", "ann", 0.0, "LOSS", 26, 0, 0, "b", "a", 10)
@@ -143,7 +146,7 @@ def test_results_have_both_points_of_view(mixed: Store) -> None:
 def test_statistics(mixed: Store) -> None:
     (ann,) = rows(connect(mixed), "FROM statistics WHERE format = 'gen1ou' AND agent = 'ann'")
     expected = {"games": 3, "wins": 1, "losses": 1, "ties": 1, "win_rate": 0.5, "avg_turns": 20, "avg_steps": 20}
-    expected |= {"steps": 60, "invalid": 4, "invalid_rate": 4 / 60, "forfeits": 1}
+    expected |= {"steps": 60, "invalid_actions": 4, "invalid_rate": 4 / 60, "forfeits": 1}
     assert {name: ann[name] for name in expected} == pytest.approx(expected)
 
 
@@ -166,13 +169,13 @@ def test_matchups_are_a_matrix(mixed: Store) -> None:
 def test_wilson_interval(tmp_path: Path, wins: int, ties: int, games: int) -> None:
     winners = ["p1"] * wins + [None] * ties + ["p2"] * (games - wins - ties)
     store = fill(tmp_path, [battle(number, "ann", "bob", winner) for number, winner in enumerate(winners)])
-    found = rows(connect(store), "SELECT win_rate, low, high FROM matchups ORDER BY agent")
+    found = rows(connect(store), "SELECT win_rate, win_rate_low, win_rate_high FROM matchups ORDER BY agent")
     # The bounds are the p for which the mean score is z standard errors, those of p, away.
     score = (wins + ties / 2) / games
     low, high = sorted(np.roots([1 + Z**2 / games, -2 * score - Z**2 / games, score**2]).real)
     assert [*found[0].values()] == pytest.approx([score, low, high], abs=1e-9)
     assert [*found[1].values()] == pytest.approx([1 - score, 1 - high, 1 - low], abs=1e-9)
-    assert 0 <= found[0]["low"] <= score <= found[0]["high"] <= 1
+    assert 0 <= found[0]["win_rate_low"] <= score <= found[0]["win_rate_high"] <= 1
     if (wins, ties, games) == (8, 0, 10):
         assert (low, high) == pytest.approx((0.4901625, 0.9433178), abs=1e-7)
 

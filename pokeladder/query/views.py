@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ VIEWS = (
     "views/repeated_battles",
     "views/rated_battles",
     "views/results",
+    "macros/z95",
     "macros/wilson_centre",
     "macros/wilson_half_width",
     "macros/wilson",
@@ -72,7 +73,11 @@ VIEWS = (
     "views/matchup_sides",
     "macros/win_chance",
     "macros/solve_linear",
+    "macros/logistic",
+    "macros/elo_unit",
     "macros/information",
+    "macros/rating_components",
+    "macros/rating_estimates",
     "macros/ratings_with",
     "views/ratings",
     "views/agent_order",
@@ -250,6 +255,40 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
         _place(_seal_of(path), _seal(database, sources))
     except (OSError, duckdb.Error) as error:
         raise StoreError(f"cannot write {path}: {error}; make its folder writable, or name another store") from error
+
+
+def described(item: str) -> tuple[str, dict[str, str]]:
+    """The description of a view, and those of its columns by name, from the head of its file.
+
+    The head is a paragraph, an empty comment line, and an entry for a column or several: ``-- name, name: text``, whose
+    further lines are indented. ``*`` stands for the columns of ``battles``.
+    """
+    lines = takewhile(lambda line: line.startswith("--"), text(item).split("\n"))
+    about, _, columns = "\n".join(line[2:].removeprefix(" ") for line in lines).partition("\n\n")
+    told: dict[str, str] = {}
+    for entry in re.split(r"\n(?! )", columns):
+        names, _, meaning = entry.partition(": ")
+        told |= dict.fromkeys(names.split(", "), " ".join(meaning.split()))
+    return " ".join(about.split()), told
+
+
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    """Puts the descriptions of views and their columns into the catalogue."""
+    columns = connection.sql("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    statements = []
+    for item in VIEWS:
+        kind, name = item.split("/")
+        if kind == "views":
+            about, told = described(item)
+            if "*" in told:
+                told = described("views/battles")[1] | told
+            statements.append(f"COMMENT ON VIEW {name} IS {ConstantExpression(about)}")
+            statements += [
+                f'COMMENT ON COLUMN {name}."{column}" IS {ConstantExpression(told[column])}'
+                for view, column in columns
+                if view == name and column in told
+            ]
+    connection.execute(";".join(statements))
 
 
 def database_is_current(path: Path, sources: Mapping[str, Sequence[str]]) -> bool:
@@ -505,6 +544,7 @@ def _without_sources(columns: tuple[tuple[Any, ...], ...]) -> bytes:
                 connection.execute(f"CREATE TABLE {source} ({typed})")
             for item in VIEWS:
                 _create_item(connection, item, item)
+            _comment(connection)
             for source, *_ in columns:
                 connection.execute(f"DROP TABLE {source}")
             connection.execute("COMMIT")

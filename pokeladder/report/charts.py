@@ -108,8 +108,8 @@ def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
         .scale(domain=[0, 0.5, 1], range=["#b35806", "#f7f7f7", "#2166ac"])
         .legend(format=".0%", gradientLength=150),
         tooltip=_tooltips(
-            agent="Agent", opponent="Opponent", win_rate="Score", low="Low", high="High", games="Games",
-            wins="Wins", losses="Losses", ties="Ties",
+            agent="Agent", opponent="Opponent", win_rate="Score", win_rate_low="Low", win_rate_high="High",
+            games="Games", wins="Wins", losses="Losses", ties="Ties",
         ),
     )  # fmt: skip
     layers = [cells]
@@ -120,7 +120,7 @@ def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
         layers.append(base.mark_text(fontSize=12 if roomy else 9, dy=-11 if roomy else 0).encode(text=score, color=ink))
         if roomy:
             figures = base.transform_calculate(
-                interval="format(datum.low * 100, '.0f') + ' to ' + format(datum.high * 100, '.0f')",
+                interval="format(datum.win_rate_low * 100, '.0f') + ' to ' + format(datum.win_rate_high * 100, '.0f')",
                 counted="'of ' + format(datum.games, ',')",
             )
             for field, down in (("interval:N", 3), ("counted:N", 15)):
@@ -199,9 +199,8 @@ def _agents(names: Sequence[str], *, labels: bool = True) -> alt.Y:
 
 
 def _tooltips(**titles: str) -> list[alt.Tooltip]:
-    formats = {"rating": ".1f", "elo": ".1f", "win_rate": ".1%", "value": ".4~g"}
-    interval = ".1%" if "win_rate" in titles else ".0f"
-    numbers = {**dict.fromkeys(("low", "high"), interval), **formats}
+    numbers = {"rating": ".1f", "elo": ".1f", "value": ".4~g"}
+    numbers |= dict.fromkeys(("win_rate", "win_rate_low", "win_rate_high"), ".1%")
     return [
         alt.Tooltip(name, type="nominal", title=title)
         if name in ("agent", "opponent")

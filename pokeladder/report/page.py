@@ -131,10 +131,10 @@ MATCHUPS = {
     "Opponent": ("opponent", _text),
     "Games": ("games", _number(0)),
     "Score": ("win_rate", _number(1, 100, "%")),
-    "Low": ("low", _number(1, 100, "%")),
-    "High": ("high", _number(1, 100, "%")),
-    "Elo": ("elo", _number(1)),
-    "±": ("elo_error", _number(1)),
+    "Low": ("win_rate_low", _number(1, 100, "%")),
+    "High": ("win_rate_high", _number(1, 100, "%")),
+    "Elo": ("elo_difference", _number(1)),
+    "±": ("elo_margin", _number(1)),
     "LOS": ("los", _number(1, 100, "%")),
 }
 # What each part of the page shows, for any DuckDB client on pokeladder.duckdb, or `pokeladder sql`.

@@ -1,9 +1,9 @@
 -- How much stronger each agent is than each opponent by their own battles; a matchup has two rows, one in either order.
 --   elo0, elo1, alpha, beta: the hypotheses of the sequential test (SPRT), in Elo, and its error rates
---   returns: format, agent, opponent, games, pairs (mirrored), win_rate, elo with its 95% error, los (likelihood of
+--   returns: format, agent, opponent, games, pairs (mirrored), win_rate, elo_difference, elo_margin (half its 95% interval), los (likelihood of
 --            superiority), llr, sprt: H1 when llr has reached ln((1 - beta) / alpha), H0 below ln(beta / (1 - alpha))
--- Errors are those of the mean over observations (see matchup_totals): pentanomial for mirrored pairs, else trinomial. elo is NULL
--- for an agent that has scored nothing or all, elo_error where its interval would reach that far. Where observations do not
+-- Errors are those of the mean over observations (see matchup_totals): pentanomial for mirrored pairs, else trinomial.
+-- elo_difference is NULL for an agent that has scored nothing or all, elo_margin where its interval would reach that far. Where observations do not
 -- vary, los is that of a uniform prior, and llr that of won and lost ones.
 CREATE MACRO differences_with(elo0 := 0, elo1 := 10, alpha := 0.05, beta := 0.05) AS TABLE
 WITH measured AS (
@@ -35,8 +35,8 @@ SELECT
     games,
     pairs,
     win_rate,
-    elo_of_score(win_rate) AS elo,
-    (elo_of_score(win_rate + 1.959963984540054 * se) - elo_of_score(win_rate - 1.959963984540054 * se)) / 2 AS elo_error,
+    elo_of_score(win_rate) AS elo_difference,
+    (elo_of_score(win_rate + z95() * se) - elo_of_score(win_rate - z95() * se)) / 2 AS elo_margin,
     CASE
         WHEN varies THEN normal_cdf((win_rate - 0.5) / se)
         WHEN win_rate > 0.5 THEN 1 - pow(0.5, observations + 1)

@@ -4,11 +4,11 @@
 CREATE MACRO information(games, strengths, prior) AS list_transform(
     list_transform(
         list_transform(games, lambda row, number: list_transform(row, lambda count, other:
-            count * exp(strengths[other] - strengths[number]) / pow(1 + exp(strengths[other] - strengths[number]), 2)
+            count * logistic(strengths[other] - strengths[number]) * logistic(strengths[number] - strengths[other])
         )),
         lambda row, number: {
             'weights': row,
-            'total': list_sum(row) + prior * exp(strengths[number]) / pow(1 + exp(strengths[number]), 2),
+            'total': list_sum(row) + prior * logistic(strengths[number]) * logistic(-strengths[number]),
             'number': number
         }
     ),

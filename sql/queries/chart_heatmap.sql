@@ -9,8 +9,8 @@ SELECT
     losses,
     ties,
     win_rate,
-    low,
-    high
+    win_rate_low,
+    win_rate_high
 FROM matchups
 JOIN agent_order AS own USING (format, agent)
 JOIN agent_order AS other ON other.format = matchups.format AND other.agent = opponent

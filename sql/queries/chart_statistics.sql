@@ -8,7 +8,7 @@ WITH found AS (
 
 listed AS (
     SELECT agent, place, unnest([
-        {'number': 1, 'statistic': 'Win rate', 'value': win_rate, 'low': low, 'high': high},
+        {'number': 1, 'statistic': 'Win rate', 'value': win_rate, 'low': win_rate_low, 'high': win_rate_high},
         {'number': 2, 'statistic': 'Games', 'value': games::DOUBLE, 'low': NULL, 'high': NULL},
         {'number': 3, 'statistic': 'Turns a battle', 'value': avg_turns, 'low': NULL, 'high': NULL},
         {'number': 4, 'statistic': 'Decisions a battle', 'value': avg_steps, 'low': NULL, 'high': NULL},

@@ -2,4 +2,4 @@
 SELECT ratings.*, ratings.rating - before.rating AS shift
 FROM ratings_with(prior := $prior) AS ratings
 LEFT JOIN before USING (format, agent)
-ORDER BY format, ladder, rank, agent
+ORDER BY format, component, rank, agent

@@ -7,9 +7,7 @@ SELECT
     glicko,
     deviation AS glicko_deviation,
     gxe,
-    statistics.* EXCLUDE (format, agent, low, high),
-    statistics.low AS win_rate_low,
-    statistics.high AS win_rate_high
+    statistics.* EXCLUDE (format, agent)
 FROM ratings
 JOIN agent_order USING (format, agent)
 JOIN statistics USING (format, agent)

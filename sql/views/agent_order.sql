@@ -1,6 +1,9 @@
--- The agents of each format from the strongest to the weakest, numbered from 1, for tables and pictures in which each must
--- have a place: by rating; the unbeaten come first and the winless last, among themselves and where else there is no
--- comparable rating by the one that a prior of one tie gives.
+-- The agents of each format from the strongest to the weakest, for tables and charts in which each must have a place: by
+-- rating; the unbeaten come first and the winless last, among themselves and where else there is no comparable rating by the
+-- one that a prior of one tie gives.
+--
+-- format, agent: whose
+-- place: from 1
 SELECT
     format,
     agent,

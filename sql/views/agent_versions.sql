@@ -1,6 +1,10 @@
--- The versions of each agent, one row each: version (a digest of what decides how it plays), parts (what was looked at, and its
--- digest or value, as JSON), in how many runs it played, and from when to when such runs or sessions of them began (UTC).
--- Agents of runs of pokeladder 0.1.0, and imported ones, have no version.
+-- One row a version of an agent. Agents of runs of pokeladder 0.1.0, and imported ones, have none.
+--
+-- agent: name
+-- version: digest of what decides how the agent plays
+-- parts: what was looked at, and its digest or value, as JSON
+-- runs: how many runs it played in
+-- first_recorded_at, last_recorded_at: when the first and the last session of such a run began (UTC)
 SELECT
     agent,
     version,

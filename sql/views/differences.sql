@@ -1,1 +1,12 @@
+-- How much stronger each agent is than each opponent by their own battles; a matchup has two rows, one in either order. See
+-- differences_with() for other hypotheses than 0 and 10 Elo.
+--
+-- format, agent, opponent: whose matchup
+-- games, pairs: battles that count, and mirrored pairs among them
+-- win_rate: mean score, a tie being half a win
+-- elo_difference: Elo points that the win rate stands for; NULL for an agent that has scored nothing or all
+-- elo_margin: half the width of its 95% interval; NULL where the interval would reach a score of 0 or 1
+-- los: likelihood of superiority
+-- llr: log likelihood ratio of the hypotheses H1 and H0
+-- sprt: state of the sequential test: `H1`, `H0` or `continue`
 FROM differences_with()

@@ -1,4 +1,8 @@
--- The matchup totals from either side: two rows a matchup, the score and its sums being the agent's.
+-- The matchup totals from either side: two rows a matchup.
+--
+-- format, agent, opponent: whose matchup
+-- games, observations, pairs, square_games: as in matchup_totals
+-- score, square_score, cross_score: the agent's
 WITH totals AS MATERIALIZED (
     FROM matchup_totals
 )

@@ -1,6 +1,12 @@
--- All that ratings need to know of a matchup, one row each, agent before opponent; score is the agent's.
--- The two battles of a mirrored pair share their teams and their luck, so they are one observation; any other battle is
--- one by itself. Over observations: square_score is the sum of score², cross_score of score · games, square_games of games².
+-- All that ratings need to know of a matchup, one row each, agent before opponent by name. The two battles of a mirrored pair
+-- share their teams and their luck, so they are one observation; any other battle is one by itself.
+--
+-- format, agent, opponent: whose matchup
+-- games: battles that count
+-- score: sum of the agent's scores
+-- observations: mirrored pairs, and battles that are of none
+-- pairs: mirrored pairs of which both battles count
+-- square_score, cross_score, square_games: sums over observations of score², score · games, and games²
 WITH scored AS (
     SELECT
         format,

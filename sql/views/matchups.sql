@@ -1,5 +1,9 @@
 -- How each agent fared against each opponent; a matchup has two rows, one in either order.
--- win_rate is the mean score, a tie being half a win; low and high are its 95% Wilson interval.
+--
+-- format, agent, opponent: whose matchup
+-- games, wins, losses, ties: of the agent
+-- win_rate: mean score, a tie being half a win
+-- win_rate_low, win_rate_high: its 95% Wilson interval
 WITH decided AS (
     -- Counted before both sides are taken, so that two rows a battle are not made.
     SELECT format, p1, p2, winner, count(*) AS games FROM rated_battles GROUP BY ALL

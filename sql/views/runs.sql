@@ -1,6 +1,15 @@
--- One row a run: what it was asked to do, how many battles it has played and voided, of how many of their trajectories it
--- could not record what was wanted (unrecorded; NULL for runs of pokeladder 0.1.0), and whether it is finished.
--- Counts the whole run, also where `battles` is cut down to a slice. Times as in battles.
+-- One row a run: a call of tournament, selfplay or ingest, and what resumed it. Counts the whole run, also where battles is cut
+-- down to a slice. Times are in UTC.
+--
+-- run_id: date, time and four hexadecimal digits
+-- kind, format, venue: as in battles
+-- settings: what was asked for, as JSON: agents, teams, seed and limits; equal settings make equal schedules
+-- scheduled: battles that the run is to have
+-- started_at: when the run began
+-- pokeladder_version, showdown_version: what it began on
+-- played, void: battles that were played to their end, and void ones
+-- unrecorded: trajectories that were wanted and could not be recorded; NULL for runs of pokeladder 0.1.0
+-- finished: whether all scheduled battles were played
 SELECT
     run_files.* EXCLUDE (filename) REPLACE (make_timestamp(epoch_us(started_at)) AS started_at),
     coalesce(counts.played, 0) AS played,

@@ -1,5 +1,9 @@
--- What the server said of each battle that was played on one: what it called the battle, under which names the agents
--- played, and the log as a spectator sees it. Not cut down to a slice.
+-- What the server said of each battle that was played on one. Not cut down to a slice.
+--
+-- battle_id: as in battles
+-- room: what the server called the battle
+-- p1_user, p2_user: the user name of the side's agent
+-- log: the battle's protocol as a spectator sees it
 SELECT said.battle_id, said.room, said.p1_user, said.p2_user, said.log
 FROM server_battle_files AS said
 JOIN battle_files AS battles USING (battle_id, batch)
