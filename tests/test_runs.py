@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from test_views import battle, run_of
 
 import pokeladder
+from conftest import TESTS
 from pokeladder.errors import AgentError, FormatError, UsageError
 from pokeladder.records import AgentVersion, Run
 from pokeladder.runs import preparation
@@ -134,26 +136,31 @@ def test_a_class_of_a_notebook_resumes(tmp_path: Path) -> None:
     """Without naming it again, from where it is defined; elsewhere the reason is told."""
     script = tmp_path / "notebook.py"
     script.write_text(
-        "import pokeladder, sys\n"
+        "import bots, pathlib, pokeladder, sys\n"
         "from pokeladder.errors import InterruptedRunError\n"
-        "from poke_env.player import RandomPlayer\n"
-        "class Mine(RandomPlayer):\n"
+        "class Mine(bots.Waits):\n"
         "    pass\n"
         "if __name__ == '__main__':\n"
         "    ladder = pokeladder.open('ladder')\n"
+        "    limit = pathlib.Path('limit')\n"
         "    if sys.argv[1] == 'play':\n"
+        "        limit.write_text('3')\n"
         "        def stop(progress):\n"
         "            if progress.stored:\n"
         "                raise KeyboardInterrupt\n"
+        "        agents = ['random', pokeladder.Agent('Mine', Mine, {'folder': '.'})]\n"
+        "        settings = {'battles_per_matchup': 12, 'workers': 1, 'turn_timeout': 3600}\n"
         "        try:\n"
-        "            ladder.tournament(['random', Mine], battles_per_matchup=12, workers=1, seed=1, watch=stop)\n"
+        "            ladder.tournament(agents, seed=1, watch=stop, **settings)\n"
         "        except InterruptedRunError:\n"
         "            pass\n"
         "    else:\n"
+        "        limit.unlink()\n"
         "        assert ladder.tournament(resume=True).stored == 12\n"
     )
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     for step in ("play", "resume"):
-        subprocess.run([sys.executable, str(script), step], cwd=tmp_path, check=True)
+        subprocess.run([sys.executable, str(script), step], cwd=tmp_path, env=environment, check=True)
     ladder = pokeladder.open(tmp_path / "ladder")
     ((run_id,),) = ask(ladder, "SELECT run_id FROM runs")
     unfinished(ladder, "unfinished", run_id)

@@ -270,6 +270,16 @@ def test_interrupted_from_python(ladder: pokeladder.Ladder, tmp_path: Path) -> N
     assert ladder.tournament(agents, resume=True, **settings).stored == 30
 
 
+def test_interrupted_when_all_is_stored(ladder: pokeladder.Ladder) -> None:
+    def at_the_end(progress: Progress) -> None:
+        if progress.stored == progress.scheduled:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError, match=r"all battles of run .* are stored"):
+        ladder.tournament(["random", "max-power"], battles_per_matchup=2, watch=at_the_end)
+    assert ladder.sql("SELECT finished FROM runs").fetchall() == [(True,)]
+
+
 def test_resuming(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no unfinished tournament: name agents to play one"):
         ladder.tournament(resume=True)

@@ -53,6 +53,7 @@ def execute(
     session = _Session(store, prepared, run, history, new_versions, begun=resumed)
     try:
         session.play()
+        session.watch()
     except KeyboardInterrupt:
         if not session.begun:
             raise InterruptedRunError("stopped before the first battle: there is nothing to resume") from None
@@ -63,7 +64,6 @@ def execute(
             f"{reached.stored} of {reached.scheduled} battles are stored in run {run.run_id}: "
             f"play the rest with `pokeladder {run.kind} --resume`"
         ) from None
-    session.watch()
     return session.progress()
 
 
