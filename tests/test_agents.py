@@ -94,7 +94,7 @@ def test_agents_of_installed_packages(tmp_path: Path, monkeypatch: pytest.Monkey
     package = tmp_path / "botpack-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: botpack\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[pokeladder.agents.specs]\nfirst-legal = bots:FirstLegal\n")
+    (package / "entry_points.txt").write_text("[pokeladder.agents]\nfirst-legal = bots:FirstLegal\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert parse_agent("first-legal").load() is bots.FirstLegal
     listed = {listing.name: listing for listing in list_agents()}

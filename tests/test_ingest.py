@@ -127,7 +127,7 @@ def test_the_ladder_folder_is_two_battles(ladder: pokeladder.Ladder) -> None:
     assert (added.battles, added.trajectories, added.half_known, added.unsure) == (2, 4, 0, None)
     assert battles(ladder) == [("RandA-1", "RandB-1", "p1", 30, 30), ("RandA-1", "RandB-1", "p1", 77, 77)]
     teams = {(row["Player Username"], row["Battle ID"]): row["Team File"] for row in data.log_rows(LADDER)}
-    found = rows(ladder, "SELECT name, agent, results.team FROM trajectories JOIN results USING (battle_id, agent)")
+    found = rows(ladder, "SELECT name, agent, team_name FROM trajectories JOIN results USING (battle_id, agent)")
     assert len(found) == 4
     for name, agent, team in found:
         assert team == teams[agent, name.partition("_")[0][-10:]]

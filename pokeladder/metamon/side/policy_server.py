@@ -370,8 +370,6 @@ def main() -> int:
     # Batches are of any size, for each of which the networks would be compiled.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     watch_parent(Path(options.address))
-    folder = Path(f"{options.address}.tmp")
-    loading.settle(folder)
     try:
         listener = Listener(options.address, "AF_UNIX", backlog=BACKLOG)
     except OSError as error:
@@ -379,6 +377,8 @@ def main() -> int:
         return 1
     # Clients can connect, and wait, while metamon is loaded.
     with listener:
+        folder = Path(f"{options.address}.tmp")
+        loading.settle(folder)
         try:
             policy = Policy(loading.Metamon(), options, folder)
         except loading.PlayError as error:
