@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,23 @@ def test_a_killed_processs_folder_is_cleared_and_a_living_ones_is_not(owner: sub
     owner.wait()
     with Scratch():
         assert not folder.exists()
+
+
+def test_two_threads_close_a_folder_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when Ctrl-C ends a command whose main thread is just leaving the folder."""
+    both = threading.Barrier(2)
+    remove = shutil.rmtree
+
+    def removed(folder: Path, ignore_errors: bool) -> None:
+        remove(folder, ignore_errors=ignore_errors)
+        both.wait()
+
+    scratch = Scratch()
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    with ThreadPoolExecutor(2) as threads:
+        for closing in [threads.submit(scratch.close) for _ in range(2)]:
+            closing.result()
+    assert not scratch.folder.exists()
 
 
 @pytest.mark.parametrize(
