@@ -8,13 +8,13 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ import duckdb
 import lz4.frame
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from duckdb import ColumnExpression, ConstantExpression
 
@@ -326,13 +327,12 @@ def _digest(connection: duckdb.DuckDBPyConnection) -> str:
 def _files(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, pa.Table]]:
     """Files of documents with the rows of ``export_files`` that are of each."""
     table = views.arrow_table(views.query(connection, "export_files", {"folder": str(folder)}))
-    # Not threaded, groups come in the order of the rows.
-    counts = table.group_by("file", use_threads=False).aggregate([([], "count_all")])
-    numbers = counts.column("count_all").to_pylist()
-    starts = accumulate(numbers, initial=0)
+    # Not grouped by Arrow: its groups come in the order of their hashes where these collide.
+    runs = pc.run_end_encode(table.column("file").combine_chunks())
+    bounds = pairwise((0, *runs.run_ends.to_pylist()))
     return [
-        (Path(file), table.slice(start, number))
-        for file, start, number in zip(counts.column("file").to_pylist(), starts, numbers, strict=False)
+        (Path(file), table.slice(start, end - start))
+        for file, (start, end) in zip(runs.values.to_pylist(), bounds, strict=True)
     ]
 
 
@@ -471,7 +471,7 @@ def _write_parquet(
                     schema.field("document"), [[bytes(document).decode() for _, document in documents]]
                 )
                 for name in formats:
-                    of_format = part.filter(pa.compute.equal(part.column("format"), name))
+                    of_format = part.filter(pc.equal(part.column("format"), name))
                     if len(of_format):
                         writers[name].write_table(of_format)
                 progress.add(len(documents))
@@ -518,12 +518,13 @@ def _columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, ...]]:
     return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 
-def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
+def _documents(path: Path, wanted: Collection[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
     """Keys and documents of the wanted trajectories in a file of documents, some at a time.
 
     Raises:
-        StoreError: the file is missing or broken.
+        StoreError: the file is missing or broken, or lacks one of the documents.
     """
+    found = 0
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
@@ -531,6 +532,7 @@ def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[
                 places = [place for place, key in enumerate(keys) if key in wanted]
                 if not places:
                     continue
+                found += len(places)
                 size = max(1, PART_BYTES * len(keys) // max(1, file.metadata.row_group(group).total_byte_size))
                 begin = 0
                 for batch in file.iter_batches(size, [group], ["document"], use_threads=False):
@@ -546,6 +548,11 @@ def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[
         raise StoreError(
             f"the documents in {path} cannot be read: {error}; `pokeladder check --repair` sets them aside"
         ) from error
+    if found < len(wanted):
+        raise StoreError(
+            f"{path} lacks documents of {len(wanted) - found} selected trajectories; "
+            "`pokeladder check --repair` sets such trajectories aside"
+        )
 
 
 def _views(column: pa.Array) -> list[memoryview]:
