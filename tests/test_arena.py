@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,12 +16,15 @@ import pytest
 import bots
 import pokeladder
 from conftest import TESTS, slowly, wait_until
+from pokeladder import processes
 from pokeladder.agents import Agent
 from pokeladder.arena import pool
+from pokeladder.arena.desk import Scribe
 from pokeladder.arena.players import Mailbox
 from pokeladder.arena.pulse import Pulse
 from pokeladder.errors import AgentError, FormatError, SimulatorError
 from pokeladder.simulator.process import Inquiry
+from pokeladder.simulator.setup import Simulator
 from pokeladder.tournament import Progress
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
@@ -348,8 +352,30 @@ def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path,
         play(ladder, "random", "heuristics")
 
 
-def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pokeladder.processes.MAIN", "import sys; sys.exit(3)  # {}")
+DIES = "import sys; sys.exit(3)  # {}"
+
+
+def start_and_wait(*arguments: Any, **settings: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    process, end = processes.start(*arguments, **settings)
+    process.wait()
+    return process, end
+
+
+def test_a_scribe_that_dies_at_once(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pokeladder.processes.MAIN", DIES)
+    monkeypatch.setattr("pokeladder.arena.desk.start", start_and_wait)
+    scribe = Scribe(simulator, tmp_path / "log")
+    with pytest.raises(EOFError):
+        scribe.read()
+    scribe.end()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    """Whether they die before or after they are told what to play."""
+    monkeypatch.setattr("pokeladder.processes.MAIN", DIES)
+    if at_once:
+        monkeypatch.setattr("pokeladder.arena.pool.start", start_and_wait)
     with pytest.raises(SimulatorError, match="5 worker processes died in a row, the last with exit status 3"):
         play(ladder, "random", "heuristics")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,14 +36,16 @@ class Scribe:
     def __init__(self, simulator: Simulator, log: Path) -> None:
         self._process, end = start("pokeladder.arena.scribe", log=log)
         self.connection = Connection(end.detach())
-        self.connection.send(simulator)
+        self._send(simulator)
 
     def write(self, story: Story) -> None:
-        """Hands a story over; if the process is gone, :meth:`read` says so."""
-        try:
-            self.connection.send(story)
-        except OSError:
-            return
+        """Hands a story over."""
+        self._send(story)
+
+    def _send(self, message: Simulator | Story) -> None:
+        # If the process is gone, :meth:`read` says so.
+        with suppress(OSError):
+            self.connection.send(message)
 
     def read(self) -> Written:
         """The next story that is written.

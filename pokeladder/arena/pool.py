@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
@@ -237,12 +238,10 @@ class Pool:
         )
         os.close(lifeline_end)
         worker = _Worker(number, process, Connection(end.detach()), lifeline, pulse, path, time.monotonic())
-        try:
-            job = replace(self._job, agents=(*self._job.agents, *self._hosts.agents_for(number)))
+        job = replace(self._job, agents=(*self._job.agents, *self._hosts.agents_for(number)))
+        # If it has died already, its connection says so when it is read.
+        with suppress(OSError):
             worker.connection.send_bytes(cloudpickle.dumps(job))
-        except OSError as error:
-            worker.end()
-            raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error
         return worker
 
 
