@@ -19,12 +19,10 @@ from conftest import TESTS, slowly, wait_until
 from pokeladder import processes
 from pokeladder.agents import Agent
 from pokeladder.arena import pool
-from pokeladder.arena.desk import Scribe
 from pokeladder.arena.players import Mailbox
 from pokeladder.arena.pulse import Pulse
 from pokeladder.errors import AgentError, FormatError, SimulatorError
 from pokeladder.simulator.process import Inquiry
-from pokeladder.simulator.setup import Simulator
 from pokeladder.tournament import Progress
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
@@ -361,13 +359,15 @@ def start_and_wait(*arguments: Any, **settings: Any) -> tuple[subprocess.Popen[b
     return process, end
 
 
-def test_a_scribe_that_dies_at_once(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pokeladder.processes.MAIN", DIES)
-    monkeypatch.setattr("pokeladder.arena.desk.start", start_and_wait)
-    scribe = Scribe(simulator, tmp_path / "log")
-    with pytest.raises(EOFError):
-        scribe.read()
-    scribe.end()
+def test_scribes_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start_and_die(*arguments: Any, **settings: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pokeladder.processes.MAIN", DIES)
+            return start_and_wait(*arguments, **settings)
+
+    monkeypatch.setattr("pokeladder.arena.desk.start", start_and_die)
+    with pytest.raises(SimulatorError, match="5 processes that write trajectories died in a row"):
+        play(ladder, "random", "heuristics", venue="server")
 
 
 @pytest.mark.parametrize("at_once", [True, False])

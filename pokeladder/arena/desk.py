@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pokeladder.arena.messages import Notice, Play, Rules, Story, Written
+from pokeladder.arena.pool import HOPELESS
 from pokeladder.arena.sessions import Session
 from pokeladder.arena.verdicts import reported, unrecorded
-from pokeladder.processes import start
+from pokeladder.errors import SimulatorError
+from pokeladder.processes import last_words, start
 from pokeladder.records import Recorded, Result
 from pokeladder.simulator.setup import Simulator
 
@@ -34,6 +36,7 @@ class Scribe:
     """
 
     def __init__(self, simulator: Simulator, log: Path) -> None:
+        self.log = log
         self._process, end = start("pokeladder.arena.scribe", log=log)
         self.connection = Connection(end.detach())
         self._send(simulator)
@@ -77,6 +80,7 @@ class Desk:
         self._rules = rules
         self._log_folder = log_folder
         self._waiting: dict[int, _Ended] = {}
+        self._deaths_in_a_row = 0
         self._scribes: list[Scribe] = []
         try:
             for number in range(scribes):
@@ -114,12 +118,23 @@ class Desk:
             ended.written = Written(index, (None, None), (reason, reason))
 
     def hear(self, connection: Connection) -> Iterator[Notice]:
-        """Reads what a scribe has written."""
+        """Reads what a scribe has written.
+
+        Raises:
+            SimulatorError: scribes have died as often as workers may, with nothing written in between.
+        """
         which = self.connections.index(connection)
         try:
             written = self._scribes[which].read()
         except EOFError:
             self._scribes[which].end()
+            self._deaths_in_a_row += 1
+            if self._deaths_in_a_row >= HOPELESS:
+                log = self._scribes[which].log
+                raise SimulatorError(
+                    f"{HOPELESS} processes that write trajectories died in a row{last_words(log)}; the whole log is "
+                    f"{log}; --no-trajectories plays without them"
+                ) from None
             self._scribes[which] = self._start(which)
             yield Notice("a process that writes trajectories died: those of the battles that it had are missing")
             for index, ended in self._waiting.items():
@@ -127,6 +142,7 @@ class Desk:
                     reason = "the process that writes it died"
                     ended.written = Written(index, (None, None), (reason, reason))
         else:
+            self._deaths_in_a_row = 0
             self._waiting[written.number].written = written
 
     def finished(self) -> Iterator[Result | Notice]:
