@@ -196,7 +196,7 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
     scribe = Scribe(simulator, tmp_path / "scribe.log")
     try:
         for number, log, invalid, documents in battles:
-            scribe.write(Story(number, "gen1ou", 1, log, invalid))
+            scribe.send(Story(number, "gen1ou", 1, log, invalid))
             p1, p2 = scribe.read().trajectories
             assert [pokeladder.metamon_files.lz4.frame.decompress(side.frame) for side in (p1, p2)] == documents
             assert [list(side.invalid_steps) for side in (p1, p2)] == invalid

@@ -39,14 +39,10 @@ class Scribe:
         self.log = log
         self._process, end = start("pokeladder.arena.scribe", log=log)
         self.connection = Connection(end.detach())
-        self._send(simulator)
+        self.send(simulator)
 
-    def write(self, story: Story) -> None:
-        """Hands a story over."""
-        self._send(story)
-
-    def _send(self, message: Simulator | Story) -> None:
-        # If the process is gone, :meth:`read` says so.
+    def send(self, message: Simulator | Story) -> None:
+        """Hands over the simulator, or a story; if the process is gone, :meth:`read` says so."""
         with suppress(OSError):
             self.connection.send(message)
 
@@ -112,7 +108,7 @@ class Desk:
         if self._scribes and record["input_log"] is not None:
             p1_invalid, p2_invalid = record["invalid"]
             story = Story(index, self._rules.format_id, self._rules.gen, record["input_log"], (p1_invalid, p2_invalid))
-            self._scribes[index % len(self._scribes)].write(story)
+            self._scribes[index % len(self._scribes)].send(story)
         else:
             reason = "the server has no input log of it" if self._scribes else None
             ended.written = Written(index, (None, None), (reason, reason))

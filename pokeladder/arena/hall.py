@@ -23,6 +23,7 @@ from pokeladder.arena.guests import Errand, Guest, roles_of
 from pokeladder.arena.messages import Notice, Play, Rules
 from pokeladder.arena.observer import Observer
 from pokeladder.arena.outbox import Outbox
+from pokeladder.arena.pool import HOPELESS
 from pokeladder.arena.sessions import Begun, Session, chunks
 from pokeladder.arena.verdicts import unplayed
 from pokeladder.errors import AgentError, SimulatorError
@@ -36,8 +37,6 @@ from pokeladder.simulator.setup import Simulator
 TRIES = 3
 # Attempts at one game in all.
 ATTEMPTS = 5
-# Deaths of the server in a row, with no battle finished between, after which there is no point in going on.
-HOPELESS = 5
 TICK_SECONDS = 0.25
 
 
