@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import stat
@@ -31,57 +30,11 @@ from filelock import FileLock
 from tomlkit.exceptions import TOMLKitError
 
 from pokeladder.agents.modules import what_is_missing
-from pokeladder.agents.programs import (
-    BATTLE_SECONDS,
-    START_SECONDS,
-    Limits,
-    Program,
-    expanded,
-    parse_command,
-    parse_roles,
-)
+from pokeladder.agents.programs import Limits, Program, expanded, parse_command, parse_roles
 from pokeladder.agents.specs import Agent, Listing, checked_name, taken_by
+from pokeladder.agents.tables import MetamonTable, PlayerTable, read_agent, read_defaults
 from pokeladder.errors import AgentError
-from pokeladder.metamon.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
-
-KINDS = ("player", "command", "metamon")
-COMMON = {
-    "kind": str,
-    "start_timeout": int | float,
-    "battle_timeout": int | float,
-    "gpu": bool,
-}
-OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int, "fixed_team": bool}
-# What may be said for all agents of metamon.
-METAMON_KEYS: dict[str, Any] = {
-    **OF_PROCESSES,
-    "gpu": bool,
-    "python": str,
-    "checkpoints": str,
-    "cache": str,
-    **dict.fromkeys(ARCHITECTURE, str),
-}
-METAMON_KEYS |= {"steps_per_epoch": int, "steps_before": int}
-KEYS: dict[str, dict[str, Any]] = {
-    "player": {**COMMON, "target": str, "parameters": dict},
-    "command": {**COMMON, **OF_PROCESSES, "command": str},
-    "metamon": {
-        **COMMON,
-        "model": str,
-        "checkpoint": str,
-        "epoch": int,
-        "temperature": int | float,
-        **METAMON_KEYS,
-    },
-}
-# Numbers that make no sense below these.
-LEAST = {"port": 1, "epoch": 0, "temperature": 0, "steps_per_epoch": 1, "steps_before": 0}
-TIMEOUTS = ("start_timeout", "battle_timeout")
-LAST_PORT = 65535
-NEEDED = {"player": "target", "command": "command"}
-# Loading a large network, or compiling it, takes minutes.
-METAMON_START_SECONDS = 600.0
-
+from pokeladder.metamon.checkpoints import Checkpoint, metamon_program, scan
 
 @dataclass(frozen=True)
 class Registry:
@@ -105,9 +58,9 @@ class Registry:
         Raises:
             AgentError: the file cannot be read, or says what makes no agent.
         """
-        tables = self._table("agents")
+        tables, defaults = self._table("agents"), self._table("metamon")
         for name, table in tables.items():
-            _check(checked_name(name), table)
+            read_agent(checked_name(name), table, defaults)
         return tables
 
     def find(self, base: str, name: str, parameters: dict[str, Any]) -> Agent | Program | None:
@@ -134,16 +87,15 @@ class Registry:
             AgentError: the file cannot be read, or says something else there.
         """
         table = self._table("metamon")
-        _check_keys("[metamon]", table, METAMON_KEYS)
+        read_defaults(table)
         return table
 
     def checkpoints(self) -> list[Checkpoint]:
         """Those in the folder that ``[metamon]`` names."""
-        metamon = self.metamon()
-        if "checkpoints" not in metamon:
+        defaults = read_defaults(self._table("metamon"))
+        if defaults.checkpoints is None:
             return []
-        folder = Path(metamon["checkpoints"]).expanduser()
-        return scan(folder, metamon.get("steps_per_epoch"), metamon.get("steps_before", 0))
+        return scan(Path(defaults.checkpoints).expanduser(), defaults.steps_per_epoch, defaults.steps_before)
 
     def add(self, name: str, table: Mapping[str, Any]) -> None:
         """Registers an agent, in place of an earlier one of that name; comments in the file stay.
@@ -151,7 +103,7 @@ class Registry:
         Raises:
             AgentError: it cannot play so, its name stands for another agent, or the file cannot be written.
         """
-        _check(checked_name(name), table)
+        read_agent(checked_name(name), table, self.metamon())
         other = self._other(name, table)
         if other is not None:
             raise AgentError(f"{name} {other}: register it under another name")
@@ -168,7 +120,7 @@ class Registry:
         Raises:
             AgentError: the file cannot be written.
         """
-        _check_keys("[metamon]", settings, METAMON_KEYS)
+        read_defaults(settings)
         with self._changed() as document:
             document.setdefault("metamon", tomlkit.table()).update(settings)
 
@@ -299,69 +251,29 @@ def _permissions(path: Path) -> int:
         return 0o666 & ~mask
 
 
-def _check(name: str, table: Any) -> None:
-    kind = table.get("kind") if isinstance(table, Mapping) else None
-    if kind not in KINDS:
-        raise AgentError(f"agent {name} is registered with the kind {kind!r}: use one of {', '.join(KINDS)}")
-    _check_keys(f"agent {name}", table, KEYS[kind])
-    needed = NEEDED.get(kind)
-    if needed is not None and needed not in table:
-        raise AgentError(f"agent {name} is registered without {needed}")
-    if kind == "player" and not all(table["target"].partition(":")):
-        raise AgentError(f"agent {name} is registered with target = {table['target']!r:.100}: write module:Class")
-    if kind == "metamon" and ("model" in table) == ("checkpoint" in table):
-        raise AgentError(f"agent {name} needs either a model (one of metamon's own) or a checkpoint (run@epoch)")
-
-
-def _check_keys(where: str, table: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
-    for key, value in table.items():
-        if key not in keys:
-            raise AgentError(f"{where} is registered with {key}, which nothing reads: there are {', '.join(keys)}")
-        if not isinstance(value, keys[key]) or (isinstance(value, bool) and keys[key] is not bool):
-            raise AgentError(f"{where} is registered with {key} = {value!r:.100}, which is of the wrong type")
-        _check_value(where, key, value)
-
-
-def _check_value(where: str, key: str, value: Any) -> None:
-    told = f"{where} is registered with {key} = {value!r:.100}"
-    if key in TIMEOUTS and not 0 < value < math.inf:
-        raise AgentError(f"{told}: give a finite number of seconds above 0")
-    if key in LEAST and not LEAST[key] <= value < math.inf:
-        raise AgentError(f"{told}: give a finite number from {LEAST[key]} on")
-    if key == "port" and value > LAST_PORT:
-        raise AgentError(f"{told}: ports end at {LAST_PORT}")
-    if key == "environment" and any("=" in name or not name for name in value):
-        raise AgentError(f"{told}: names of variables have no equals sign")
-    if "\0" in str(value):
-        raise AgentError(f"{where} is registered with {key} that has a zero byte, which no program can be given")
-
-
 def _build(
-    base: str, name: str, table: Mapping[str, Any], parameters: dict[str, Any], metamon: Mapping[str, Any]
+    base: str, name: str, table: Mapping[str, Any], parameters: dict[str, Any], defaults: Mapping[str, Any]
 ) -> Agent | Program:
-    kind = table["kind"]
-    start = METAMON_START_SECONDS if kind == "metamon" else START_SECONDS
-    limits = Limits(table.get("start_timeout", start), table.get("battle_timeout", BATTLE_SECONDS))
-    if kind == "player":
-        return Agent(
-            name, table["target"], {**table.get("parameters", {}), **parameters}, limits, table.get("gpu", False)
-        )
-    if kind == "metamon":
-        return metamon_program(base, name, {**metamon, **table}, parameters, limits)
+    read = read_agent(base, table, defaults)
+    limits = Limits(read.start_timeout, read.battle_timeout)
+    if isinstance(read, PlayerTable):
+        return Agent(name, read.target, {**read.parameters, **parameters}, limits, read.gpu)
+    if isinstance(read, MetamonTable):
+        return metamon_program(base, name, read, parameters, limits)
     if parameters:
         raise AgentError(f"agent {base} is a command and takes no parameters: register another one for {name}")
     return Program(
         name=name,
         kind="command",
-        command=parse_command(base, table["command"]),
-        roles=parse_roles(base, table.get("roles", ["ladder"])),
-        environment={key: str(value) for key, value in table.get("environment", {}).items()},
-        folder=expanded(table.get("folder")),
-        port=table.get("port"),
-        gpu=table.get("gpu", False),
-        fixed_team=table.get("fixed_team", False),
+        command=parse_command(base, read.command),
+        roles=parse_roles(base, read.roles),
+        environment=read.variables(),
+        folder=expanded(read.folder),
+        port=read.port,
+        gpu=read.gpu,
+        fixed_team=read.fixed_team,
         limits=limits,
-        plays={"command": table["command"]},
+        plays={"command": read.command},
         base=base,
     )
 

@@ -98,17 +98,17 @@ def test_what_cannot_be_registered(cli: Cli, tmp_path: Path, arguments: list[str
     [
         (
             "[agents.x]\nkind = 'robot'",
-            "agent x is registered with the kind 'robot': use one of player, command, metamon",
+            "agent x: kind = 'robot' is unknown: use one of player, command, metamon",
         ),
-        ("[agents]\nx = 3", "agent x is registered with the kind None"),
-        ("[agents.x]\nkind = 'player'", "agent x is registered without target"),
-        ("[agents.x]\nkind = 'player'\ntarget = 3", "registered with target = 3, which is of the wrong type"),
+        ("[agents]\nx = 3", "agent x: kind = None is unknown"),
+        ("[agents.x]\nkind = 'player'", "agent x: there is no target"),
+        ("[agents.x]\nkind = 'player'\ntarget = 3", "agent x: target = 3: expected str, got int"),
         (
             "[agents.x]\nkind = 'command'\ncommand = 'a {username}'\ndepth = 3",
-            "registered with depth, which nothing reads",
+            "agent x: unknown key depth: use one of start_timeout, battle_timeout, ",
         ),
-        ("[agents.x]\nkind = 'metamon'", "agent x needs either a model"),
-        ("[metamon]\nsnake = 'x'", "[metamon] is registered with snake"),
+        ("[agents.x]\nkind = 'metamon'", "agent x: give either a model"),
+        ("[metamon]\nsnake = 'x'", "[metamon]: unknown key snake"),
         ("[agents.x", "cannot read the registry of agents"),
     ],
 )
@@ -130,6 +130,9 @@ def test_a_registry_that_says_nonsense(registry: Registry, text: str, message: s
         '[agents.x]\nkind = "player"\ntarget = "nothing"',
         '[agents.x]\nkind = "command"\ncommand = "bot {username}"\nport = 99999999',
         '[agents.x]\nkind = "command"\ncommand = "bot {username}\\u0000"',
+        '[agents.x]\nkind = "command"\ncommand = "bot {username}"\nroles = [["a"]]',
+        '[agents.x]\nkind = "command"\ncommand = "bot {username}"\nenvironment = {"a=b" = "c"}',
+        '[agents.x]\nkind = "command"\ncommand = "bot {username}"\nenvironment = {a = "\\u0000"}',
         '[agents.x]\nkind = "metamon"\nmodel = "m"\ntemperature = inf',
     ],
 )
@@ -138,11 +141,6 @@ def test_values_that_nothing_can_play_with(registry: Registry, text: str) -> Non
     with pytest.raises(AgentError) as told:
         registry.listings()
     assert "\n" not in str(told.value)
-
-
-def test_roles_that_are_no_words(registry: Registry) -> None:
-    registry.path.write_text('[agents.x]\nkind = "command"\ncommand = "bot {username}"\nroles = [["a"]]')
-    assert "roles that are no words" in registry.listings()[0].note
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

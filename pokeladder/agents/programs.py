@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -153,20 +153,17 @@ def parse_command(name: str, text: str) -> tuple[str, ...]:
     return parts
 
 
-def parse_roles(name: str, roles: Any) -> dict[Role, str]:
+def parse_roles(name: str, roles: Sequence[str] | Mapping[str, str]) -> dict[Role, str]:
     """The roles that a table of the registry names: a list of them, or what the program calls each.
 
     Raises:
         AgentError: there is another one, or none.
     """
-    words = list(roles.values()) if isinstance(roles, Mapping) else list(roles)
-    if not all(isinstance(word, str) for word in words):
-        raise AgentError(f"agent {name} has roles that are no words: {roles!r:.100}")
-    named = dict(roles) if isinstance(roles, Mapping) else {role: role for role in words}
+    named = dict(roles) if isinstance(roles, Mapping) else {role: role for role in roles}
     unknown = [role for role in named if role not in ROLES]
     if unknown or not named:
         raise AgentError(f"agent {name} has the unknown role {unknown[0]}" if unknown else f"agent {name} has no role")
-    return {role: str(named[role]) for role in ROLES if role in named}
+    return {role: named[role] for role in ROLES if role in named}
 
 
 def meet(first: Mapping[Role, str], second: Mapping[Role, str]) -> tuple[Role, Role] | None:

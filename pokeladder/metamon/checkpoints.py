@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pokeladder.agents.programs import Limits, Program, expanded, parse_roles
+from pokeladder.agents.tables import MetamonTable
 from pokeladder.errors import AgentError
 
 PLAYER = Path(__file__).parent / "side" / "ladder_client.py"
@@ -21,7 +22,7 @@ WEIGHTS_FOLDER = Path("ckpts", "policy_weights")
 STATES_FOLDER = Path("ckpts", "training_states")
 # Where it keeps what the network is like.
 CONFIGURATION = Path("ckpts", "config.txt")
-# Options of ladder_client.py that a table of the registry may set.
+# Options of ladder_client.py that a table of the registry may set: attributes of MetamonTable.
 ARCHITECTURE = ("base", "model_config", "train_config", "observation_space", "action_space", "reward", "tokenizer")
 
 
@@ -69,50 +70,50 @@ def scan(folder: Path, steps_per_epoch: int | None = None, steps_before: int = 0
 
 
 def metamon_program(
-    base: str, name: str, table: Mapping[str, Any], parameters: Mapping[str, Any], limits: Limits
+    base: str, name: str, table: MetamonTable, parameters: Mapping[str, Any], limits: Limits
 ) -> Program:
     """The program that plays a registered model or a checkpoint of metamon's.
 
     Args:
-        table: its table in the registry, over that of all agents of metamon.
-        parameters: what takes the place of it; only temperature may.
+        parameters: settings that take the place of the table's; only temperature may.
 
     Raises:
-        AgentError: it is not said where metamon or the checkpoint is.
+        AgentError: the interpreter, the runs' folder or the weights are not named or not there.
     """
     unknown = sorted(set(parameters) - {"temperature"})
     if unknown:
         raise AgentError(f"agent {base} of metamon has no parameter {unknown[0]}: there is temperature")
-    if "python" not in table:
+    if table.python is None:
         raise AgentError(
             f"agent {base} needs metamon: say which interpreter has it with `pokeladder agents metamon --python PATH`"
         )
-    temperature = parameters.get("temperature", table.get("temperature", 1.0))
+    temperature = parameters.get("temperature", table.temperature)
     arguments, plays, files = _weights(base, table)
     for option in ARCHITECTURE:
-        if option in table:
-            arguments += [f"--{option.replace('_', '-')}", _literally(table[option])]
-            plays[option] = table[option]
+        value = getattr(table, option)
+        if value is not None:
+            arguments += [f"--{option.replace('_', '-')}", _literally(value)]
+            plays[option] = value
     if temperature != 1:
         arguments += ["--temperature", str(temperature)]
         plays["temperature"] = temperature
-    environment = {key: str(value) for key, value in table.get("environment", {}).items()}
-    if "cache" in table:
-        environment.setdefault("METAMON_CACHE_DIR", str(Path(table["cache"]).expanduser()))
+    environment = table.variables()
+    if table.cache is not None:
+        environment.setdefault("METAMON_CACHE_DIR", str(Path(table.cache).expanduser()))
     given = "--backend {backend} --username {username} --server {server} --format {format} --team-dir {team_dir}"
     given += " --battles {battles} --role {role} --opponent {opponent} --work-dir {work_dir}"
-    python = _literally(str(Path(table["python"]).expanduser()))
+    python = _literally(str(Path(table.python).expanduser()))
     return Program(
         name=name,
         kind="metamon",
         command=(python, _literally(str(PLAYER)), *arguments, *given.split()),
         policy=(python, _literally(str(POLICY)), *arguments, "--address", "{address}", "--format", "{format}"),
-        roles=parse_roles(base, table.get("roles", ["ladder"])),
+        roles=parse_roles(base, table.roles),
         environment=environment,
-        folder=expanded(table.get("folder")),
-        port=table.get("port"),
-        gpu=table.get("gpu", True),
-        fixed_team=table.get("fixed_team", False),
+        folder=expanded(table.folder),
+        port=table.port,
+        gpu=table.gpu,
+        fixed_team=table.fixed_team,
         writes=True,
         limits=limits,
         plays=plays,
@@ -122,28 +123,27 @@ def metamon_program(
     )
 
 
-def _weights(base: str, table: Mapping[str, Any]) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
-    """Arguments that say which weights, the same for the settings of a run, and the files that hold them."""
-    if "model" in table:
-        epoch = [] if "epoch" not in table else ["--epoch", str(table["epoch"])]
-        plays = {"model": table["model"], "epoch": table.get("epoch")}
-        return ["--model", _literally(table["model"]), *epoch], plays, ()
-    run, at, epoch = table["checkpoint"].rpartition("@")
-    if not at or not epoch.isdecimal():
-        raise AgentError(f"the checkpoint of agent {base} is {table['checkpoint']!r}: write run@epoch")
+def _weights(base: str, table: MetamonTable) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
+    """Arguments that name the weights, the same for the settings of a run, and the files that hold them."""
+    if table.checkpoint is None:
+        epoch = [] if table.epoch is None else ["--epoch", str(table.epoch)]
+        return ["--model", _literally(str(table.model)), *epoch], {"model": table.model, "epoch": table.epoch}, ()
+    run, at, number = table.checkpoint.rpartition("@")
+    if not at or not number.isdecimal():
+        raise AgentError(f"the checkpoint of agent {base} is {table.checkpoint!r}: write run@epoch")
     folder = Path(run).expanduser()
     if not folder.is_absolute():
-        if "checkpoints" not in table:
+        if table.checkpoints is None:
             raise AgentError(
-                f"agent {base} plays the checkpoint {table['checkpoint']}: say where runs are with "
+                f"agent {base} plays the checkpoint {table.checkpoint}: say where runs are with "
                 "`pokeladder agents metamon --checkpoints DIR`"
             )
-        folder = Path(table["checkpoints"]).expanduser() / run
-    weights = folder / WEIGHTS_FOLDER / f"policy_epoch_{epoch}.pt"
+        folder = Path(table.checkpoints).expanduser() / run
+    weights = folder / WEIGHTS_FOLDER / f"policy_epoch_{number}.pt"
     if not weights.is_file():
-        raise AgentError(f"agent {base}: there is no epoch {epoch} in {folder / WEIGHTS_FOLDER}")
+        raise AgentError(f"agent {base}: there is no epoch {number} in {folder / WEIGHTS_FOLDER}")
     files = tuple(str(path) for path in (weights, folder / CONFIGURATION) if path.is_file())
-    return ["--run", _literally(str(folder)), "--epoch", epoch], {"checkpoint": table["checkpoint"]}, files
+    return ["--run", _literally(str(folder)), "--epoch", number], {"checkpoint": table.checkpoint}, files
 
 
 def _literally(text: str) -> str:

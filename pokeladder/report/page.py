@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import duckdb
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pokeladder.errors import StoreError
 from pokeladder.query import views
@@ -80,63 +77,28 @@ def write_report(
 def _page(
     connection: duckdb.DuckDBPyConnection, specs: Mapping[str, Any], settings: Mapping[str, object], script: str
 ) -> str:
-    template = Template((files("pokeladder.report") / "report_page.html").read_text(encoding="utf-8"))
-    standings = [charts.with_names_drawn(row) for row in views.rows(connection, "tournament_summary", settings)]
-    matchups = [charts.with_names_drawn(row) for row in views.rows(connection, "report_matchups")]
+    environment = Environment(loader=PackageLoader("pokeladder.report", ""), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"fixed": _fixed, "percent": _percent}
     (((about),),) = views.fetched(views.query(connection, "report_about"))
-    return template.substitute(
-        about=html.escape(about or "No rated battles yet."),
-        standings=_table(standings, STANDINGS, agents=True),
-        matchups=_table(matchups, MATCHUPS, agents=False),
-        queries="\n".join(
-            f"<h3>{html.escape(title)}</h3>\n<pre>{html.escape(sql)}</pre>" for title, sql in QUERIES.items()
-        ),
-        specs=_script_json(specs),
+    return environment.get_template("report_page.html").render(
+        about=about or "No rated battles yet.",
+        standings=[charts.with_names_drawn(row) for row in views.rows(connection, "tournament_summary", settings)],
+        matchups=[charts.with_names_drawn(row) for row in views.rows(connection, "report_matchups")],
+        queries=QUERIES,
+        specs=specs,
         library=script,
     )
 
 
-def _script_json(value: object) -> str:
-    """JSON that cannot end the script element that it stands in."""
-    return json.dumps(value).replace("<", "\\u003c")
+def _fixed(value: float | None, digits: int = 0, unit: str = "") -> str:
+    """A number with ``digits`` decimals and thousands separators; an empty text for None."""
+    return "" if value is None else f"{value:,.{digits}f}{unit}"
 
 
-def _number(digits: int, factor: float = 1, unit: str = "") -> Callable[[Any], str]:
-    return lambda value: "" if value is None else f"{factor * value:,.{digits}f}{unit}"
+def _percent(share: float | None) -> str:
+    return "" if share is None else _fixed(100 * share, 1, "%")
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-# Heads, the columns that they show, and how.
-STANDINGS = {
-    "Rank": ("rank", _text),
-    "Agent": ("agent", _text),
-    "Rating": ("rating", _number(0)),
-    "Low": ("low", _number(0)),
-    "High": ("high", _number(0)),
-    "Status": ("status", _text),
-    "Elo": ("elo", _number(0)),
-    "GXE": ("gxe", _number(1, unit="%")),
-    "Games": ("games", _number(0)),
-    "Wins": ("wins", _number(0)),
-    "Losses": ("losses", _number(0)),
-    "Ties": ("ties", _number(0)),
-    "Score": ("win_rate", _number(1, 100, "%")),
-    "Invalid decisions": ("invalid_rate", _number(1, 100, "%")),
-}
-MATCHUPS = {
-    "Agent": ("agent", _text),
-    "Opponent": ("opponent", _text),
-    "Games": ("games", _number(0)),
-    "Score": ("win_rate", _number(1, 100, "%")),
-    "Low": ("win_rate_low", _number(1, 100, "%")),
-    "High": ("win_rate_high", _number(1, 100, "%")),
-    "Elo": ("elo_difference", _number(1)),
-    "±": ("elo_margin", _number(1)),
-    "LOS": ("los", _number(1, 100, "%")),
-}
 # What each part of the page shows, for any DuckDB client on pokeladder.duckdb, or `pokeladder sql`.
 QUERIES = {
     "Standings": "FROM ratings JOIN agent_order USING (format, agent) ORDER BY format, place",
@@ -145,18 +107,3 @@ QUERIES = {
     "Statistics": "FROM statistics",
     "Glicko-1 and GXE": "FROM glicko",
 }
-
-
-def _table(
-    rows: Sequence[dict[str, Any]], columns: dict[str, tuple[str, Callable[[Any], str]]], *, agents: bool
-) -> str:
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in columns)
-    body = []
-    for row in rows:
-        cells = "".join(
-            f"<td{'' if show is _text else ' class=number'}>{html.escape(show(row[name]))}</td>"
-            for name, show in columns.values()
-        )
-        chooser = f' data-agent="{html.escape(row["agent"])}" tabindex="0"' if agents else ""
-        body.append(f"<tr{chooser}>{cells}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(body) + "\n</tbody></table>"
