@@ -36,6 +36,7 @@ from pokeladder.agents.tables import MetamonTable, PlayerTable, read_agent, read
 from pokeladder.errors import AgentError
 from pokeladder.metamon.checkpoints import Checkpoint, metamon_program, scan
 
+
 @dataclass(frozen=True)
 class Registry:
     """The file and what it says; read anew each time that it is asked.

@@ -9,9 +9,11 @@ from __future__ import annotations
 from lz4.frame import LZ4FrameCompressor
 
 from pokeladder.records import Outline, StateOutline
-from pokeladder.trajectories.observation import NO_ACTION, Observation, State
+from pokeladder.trajectories.observation import NO_ACTION, Observation
+from pokeladder.trajectories.outlines import outline_of_state
+from pokeladder.trajectories.states import State, encode
 
-# Characters of states.
+# Bytes of states.
 COMPRESSED_AT_ONCE = 1 << 20
 
 
@@ -29,10 +31,10 @@ class TrajectoryBuilder:
         self._writer = LZ4FrameCompressor()
         self._frame = bytearray(self._writer.begin())
         self._outlines: list[StateOutline] = []
-        self._first_bench: list[str] = []
+        self._first: State | None = None
         self._actions: list[int] = []
-        # States that are not compressed yet, and how long they are.
-        self._states: list[str] = []
+        # States that are not compressed yet, as JSON, and how many bytes they have.
+        self._states: list[bytes] = []
         self._length = 0
         self.invalid_steps: list[int] = []
         self.size = 0
@@ -68,21 +70,21 @@ class TrajectoryBuilder:
         last = self._observation.final()
         self._write(last)
         self._compress()
-        end = f'],"actions":[{",".join(map(str, [*self._actions, NO_ACTION]))}]}}'
-        self._frame += self._writer.compress(end.encode())
+        end = b'],"actions":' + encode([*self._actions, NO_ACTION]) + b"}"
+        self._frame += self._writer.compress(end)
         self._frame += self._writer.flush()
         self.size += len(end)
-        won = self._observation.battle.won
+        first = self._first or last
         outline = Outline(
             action_count=len(self._actions) + 1,
             format=self._format,
             actions=self._actions,
             states=self._outlines,
-            bench=self._first_bench,
-            bench_hp=[hp for _, hp in last.bench],
-            opponent_pokemon_left=last.outline.opponents_left,
-            won=won is True,
-            lost=won is False,
+            bench=[pokemon.species for pokemon in first.available_switches],
+            bench_hp=[pokemon.hp_pct for pokemon in last.available_switches],
+            opponent_pokemon_left=last.opponents_remaining,
+            won=last.battle_won,
+            lost=last.battle_lost,
         )
         return bytes(self._frame), outline
 
@@ -96,18 +98,18 @@ class TrajectoryBuilder:
         self._actions.append(action)
 
     def _write(self, state: State) -> None:
-        if not self._outlines:
-            self._first_bench = [species for species, _ in state.bench]
-        self._states.append("," if self._outlines else '{"states":[')
-        self._states += state.parts
-        self._outlines.append(state.outline)
-        self._length += sum(map(len, state.parts))
+        if self._first is None:
+            self._first = state
+        written = encode(state)
+        self._states += b"," if self._outlines else b'{"states":[', written
+        self._outlines.append(outline_of_state(state))
+        self._length += len(written)
         # Even battles of a thousand turns, a hundred at once, shall take little memory.
         if self._length > COMPRESSED_AT_ONCE:
             self._compress()
 
     def _compress(self) -> None:
-        text = "".join(self._states).encode()
+        text = b"".join(self._states)
         self._frame += self._writer.compress(text)
         self.size += len(text)
         self._states.clear()

@@ -1,4 +1,4 @@
-"""What one side of a battle knows at its decision, and what it may do, in metamon's parsed-replay format."""
+"""The state of one side of a battle at its decisions, and its legal actions, as metamon numbers them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from poke_env.battle import Battle, Effect, Move, Pokemon, PokemonType, Status
+import poke_env.battle as poke_env
+from poke_env.battle import Battle, Effect, PokemonType, Status
 from poke_env.data import GenData
 
-from pokeladder.records import StateOutline
+from pokeladder.trajectories.states import NO_MOVE, Move, Pokemon, State, encode
 
 FAINTED = Status.FNT
 NO_ACTION = -1
@@ -23,53 +24,13 @@ FORCED_MOVES = frozenset({"recharge", "struggle", "fight"})
 # Moves with these do not count as the Pokémon's own.
 REFLECTED = ("Magic Bounce", "Magic Coat", "Dancer")
 PARTY = 6
-NO_MOVE = (
-    '{"name":"nomove","move_type":"nomove","category":"nomove","base_power":0,"accuracy":1.0,"priority":0,'
-    '"current_pp":0,"max_pp":0}'
-)
-BOOST_NAMES = ("atk", "spa", "def", "spd", "spe", "accuracy", "evasion")
-STAT_NAMES = ("atk", "spa", "def", "spd", "spe", "hp")
-BOOSTS, STATS = itemgetter(*BOOST_NAMES), itemgetter(*STAT_NAMES)
+# In the order of their fields in Pokemon.
+BOOSTS = itemgetter("atk", "spa", "def", "spd", "spe", "accuracy", "evasion")
+STATS = itemgetter("atk", "spa", "def", "spd", "spe", "hp")
 NOTHING_KNOWN: Mapping[str, tuple[int, int]] = {}
 Condition = TypeVar("Condition", bound=Enum)
-# A move's JSON object up to the PP, its PP, and how many that can be.
-KnownMove = tuple[str, int, int]
 # What requests tell of a Pokémon on the bench that can change there: ident, condition, item, details.
 Benched = tuple[str, str, str, str]
-
-
-class PokemonView(NamedTuple):
-    """A Pokémon as JSON, and what outlines need of it."""
-
-    json: str
-    species: str
-    hp: float
-    status: str
-    moves: int
-    has_pp: bool
-
-
-class State(NamedTuple):
-    """A state.
-
-    Attributes:
-        parts: its JSON, cut around the bench, which most states share with the one before.
-        bench: species and HP of the Pokémon on it.
-    """
-
-    parts: tuple[str, str, str]
-    outline: StateOutline
-    bench: Sequence[tuple[str, float]]
-
-
-class Bench(NamedTuple):
-    """The Pokémon that can be switched to, as JSON and as ``bench`` of a :class:`State`."""
-
-    json: str
-    shown: Sequence[tuple[str, float]]
-
-
-NO_BENCH = Bench("", ())
 
 
 class Observation:
@@ -90,14 +51,14 @@ class Observation:
         self._request: dict[str, Any] = {}
         self._entries: list[dict[str, Any]] = []
         self._bench: list[Benched] = []
-        self._switches = NO_BENCH
-        self._benched: dict[str, tuple[Benched, PokemonView]] = {}
-        self._last_moves: dict[Pokemon, Move | None] = {}
+        self._switches: Sequence[Pokemon] = ()
+        self._benched: dict[str, tuple[Benched, Pokemon]] = {}
+        self._last_moves: dict[poke_env.Pokemon, poke_env.Move | None] = {}
         # PP of this side's moves as the simulator last told them, by Pokémon and move.
         self._pp: dict[str, dict[str, tuple[int, int]]] = {}
         # Names of effects that poke-env calls unknown.
-        self._unnamed: dict[Pokemon, str] = {}
-        self._preview: str | None = None
+        self._unnamed: dict[poke_env.Pokemon, str] = {}
+        self._preview: Sequence[str] | None = None
 
     def moved(self, line: str) -> None:
         """Takes in a ``|move|`` line, after poke-env has."""
@@ -108,7 +69,7 @@ class Observation:
         pokemon = self.battle.active_pokemon if own else self.battle.opponent_active_pokemon
         if pokemon is not None:
             move = _stored_move(message[3], pokemon.gen)
-            self._last_moves[pokemon] = (pokemon.moves.get(move) or Move(move, pokemon.gen)) if move else None
+            self._last_moves[pokemon] = (pokemon.moves.get(move) or poke_env.Move(move, pokemon.gen)) if move else None
 
     def began(self, line: str) -> None:
         """Takes in a ``|-start|`` line, after poke-env has."""
@@ -154,7 +115,7 @@ class Observation:
         """The present decision's state as JSON."""
         if self.present is None:
             raise ValueError("no decision is under way")
-        return "".join(self.present.parts).encode()
+        return encode(self.present)
 
     def options(self) -> dict[int, str]:
         """The present decision's choices, as clients write them, by the actions that metamon takes for legal ones."""
@@ -210,79 +171,62 @@ class Observation:
         bench = [
             self._seen_pokemon(pokemon, own=True) for pokemon in team if not pokemon.fainted and not pokemon.active
         ]
-        return self._state(active, self._seen_pokemon(active, own=True), _bench_of(bench))
+        return self._state(active, self._seen_pokemon(active, own=True), bench)
 
     def _ranked_bench(self) -> list[str]:
         """Who can be switched to, in the order in which metamon counts them."""
         team = self.battle.team
         return sorted((ident for ident, *_ in self._bench), key=lambda ident: _letters_and_digits(team[ident].species))
 
-    def _state(self, active: Pokemon, own: PokemonView, switches: Bench) -> State:
+    def _state(self, active: poke_env.Pokemon, own: Pokemon, switches: Sequence[Pokemon]) -> State:
         battle = self.battle
         opponent = battle.opponent_active_pokemon
         if opponent is None:
             raise ValueError("no Pokémon of the opponent is active")
-        seen = self._seen_pokemon(opponent, own=False)
-        last_move, last_name = self._last_move(active, own=True)
-        opponent_last_move, opponent_last_name = self._last_move(opponent, own=False)
         fainted = [pokemon for pokemon in battle.opponent_team.values() if pokemon.status is FAINTED]
-        left = max(PARTY - len(fainted), 0)
         own_conditions, conditions = battle.side_conditions, battle.opponent_side_conditions
-        before = (
-            f'{{"format":"{self._format}",'
-            f'"player_active_pokemon":{own.json},'
-            f'"opponent_active_pokemon":{seen.json},'
-            '"available_switches":['
-        )
-        after = (
-            f'],"player_prev_move":{last_move},'
-            f'"opponent_prev_move":{opponent_last_move},'
-            f'"opponents_remaining":{left},'
-            f'"player_conditions":"{_latest(own_conditions) if own_conditions else "noconditions"}",'
-            f'"opponent_conditions":"{_latest(conditions) if conditions else "noconditions"}",'
-            f'"weather":"{_letters(next(iter(battle.weather)).name) if battle.weather else "noweather"}",'
-            f'"battle_field":"{_latest(battle.fields) if battle.fields else "nofield"}",'
-            f"{_flags(battle.force_switch, battle.won, battle.can_tera)},"
-            f'"opponent_teampreview":[{self._opponent_preview()}]}}'
-        )
-        outline = StateOutline(
-            own.species,
-            own.hp,
-            seen.species,
-            seen.hp,
-            own.moves,
-            len(switches.shown),
+        return State(
+            self._format,
+            own,
+            self._seen_pokemon(opponent, own=False),
+            switches,
+            self._last_move(active, own=True),
+            self._last_move(opponent, own=False),
+            max(PARTY - len(fainted), 0),
+            _latest(own_conditions) if own_conditions else "noconditions",
+            _latest(conditions) if conditions else "noconditions",
+            _letters(next(iter(battle.weather)).name) if battle.weather else "noweather",
+            _latest(battle.fields) if battle.fields else "nofield",
             battle.force_switch,
+            battle.won is True,
+            battle.won is False,
             battle.can_tera,
-            last_name,
-            opponent_last_name,
-            left,
-            own.has_pp,
-            own.status,
-            seen.status,
+            self._opponent_preview(),
         )
-        return State((before, switches.json, after), outline, switches.shown)
 
-    def _opponent_preview(self) -> str:
+    def _opponent_preview(self) -> Sequence[str]:
         if self._preview is None:
             preview = self.battle.teampreview_opponent_team
-            self._preview = ",".join(f'"{_base_species(pokemon.species, pokemon.gen)}"' for pokemon in preview)
+            self._preview = [_base_species(pokemon.species, pokemon.gen) for pokemon in preview]
         return self._preview
 
-    def _view_of(self, bench: Sequence[Benched]) -> Bench:
+    def _view_of(self, bench: Sequence[Benched]) -> Sequence[Pokemon]:
         """A Pokémon on the bench is as it was when it came there, but for what requests say of it."""
         now = {benched[0]: benched for benched in bench}
         entries = {entry["ident"]: entry for entry in self._entries}
         for ident, pokemon in self.battle.team.items():
             if ident in now and (ident not in self._benched or self._benched[ident][0] != now[ident]):
                 self._benched[ident] = now[ident], self._own_pokemon(pokemon, entries[ident])
-        return _bench_of([self._benched[ident][1] for ident in self.battle.team if ident in now])
+        return [self._benched[ident][1] for ident in self.battle.team if ident in now]
 
-    def _own_pokemon(self, pokemon: Pokemon, entry: dict[str, Any]) -> PokemonView:
+    def _own_pokemon(self, pokemon: poke_env.Pokemon, entry: dict[str, Any]) -> Pokemon:
         """From the simulator's request, which knows its own side better than poke-env can follow."""
         hp, status = _condition(entry["condition"])
         known = self._pp.get(entry["ident"], NOTHING_KNOWN)
-        moves = [(static, *known.get(move, full)) for move, static, full in _moves(pokemon.gen, *entry["moves"][:4])]
+        moves = [
+            _move(name, pokemon.gen, *known.get(_poke_env_move(name, pokemon.gen).id, (None, None)))
+            for name in entry["moves"][:4]
+        ]
         tera = entry.get("teraType")
         return self._pokemon(
             pokemon,
@@ -294,7 +238,7 @@ class Observation:
             tera.lower() if tera else "notype",
         )
 
-    def _seen_pokemon(self, pokemon: Pokemon, *, own: bool) -> PokemonView:
+    def _seen_pokemon(self, pokemon: poke_env.Pokemon, *, own: bool) -> Pokemon:
         """As poke-env has followed it; that is all there is of opponents, and of both sides at the end."""
         status, tera = pokemon.status, pokemon.tera_type
         known = self._known_pp(pokemon) if own else NOTHING_KNOWN
@@ -310,63 +254,44 @@ class Observation:
 
     def _pokemon(
         self,
-        pokemon: Pokemon,
+        pokemon: poke_env.Pokemon,
         hp: float,
         status: str,
         item: str,
         ability: str,
-        moves: Sequence[KnownMove],
+        moves: Sequence[Move],
         tera_type: str,
-    ) -> PokemonView:
+    ) -> Pokemon:
         name, base_species, types = _looks(pokemon.species, pokemon.gen, pokemon.type_1, pokemon.type_2)
-        known = [f'{static}"current_pp":{current},"max_pp":{most}}}' for static, current, most in moves]
-        json = (
-            f'{{"name":"{name}",'
-            f'"hp_pct":{hp!r},'
-            f'"types":"{types}",'
-            f'"item":"{item}",'
-            f'"ability":"{ability}",'
-            f'"lvl":{pokemon.level},'
-            f'"status":"{status}",'
-            f'"effect":"{self._effect(pokemon) if pokemon.effects else "noeffect"}",'
-            f'"moves":[{",".join(known)}],'
-            f"{_boosts(BOOSTS(pokemon.boosts))},"
-            f"{_base_stats(STATS(pokemon.base_stats))},"
-            f'"tera_type":"{tera_type}",'
-            f'"base_species":"{base_species}"}}'
+        effect = self._effect(pokemon) if pokemon.effects else "noeffect"
+        boosts, stats = BOOSTS(pokemon.boosts), STATS(pokemon.base_stats)
+        level = pokemon.level
+        return Pokemon(
+            name, hp, types, item, ability, level, status, effect, moves, *boosts, *stats, tera_type, base_species
         )
-        return PokemonView(json, base_species, hp, status, len(known), any(current for _, current, _ in moves))
 
-    def _effect(self, pokemon: Pokemon) -> str:
+    def _effect(self, pokemon: poke_env.Pokemon) -> str:
         latest = min(pokemon.effects, key=pokemon.effects.__getitem__)
         return self._unnamed.get(pokemon, "unknown") if latest is Effect.UNKNOWN else _letters(latest.name)
 
-    def _last_move(self, pokemon: Pokemon, *, own: bool) -> tuple[str, str]:
-        """A Pokémon's last move as JSON, and its name."""
+    def _last_move(self, pokemon: poke_env.Pokemon, *, own: bool) -> Move:
         move = self._last_moves.get(pokemon)
-        if move is None:
-            return NO_MOVE, "nomove"
-        static, current, most = _seen_move(move, self._known_pp(pokemon) if own else NOTHING_KNOWN)
-        return f'{static}"current_pp":{current},"max_pp":{most}}}', move_name(move.id)
+        return NO_MOVE if move is None else _seen_move(move, self._known_pp(pokemon) if own else NOTHING_KNOWN)
 
-    def _known_pp(self, pokemon: Pokemon) -> Mapping[str, tuple[int, int]]:
+    def _known_pp(self, pokemon: poke_env.Pokemon) -> Mapping[str, tuple[int, int]]:
         return self._pp.get(f"{self.battle.player_role}: {pokemon.name}", NOTHING_KNOWN)
 
 
-def _bench_of(views: Sequence[PokemonView]) -> Bench:
-    return Bench(",".join([view.json for view in views]), [(view.species, view.hp) for view in views])
-
-
-def _seen_move(move: Move, known: Mapping[str, tuple[int, int]]) -> KnownMove:
-    _, static, full = _move(move.id, move.gen)
-    return static, *known.get(move.id, (move.current_pp, full[1]))
+def _seen_move(move: poke_env.Move, known: Mapping[str, tuple[int, int]]) -> Move:
+    pp = known.get(move.id)
+    return _move(move.id, move.gen, *(pp if pp is not None else (move.current_pp, None)))
 
 
 @lru_cache(8192)
 def _stored_move(name: str, gen: int) -> str | None:
     """The id of a move that a Pokémon can be said to have used."""
-    move = Move.retrieve_id(name)
-    return move if Move.should_be_stored(move, gen) else None
+    move = poke_env.Move.retrieve_id(name)
+    return move if poke_env.Move.should_be_stored(move, gen) else None
 
 
 @lru_cache(8192)
@@ -378,20 +303,24 @@ def _condition(text: str) -> tuple[float, str]:
 
 
 @lru_cache(8192)
-def _moves(gen: int, *names: str) -> list[tuple[str, str, tuple[int, int]]]:
-    return [_move(name, gen) for name in names]
+def _poke_env_move(raw: str, gen: int) -> poke_env.Move:
+    return poke_env.Move(poke_env.Move.retrieve_id(raw), gen, raw_id=raw)
 
 
 @lru_cache(8192)
-def _move(raw: str, gen: int) -> tuple[str, str, tuple[int, int]]:
-    """A move's id, its JSON object up to the PP, and its PP when it was never used."""
-    move = Move(Move.retrieve_id(raw), gen, raw_id=raw)
-    static = (
-        f'{{"name":"{move_name(move.id)}","move_type":"{_letters_and_digits(move.type.name)}",'
-        f'"category":"{_letters_and_digits(move.category.name)}","base_power":{int(move.base_power)},'
-        f'"accuracy":{float(move.accuracy)!r},"priority":{int(move.priority)},'
+def _move(raw: str, gen: int, current: int | None, most: int | None) -> Move:
+    """A move with its PP and how many these can be; None for those that it begins with."""
+    move = _poke_env_move(raw, gen)
+    return Move(
+        move_name(move.id),
+        _letters_and_digits(move.type.name),
+        _letters_and_digits(move.category.name),
+        int(move.base_power),
+        float(move.accuracy),
+        int(move.priority),
+        move.max_pp if current is None else current,
+        move.max_pp if most is None else most,
     )
-    return move.id, static, (move.max_pp, move.max_pp)
 
 
 @lru_cache(8192)
@@ -421,22 +350,6 @@ def _looks(species: str, gen: int, first: PokemonType, second: PokemonType | Non
     """A Pokémon's name, base species and types."""
     types = sorted(_letters_and_digits(kind.name) if kind else "notype" for kind in (first, second))
     return _letters_and_digits(species), _base_species(species, gen), " ".join(types)
-
-
-@lru_cache(8192)
-def _boosts(boosts: tuple[int, ...]) -> str:
-    return ",".join(f'"{name}_boost":{boost}' for name, boost in zip(BOOST_NAMES, boosts, strict=True))
-
-
-@lru_cache(8192)
-def _base_stats(stats: tuple[int, ...]) -> str:
-    return ",".join(f'"base_{name}":{stat}' for name, stat in zip(STAT_NAMES, stats, strict=True))
-
-
-@lru_cache(64)
-def _flags(forced: bool, won: bool | None, can_tera: bool) -> str:
-    flags = {"forced_switch": forced, "battle_won": won is True, "battle_lost": won is False, "can_tera": can_tera}
-    return ",".join(f'"{name}":{"true" if flag else "false"}' for name, flag in flags.items())
 
 
 def _latest(started: Mapping[Condition, int]) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from pokeladder.records import Outline, StateOutline
+from pokeladder.trajectories.states import State
 
 # Far more than any battle of Showdown's has, which ends after 1,000 turns: what exceeds them is no trajectory, and
 # would take many times its own size of memory.
@@ -136,7 +137,7 @@ def _outline(trajectory: _Trajectory) -> Outline:
         action_count=count,
         format=first.format,
         actions=actions[:-1] if actions is not None else None,
-        states=[_state(state) for state in states],
+        states=[outline_of_state(state) for state in states],
         bench=[_POKEMON.decode(pokemon).species for pokemon in first.available_switches or ()],
         bench_hp=[_POKEMON.decode(pokemon).hp_pct for pokemon in last.available_switches or ()],
         opponent_pokemon_left=last.opponents_remaining,
@@ -145,7 +146,8 @@ def _outline(trajectory: _Trajectory) -> Outline:
     )
 
 
-def _state(state: _State) -> StateOutline:
+def outline_of_state(state: State | _State) -> StateOutline:
+    """The outline of one state."""
     own, other = state.player_active_pokemon, state.opponent_active_pokemon
     return StateOutline(
         own.species,
