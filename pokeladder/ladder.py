@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -97,7 +97,7 @@ class Ladder:
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.store = Store(folder, create=create)
         # The views and macros that the connection for SQL of users has so far.
-        self._made: tuple[str, ...] = ()
+        self._made = set(views.needed(""))
         self._write_database()
 
     def _write_database(self) -> None:
@@ -116,16 +116,17 @@ class Ladder:
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         """The connection for SQL that only reads."""
-        return self._connect_locked(())
+        return self._connect_locked(self._made)
 
     def _connection_for(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
         """The same connection with these views and macros.
 
         Making all of them takes most of the time of a small query.
         """
-        if not set(items) <= set(self._made):
-            self._made = tuple(item for item in VIEWS if item in items or item in self._made)
-            views.extend(self._connection, self.store.files, self._made)
+        lacking = [item for item in items if item not in self._made]
+        if lacking:
+            views.extend(self._connection, self.store.files, lacking)
+            self._made |= set(lacking)
         return self._connection
 
     def sql(
@@ -148,7 +149,7 @@ class Ladder:
         try:
             return permissions.run(self._connection_for(views.needed(query)), checked_statements, parameters)
         except QueryError as error:
-            if self._made == VIEWS or not isinstance(error.__cause__, duckdb.CatalogException):
+            if self._made >= set(VIEWS) or not isinstance(error.__cause__, duckdb.CatalogException):
                 raise
         # DuckDB proposes names that are like an unknown one: with all views it proposes the right one.
         return permissions.run(self._connection_for(VIEWS), checked_statements, parameters)
@@ -560,7 +561,7 @@ class Ladder:
             raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
         return self._connect(**slice_)
 
-    def _connect_locked(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    def _connect_locked(self, items: Collection[str]) -> duckdb.DuckDBPyConnection:
         """A connection for SQL of users, whose settings are locked."""
         # Such SQL may need all of the memory.
         connection = views.connect(self.store.files, bounded=False, items=items)
