@@ -156,14 +156,14 @@ class Ladder:
 
     @keywords_of(Slice)
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a battle."""
+        """One row for each battle."""
         return self._ask("FROM battles ORDER BY finished_at, battle_id", {}, slice_)
 
     @keywords_of(Slice)
     def elo(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: Elo, rank, games, wins, losses, ties, win rate with its 95% interval.
+        """One row for each agent and format: Elo, rank, games, wins, losses, ties, win rate with its 95% interval.
 
         Battles count in order of finish.
         """
@@ -175,7 +175,7 @@ class Ladder:
     def elo_progression(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row a rated battle, with both ratings before and after it."""
+        """One row for each rated battle, with both ratings before and after it."""
         connection = self._connect(**slice_)
         views.progression(connection, k_factor, initial_rating)
         return statements.run_sql(connection, "FROM progression")
@@ -184,7 +184,7 @@ class Ladder:
     def ratings(
         self, prior: float = 0.0, *, excluding: str | None = None, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
+        """One row for each agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
 
         The order of battles does not matter. ``status`` is ``rated`` for ratings that are finite and comparable; the
         other values are explained in ``sql/macros/ratings_with.sql``.
@@ -209,7 +209,7 @@ class Ladder:
 
     @keywords_of(Slice)
     def glicko(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
+        """One row for each agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
         return self._ask("FROM glicko ORDER BY format, rank, agent", {}, slice_)
 
     @keywords_of(Slice)
@@ -221,7 +221,7 @@ class Ladder:
         beta: float = 0.05,
         **slice_: Unpack[Slice],
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent, opponent and format: results, win rate with its 95% interval, Elo difference and its error.
+        """One row for each agent, opponent and format: results, win rate, Elo difference, with their intervals.
 
         Args:
             sprt: Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
@@ -244,12 +244,12 @@ class Ladder:
 
     @keywords_of(Slice)
     def side_bias(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a format: the results of side p1, over all agents."""
+        """One row for each format: the results of side p1, over all agents."""
         return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
     @keywords_of(Slice)
     def stats(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
+        """One row for each agent and format: games, results, average turns, rate of invalid choices and more."""
         return self._ask("FROM statistics ORDER BY format, agent", {}, slice_)
 
     @keywords_of(Slice)

@@ -1,6 +1,6 @@
--- HP that the opponent has at the last of `states`, in whole Pokémon (six unhurt ones are 6.0), as far as a side has seen it. A
--- Pokémon has the HP of its last sighting, or none if the opponent had one Pokémon less at the next state and the next active
--- one has HP; an unseen one is unhurt.
+-- HP that the opponent has at the last of `states`, in whole Pokémon (six unhurt ones are 6.0), as far as a side has seen
+-- it. A Pokémon has the HP of its last sighting, or none if the opponent had one Pokémon less at the next state and the next
+-- active one has HP; an unseen one is unhurt.
 --   states: {opponent_species, opponent_hp, opponents_left}[], all states of the side so far
 CREATE MACRO opponent_hp(states) AS list_transform(
     [{
