@@ -79,14 +79,7 @@ def connect(
         with query_errors(excluding):
             met = SQLExpression(excluding)
         conditions.append(met.isnull() | ~met)
-    if battle_format is not None:
-        conditions.append(ColumnExpression("format") == ConstantExpression(battle_format))
-    if run is not None:
-        conditions.append(ColumnExpression("run_id") == ConstantExpression(run))
-    if agents is not None:
-        # IN () is not valid SQL; IN (NULL) is never true.
-        names = [ConstantExpression(agent) for agent in agents or (None,)]
-        conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
+    conditions += slice_conditions(battle_format, run, agents, ("p1", "p2"))
     connection = databases.new(bounded=bounded)
     # Files never change.
     connection.execute("SET parquet_metadata_cache = true")
@@ -110,6 +103,22 @@ def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> 
     if kind != BOOLEAN:
         raise QueryError(f"this is not a condition, but a value of type {kind}", where)
     return expression
+
+
+def slice_conditions(
+    battle_format: str | None, run: str | None, agents: Sequence[str] | None, agent_columns: Sequence[str]
+) -> list[Expression]:
+    """Conditions for a format, a run, and agents in each of the columns; None is no condition."""
+    conditions = [
+        ColumnExpression(column) == ConstantExpression(value)
+        for column, value in (("format", battle_format), ("run_id", run))
+        if value is not None
+    ]
+    if agents is not None:
+        # IN () is not valid SQL; IN (NULL) is never true.
+        names = [ConstantExpression(agent) for agent in agents or (None,)]
+        conditions += [ColumnExpression(column).isin(*names) for column in agent_columns]
+    return conditions
 
 
 def extend(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]], items: Collection[str]) -> None:
