@@ -264,9 +264,7 @@ def test_two_that_cannot_meet(ladder: pokeladder.Ladder) -> None:
 
 def test_programs_need_a_server(ladder: pokeladder.Ladder) -> None:
     ladder.agents.add("a", {"kind": "command", "command": PLAIN_BOT})
-    with pytest.raises(
-        UsageError, match="agent a is a program of its own, which plays on a server: add --venue server"
-    ):
+    with pytest.raises(UsageError, match="agent a is a program, which plays on a server: add --venue server"):
         ladder.tournament(["a", "random"], battles_per_matchup=2)
 
 

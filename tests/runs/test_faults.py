@@ -73,8 +73,8 @@ def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore
         "mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power --workers 1; echo status $?"
     )
     assert done.stdout.splitlines()[-1] == "status 1"
-    assert "are left on the disk of" in done.stderr
-    assert "make room and go on with --resume" in done.stderr
+    assert "are free on the disk of" in done.stderr
+    assert "make room, and continue with --resume" in done.stderr
     assert "Traceback" not in done.stderr
 
 
