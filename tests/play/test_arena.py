@@ -22,6 +22,7 @@ from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.embedded.players import NullWebsocket
 from pokeladder.runs.progress import Progress
 from pokeladder.simulator.process import Inquiry
+from pokeladder.system.processes import Child
 from running import HELPERS, alive, battle_rows, descendants, slowly, wait_until
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
@@ -333,8 +334,31 @@ def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path,
         play(ladder, "random", "heuristics")
 
 
-def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pokeladder.system.processes.MAIN", "import sys; sys.exit(3)  # {}")
+DIES = "import sys; sys.exit(3)  # {}"
+
+
+class _Dead(Child):
+    """A child that has ended before anything is sent to it."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pokeladder.system.processes.MAIN", DIES)
+            super().__init__(*arguments, **settings)
+        self.status()
+
+
+def test_reconstructors_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pokeladder.play.server.trajectory_collector.Child", _Dead)
+    with pytest.raises(SimulatorError, match="5 processes that reconstruct trajectories died in a row"):
+        play(ladder, "random", "heuristics", venue="server")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    """Whether they end before or after the job is sent."""
+    monkeypatch.setattr("pokeladder.system.processes.MAIN", DIES)
+    if at_once:
+        monkeypatch.setattr("pokeladder.play.embedded.pool.Child", _Dead)
     with pytest.raises(SimulatorError, match="5 worker processes died in a row, the last with exit status 3"):
         play(ladder, "random", "heuristics")
 

@@ -219,9 +219,7 @@ def test_a_node_that_tells_its_version_and_is_broken(
     broken_node = replace(simulator.node, executable=broken)
     with Inquiry(replace(simulator, node=broken_node)) as inquiry, pytest.raises(SimulatorError) as told:
         inquiry.version()
-    assert str(told.value).startswith(
-        f"the simulator failed: {reason} (Node {broken_node.version}, {broken}): delete "
-    )
+    assert str(told.value).startswith(f"the simulator failed: {reason} (Node {broken_node.version}, {broken}): delete ")
 
 
 def test_a_node_that_does_not_answer(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
