@@ -185,7 +185,7 @@ def test_agents_that_choose_invalidly_are_marked(tmp_path: Path, cli: Cli) -> No
     for shown in (played, cli("ratings", "--prior", "1")):
         assert re.search(r"^ +\d +Bot \(!\) ", shown.stdout, re.MULTILINE)
         assert not re.search(r"random \(!\)", shown.stdout)
-        assert "(!) over 5% of the decisions were invalid" in shown.stderr
+        assert "(!) more than 5% of the decisions were invalid" in shown.stderr
         assert "(Bot 100.0%)" in shown.stderr
 
 
