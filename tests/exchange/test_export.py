@@ -536,7 +536,9 @@ def test_a_full_disk(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path, to: st
 
     failed = cli(*command, preexec_fn=fill)
     assert failed.returncode == 1
-    assert re.fullmatch(r"Error: cannot write to out: .*; remove the cause, and complete the set with the same command\n", failed.stderr)
+    assert re.fullmatch(
+        r"Error: cannot write to out: .*; remove the cause, and complete the set with the same command\n", failed.stderr
+    )
     assert_no_scraps(tmp_path / "out")
     assert all(len(json.loads(text)["states"]) == 13 for text in files_in(tmp_path / "out").values())
     assert not stats_of(tmp_path / "out")["complete"]
