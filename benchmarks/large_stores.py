@@ -21,7 +21,8 @@ import duckdb
 import psutil
 
 from pokeladder.records import Run
-from pokeladder.store.files import BATTLE_SCHEMA, Store
+from pokeladder.store.files import Store
+from pokeladder.store.schemas import BATTLE_SCHEMA
 
 COMMANDS = ("elo", "ratings", "matchups", "stats", "check", "report")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ import duckdb
 
 import pokeladder
 from pokeladder.records import Run
-from pokeladder.store.files import BATTLE_SCHEMA
+from pokeladder.store.schemas import BATTLE_SCHEMA
 
 # Mirrored pairs, as tournaments make them; agents are 40 points apart, one battle in fifty is a tie.
 BATTLES = """

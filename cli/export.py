@@ -28,13 +28,30 @@ from pokeladder.exchange.export import STATS_FILE
     show_default=True,
     help="Missing and invalid actions over steps, at most.",
 )
-@click.option("--min-turns", type=click.IntRange(min=0), default=10, show_default=True, help="Steps, at least.")
-@click.option("--max-turns", type=click.IntRange(min=0), default=1000, show_default=True, help="Steps, at most.")
+@click.option(
+    "--min-steps",
+    "--min-turns",
+    "min_steps",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Steps, at least.",
+)
+@click.option(
+    "--max-steps",
+    "--max-turns",
+    "max_steps",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Steps, at most.",
+)
 @click.option("--balance-outcomes", is_flag=True, help="As many wins as losses, and no ties.")
 @click.option("--seed", type=int, default=42, show_default=True, help="Decides what goes for balance and limit.")
 @click.option("--where", metavar="SQL", help="Only trajectories that meet this condition over their columns.")
 @click.option("--agent", "agents", metavar="NAME", multiple=True, help="Only trajectories of these; repeat it.")
-@click.option("--format", "battle_format", metavar="FORMAT", help="Only trajectories of this battle format.")
+@click.option("--battle-format", metavar="FORMAT", help="Only trajectories of this battle format.")
+@click.option("--format", "old_format", hidden=True)
 @click.option("--run", metavar="RUN_ID", help="Only trajectories of this run.")
 @click.option(
     "--since",
@@ -60,27 +77,33 @@ def export_filtered(
     agents: tuple[str, ...],
     since: datetime | None,
     dry_run: bool,
+    battle_format: str | None,
+    old_format: str | None,
     **options: Any,
 ) -> None:
     """Write a training set for metamon: trajectories selected with SQL.
 
     Writes <output-dir>/<format>/*.json.lz4, which metamon takes as --custom_replay_dir or --parsed_replay_dir, and
-    filtering_stats.json, which says what was selected, how, and what was left out and why. Turns are steps here:
-    decisions of one side, as the old filter counted them. `pokeladder sql "DESCRIBE trajectories"` lists what --where
-    can ask for.
+    filtering_stats.json: what was selected and how, and what was left out and why. Steps are the decisions of one side.
+    `pokeladder sql "DESCRIBE trajectories"` lists the columns that --where can use.
 
-    --append adds to what such a folder holds: that counts for --balance-outcomes, and filtering_stats.json tells of the
-    whole set.
+    --append adds to such a folder: its trajectories count for --balance-outcomes, and filtering_stats.json describes
+    the whole set.
 
     \b
     Files appear whole or not at all; after a kill, the same command completes the set.
     """
     if output_dir is None and not dry_run:
         raise click.UsageError("name a folder with --output-dir, or count only with --dry-run")
+    if old_format is not None:
+        if battle_format is not None:
+            raise click.UsageError("--format is the former name of --battle-format: give one of them")
+        say("warning: --format is called --battle-format now, as in the other commands", err=True)
     with FileBar("Written") as bar:
         exported = opened(context).export_filtered(
             None if dry_run else output_dir,
             agents=list(agents) or None,
+            battle_format=battle_format or old_format,
             since=since,
             watch=bar.watch,
             **options,

@@ -51,7 +51,7 @@ def tournament(
         reached = ladder.tournament(agents, resume=resume, watch=display.watch, notify=display.notify, **settings)
     if reached.stored:
         slice_: Slice = {"run": reached.run_id}
-        print_table(ladder.standings(**slice_), STANDINGS_COLUMNS, ladder.overview(**slice_).invalid_rates)
+        print_table(ladder.elo(**slice_), STANDINGS_COLUMNS, ladder.overview(**slice_).invalid_rates)
     if output_dir is not None:
         say(f"Wrote {ladder.write_tournament_results(reached.run_id, output_dir)}", err=True)
     # A server of others does not tell what a battle can be played again from.

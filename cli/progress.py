@@ -97,7 +97,7 @@ class Display(_Screen):
         self._stored = progress.stored
         slice_: Slice = {"run": progress.run_id}
         marked = self._ladder.overview(**slice_).invalid_rates
-        self._standings = drawn(self._ladder.standings(**slice_), STANDINGS_COLUMNS, marked)
+        self._standings = drawn(self._ladder.elo(**slice_), STANDINGS_COLUMNS, marked)
         took = time.monotonic() - now
         self._standings_due = now + max(STANDINGS_SECONDS, STANDINGS_SHARE * took)
 

@@ -62,7 +62,7 @@ def elo(
     if output_dir is not None:
         for path in ladder.write_elo_files(output_dir, output_prefix, k_factor, initial_rating, **slice_):
             say(f"Wrote {path}", err=True)
-    standings = ladder.standings(k_factor, initial_rating, **slice_)
+    standings = ladder.elo(k_factor, initial_rating, **slice_)
     if output == "table":
         print_table(standings, STANDINGS_COLUMNS, overview.invalid_rates)
     else:
@@ -151,7 +151,7 @@ def stats(context: click.Context, /, output: str, **options: Any) -> None:
     """Show games, results, lengths and invalid choices of every agent."""
     ladder, slice_ = opened(context), slice_of(**options)
     _overview(ladder, slice_)
-    found = ladder.statistics(**slice_)
+    found = ladder.stats(**slice_)
     if output == "table":
         print_table(found, STATISTICS_COLUMNS)
     else:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import duckdb
 
-from pokeladder.errors import StoreError, UsageError
+from pokeladder.errors import QueryError, StoreError, UsageError
 from pokeladder.exchange import result_files
 from pokeladder.keywords import keywords_of, settings_of
 from pokeladder.quantities import checked
-from pokeladder.query import permissions, views
-from pokeladder.query.texts import statement
+from pokeladder.query import client_database, permissions, statements, views
+from pokeladder.query.catalogue import VIEWS
+from pokeladder.query.texts import query_text
 from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
 from pokeladder.store.compaction import GRACE_SECONDS, Compacted, compact_all
 from pokeladder.store.files import Store
@@ -93,16 +94,18 @@ class Ladder:
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.store = Store(folder, create=create)
+        # The views and macros that the connection for SQL of users has so far.
+        self._made: tuple[str, ...] = ()
         self._write_database()
 
     def _write_database(self) -> None:
-        if not views.database_is_current(self.store.database, self.store.files):
+        if not client_database.database_is_current(self.store.database, self.store.files):
             # That file is for other DuckDB clients: a store that cannot be written is still good to read.
             with suppress(StoreError):
-                views.write_database(self.store.database, self.store.files)
+                client_database.write_database(self.store.database, self.store.files)
 
     @property
-    def registry(self) -> Registry:
+    def agents(self) -> Registry:
         """Agents that were registered: those of ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
         from pokeladder.registry import Registry
 
@@ -110,7 +113,15 @@ class Ladder:
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        return self._connect_locked()
+        """The connection for SQL of users that only reads."""
+        return self._connect_locked(())
+
+    def _connection_for(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
+        """That connection with these views and macros: making all of them takes most of the time of a small query."""
+        if not set(items) <= set(self._made):
+            self._made = tuple(item for item in VIEWS if item in items or item in self._made)
+            views.extend(self._connection, self.store.files, self._made)
+        return self._connection
 
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
@@ -126,9 +137,16 @@ class Ladder:
         Raises:
             QueryError: DuckDB refuses it, or it may not run.
         """
-        statements = permissions.checked(query, write=write, store=self.store.folder)
-        connection = self._connect_locked() if write else self._connection
-        return permissions.run(connection, statements, parameters)
+        checked_statements = permissions.checked(query, write=write, store=self.store.folder)
+        if write:
+            return permissions.run(self._connect_locked(VIEWS), checked_statements, parameters)
+        try:
+            return permissions.run(self._connection_for(views.needed(query)), checked_statements, parameters)
+        except QueryError as error:
+            if self._made == VIEWS or not isinstance(error.__cause__, duckdb.CatalogException):
+                raise
+        # DuckDB proposes names like one that it does not know: it shall know them all.
+        return permissions.run(self._connection_for(VIEWS), checked_statements, parameters)
 
     @keywords_of(Slice)
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
@@ -136,20 +154,16 @@ class Ladder:
         return self._ask("FROM battles ORDER BY finished_at, battle_id", {}, slice_)
 
     @keywords_of(Slice)
-    def standings(
-        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
-    ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: rank, Elo, games, wins, losses, ties, win rate with its 95% interval."""
-        return self._rate(
-            "FROM standings_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_
-        )
-
-    @keywords_of(Slice)
     def elo(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: format, agent, elo, rank, games; battles in order of finish."""
-        return self._rate("FROM elo_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_)
+        """One row an agent and format: Elo, rank, games, wins, losses, ties, win rate with its 95% interval.
+
+        Battles count in order of finish.
+        """
+        _check_elo(k_factor, initial_rating)
+        parameters = {"k": k_factor, "initial": initial_rating}
+        return self._ask("FROM elo_with($k, $initial) ORDER BY format, rank, agent", parameters, slice_)
 
     @keywords_of(Slice)
     def elo_progression(
@@ -158,7 +172,7 @@ class Ladder:
         """One row a rated battle, with both ratings before and after it."""
         connection = self._connect(**slice_)
         views.progression(connection, k_factor, initial_rating)
-        return views.run_sql(connection, "FROM progression")
+        return statements.run_sql(connection, "FROM progression")
 
     @keywords_of(Slice)
     def ratings(
@@ -182,10 +196,10 @@ class Ladder:
             return self._ask(
                 "FROM ratings_with(prior := $prior) ORDER BY format, component, rank, agent", {"prior": prior}, slice_
             )
-        before = views.arrow_table(self.ratings(prior, **slice_))
+        before = statements.arrow_table(self.ratings(prior, **slice_))
         connection = views.connect(self.store.files, **slice_, excluding=excluding)
         connection.register("before", before)
-        return views.query(connection, "rating_shifts", {"prior": prior})
+        return statements.query(connection, "rating_shifts", {"prior": prior})
 
     @keywords_of(Slice)
     def glicko(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
@@ -228,7 +242,7 @@ class Ladder:
         return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
     @keywords_of(Slice)
-    def statistics(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+    def stats(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
         return self._ask("FROM statistics ORDER BY format, agent", {}, slice_)
 
@@ -240,10 +254,10 @@ class Ladder:
     @keywords_of(Slice)
     def overview(self, **slice_: Unpack[Slice]) -> Overview:
         """What a table of agents does not show of the slice's battles."""
-        connection = views.connect(self.store.files, **slice_, items=views.needed(statement("overview")))
-        views.materialise(connection, "overview", "overview")
+        connection = views.connect(self.store.files, **slice_, items=views.needed(query_text("overview")))
+        statements.materialise(connection, "overview", "overview")
         formats, versions, invalid = (
-            views.fetched(views.query(connection, f"overview_{part}")) for part in ("formats", "versions", "invalid")
+            statements.tuples(connection, f"overview_{part}") for part in ("formats", "versions", "invalid")
         )
         return Overview(
             formats=[name for (name,) in formats],
@@ -260,8 +274,8 @@ class Ladder:
         return self._count("unrecorded_of_run", run_id)
 
     def _count(self, query: str, run_id: str) -> int:
-        connection = views.connect(self.store.files, items=views.needed(statement(query)))
-        return sum(count for (count,) in views.fetched(views.query(connection, query, {"run": run_id})))
+        connection = views.connect(self.store.files, items=views.needed(query_text(query)))
+        return sum(count for (count,) in statements.tuples(connection, query, {"run": run_id}))
 
     @keywords_of(Slice)
     def write_elo_files(
@@ -364,8 +378,8 @@ class Ladder:
         from pokeladder.agents.specs import as_agents
         from pokeladder.runs.resume import play
 
-        registry = self.registry
-        return play(self.store, registry, self._connection, kind, as_agents(agents, registry), battles, settings)
+        registry = self.agents
+        return play(self.store, registry, kind, as_agents(agents, registry), battles, settings)
 
     def ingest(
         self,
@@ -402,8 +416,8 @@ class Ladder:
         output_dir: str | os.PathLike[str] | None,
         *,
         max_invalid_rate: float = 0.05,
-        min_turns: int = 10,
-        max_turns: int = 1000,
+        min_steps: int = 10,
+        max_steps: int = 1000,
         balance_outcomes: bool = False,
         seed: int = 42,
         where: str | None = None,
@@ -416,13 +430,15 @@ class Ladder:
         overwrite: bool = False,
         append: bool = False,
         watch: FileWatch = lambda _: None,
+        min_turns: int | None = None,
+        max_turns: int | None = None,
     ) -> Exported:
         """Writes a training set: the trajectories that meet all that is given, and ``filtering_stats.json``.
 
         Args:
             output_dir: gets ``<format>/*.json.lz4``; None only counts.
             max_invalid_rate: missing and invalid actions over steps, at most.
-            min_turns, max_turns: length in steps, as the old filter measured it.
+            min_steps, max_steps: the length of a trajectory.
             balance_outcomes: leave out wins or losses at random until there are as many of either, and all ties.
             seed: decides what is left out; the same for the same store and seed, on every machine.
             where: an SQL condition over the columns of ``trajectories``.
@@ -432,6 +448,7 @@ class Ladder:
             to: ``parquet`` writes ``<format>/trajectories.parquet`` instead.
             overwrite, append: replace the trajectories in a folder that is not empty, or add to them.
             watch: told the :class:`~pokeladder.progress.FileProgress` while files are written.
+            min_turns, max_turns: former names of ``min_steps`` and ``max_steps``.
 
         Raises:
             UsageError: the folder is not empty, or options contradict each other.
@@ -443,8 +460,8 @@ class Ladder:
 
         filters = Filters(
             max_invalid_rate=max_invalid_rate,
-            min_turns=min_turns,
-            max_turns=max_turns,
+            min_steps=min_steps if min_turns is None else min_turns,
+            max_steps=max_steps if max_turns is None else max_turns,
             balance_outcomes=balance_outcomes,
             seed=seed,
             where=where,
@@ -472,7 +489,7 @@ class Ladder:
 
         checked = check(self.store, repair=repair, watch=watch)
         self._write_database()
-        if not views.database_is_current(self.store.database, self.store.files):
+        if not client_database.database_is_current(self.store.database, self.store.files):
             checked.notes.append(
                 f"{self.store.database.name} is not what this pokeladder makes, and cannot be made again: do not read "
                 "the store through it; open the store once where its folder can be written"
@@ -514,7 +531,8 @@ class Ladder:
         from pokeladder.simulator.setup import ensure_simulator
 
         parameters = {"battle_id": battle_id}
-        found = views.fetched(views.query(self._connection, "stored_battle", parameters))
+        connection = views.connect(self.store.files, items=views.needed(query_text("stored_battle")))
+        found = statements.tuples(connection, "stored_battle", parameters)
         if not found:
             raise StoreError(f"there is no battle {battle_id}: list them with `pokeladder sql 'FROM battles'`")
         (row,) = found
@@ -525,12 +543,9 @@ class Ladder:
         with Inquiry(ensure_simulator(notify)) as inquiry:
             return replay(inquiry, *row)
 
-    def _rate(self, query: str, k_factor: float, initial_rating: float, slice_: Slice) -> duckdb.DuckDBPyRelation:
-        _check_elo(k_factor, initial_rating)
-        return self._ask(query, {"k": k_factor, "initial": initial_rating}, slice_)
-
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
-        return views.run_sql(views.connect(self.store.files, **slice_, items=views.needed(query)), query, parameters)
+        connection = views.connect(self.store.files, **slice_, items=views.needed(query))
+        return statements.run_sql(connection, query, parameters)
 
     def _connect_one_format(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         formats = self.formats(**slice_)
@@ -538,10 +553,10 @@ class Ladder:
             raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
         return self._connect(**slice_)
 
-    def _connect_locked(self) -> duckdb.DuckDBPyConnection:
+    def _connect_locked(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
         """A connection for SQL of users."""
         # Such SQL may need all the memory that there is.
-        connection = views.connect(self.store.files, bounded=False)
+        connection = views.connect(self.store.files, bounded=False, items=items)
         connection.execute("SET lock_configuration = true")
         return connection
 

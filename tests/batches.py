@@ -11,7 +11,9 @@ import pyarrow as pa
 from test_views import battle, run_of
 
 from pokeladder.records import SIDES, Battle, Point, ServerBattle, Trajectory
-from pokeladder.store.files import POINT_SCHEMA, TRAJECTORY_SCHEMA, Store
+from pokeladder.store.files import Store
+from pokeladder.store.schemas import POINT_SCHEMA, TRAJECTORY_SCHEMA
+from pokeladder.store.writer import BatchWriter
 
 MOVE = {"name": "bodyslam", "base_power": 85, "accuracy": 1.0}
 POKEMON = {"name": "tauros", "status": "nostatus", "hp_pct": 1.0, "moves": [MOVE]}
@@ -25,7 +27,7 @@ def document(steps: int) -> bytes:
 
 def add(store: Store, run_id: str, games: Iterable[int], size: int = 2) -> None:
     """Writes battles of a run, ``size`` a batch, each with its trajectories, its log and its points of view."""
-    writer = store.writer(run_id)
+    writer = BatchWriter(store, run_id)
     waiting = list(games)
     for begin in range(0, len(waiting), size):
         batch = writer.batch

@@ -29,7 +29,7 @@ KINDS = {
     "trajectories": "FROM trajectories",
     "documents": "SELECT step, action FROM steps",
     "server_battles": "FROM server_battles",
-    "points": "FROM point_files",
+    "points": "FROM internal.point_files",
     "runs": "FROM runs",
     "merges": "FROM battles",
 }
@@ -78,7 +78,7 @@ def repaired(store: Store) -> Checked:
     assert (again.faults, again.leftovers) == ([], [])
     for query in KINDS.values():
         ladder.sql(query).fetchall()
-    ladder.export_filtered(store.folder.parent / "out", min_turns=1)
+    ladder.export_filtered(store.folder.parent / "out", min_steps=1)
     return checked
 
 

@@ -263,7 +263,7 @@ def test_numbers_that_are_none_in_python(ladder: pokeladder.Ladder, tmp_path: Pa
     for number in (float("nan"), float("inf")):
         for ask in (
             lambda: ladder.elo(number),  # noqa: B023
-            lambda: ladder.standings(initial_rating=number),  # noqa: B023
+            lambda: ladder.elo(initial_rating=number),  # noqa: B023
             lambda: ladder.ratings(number),  # noqa: B023
             lambda: ladder.matchups((0, number)),  # noqa: B023
             lambda: ladder.report(tmp_path, number),  # noqa: B023

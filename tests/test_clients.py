@@ -25,10 +25,11 @@ from batches import new_store
 from test_views import battle, run_of
 
 import pokeladder
-from pokeladder.query import views
+from pokeladder.query import catalogue, client_database, views
 from pokeladder.query.texts import text
 from pokeladder.records import AgentVersion
 from pokeladder.store.files import Store
+from pokeladder.store.writer import BatchWriter
 
 OTHERS = [Path(path) for path in os.environ.get("POKELADDER_OTHER_DUCKDB", "").split(":") if path]
 GAMES = "[{'p1': 1, 'p2': 2, 'score': 1.0}, {'p1': 2, 'p2': 3, 'score': 0.5}]"
@@ -39,6 +40,8 @@ MACROS = {
     "misplaced": "FROM misplaced('/elsewhere', 'no such mark')",
     "current_rows": "SELECT battle_id FROM current_rows($battles, TRUE)",
     "hundredths": "hundredths(0.123)",
+    "opponent_hp": "opponent_hp([{'opponent_species': 'a', 'opponent_hp': 0.5, 'opponents_left': 6}])",
+    "move_fields": "move_fields()",
     "parse_moves": """parse_moves('[{"name": "surf", "accuracy": 1.0, "max_pp": 24}]'::JSON)""",
     "parse_pokemon": """parse_pokemon('[{"name": "tauros", "moves": [{"name": "surf"}]}]'::JSON)""",
     "as_exported": "as_exported('a_b')",
@@ -55,7 +58,6 @@ MACROS = {
     "elo_latest": "FROM elo_latest(32, 1500)",
     "glicko_latest": "FROM glicko_latest()",
     "elo_with": "FROM elo_with(k := 16)",
-    "standings_with": "FROM standings_with(initial := 1000)",
     "z95": "z95()",
     "logistic": "logistic(0.5)",
     "elo_unit": "elo_unit()",
@@ -67,7 +69,6 @@ MACROS = {
     "ratings_with": "FROM ratings_with(prior := 1)",
     "normal_cdf": "normal_cdf(1.5)",
     "elo_of_score": "elo_of_score(0.6)",
-    "differences_with": "FROM differences_with(elo1 := 20)",
     "matchups_with": "FROM matchups_with(alpha := 0.1)",
     "glicko_attenuation": "glicko_attenuation(100)",
     "glicko_update": "glicko_update(1500, 200, [{'rating': 1400.0, 'deviation': 30.0, 'score': 1.0}])",
@@ -91,10 +92,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         for number, winner in enumerate(["p1", "p1", "p1", None, "p1", "p1", "p2", "p1"] * 3)
     ]
     again = replace(battles[0], battle_id="more-000019", game=19, finished_at=datetime(2026, 4, 1, tzinfo=UTC))
-    store.writer("more").write([replace(one, run_seed="7", played=number) for number, one in enumerate(battles)])
-    store.writer("again").write([replace(again, run_id="again", run_seed="7", played=0)])
+    BatchWriter(store, "more").write([replace(one, run_seed="7", played=number) for number, one in enumerate(battles)])
+    BatchWriter(store, "again").write([replace(again, run_id="again", run_seed="7", played=0)])
     store.add_versions([AgentVersion("more", "ann", "0123", '{"module ann": "4567"}', datetime.now(UTC))])
-    views.write_database(store.database, store.files)
+    client_database.write_database(store.database, store.files)
     return store
 
 
@@ -102,13 +103,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def questions(store: Store) -> dict[str, str]:
     """A query of each view and macro."""
     asked = {}
-    for kind, name in (item.split("/") for item in views.VIEWS):
-        # In the order of their rows, which no query but the outermost decides.
-        asked[name] = f"FROM {name} ORDER BY ALL" if kind == "views" else MACROS[name]
-        if kind == "macros":
-            (battles,) = ([glob] for glob in store.files["battle_files"][-1:])
-            call = asked[name].replace("$battles", str(battles))
-            asked[name] = f"{call} ORDER BY ALL" if "FROM " in call else f"SELECT {call} AS called"
+    # In the order of their rows, which no query but the outermost decides.
+    for name in catalogue.view_names(internal=True):
+        asked[name] = f"FROM {name} ORDER BY ALL"
+    for name, call in MACROS.items():
+        (battles,) = ([glob] for glob in store.files["battle_files"][-1:])
+        called = call.replace("$battles", str(battles))
+        asked[name] = f"{called} ORDER BY ALL" if "FROM " in called else f"SELECT {called} AS called"
     return asked
 
 
@@ -124,17 +125,15 @@ def close(found: Any, wanted: Any) -> bool:
 
 
 def test_every_macro_is_called() -> None:
-    assert set(MACROS) == {item.removeprefix("macros/") for item in views.VIEWS if item.startswith("macros/")}
+    assert set(MACROS) == {item.removeprefix("macros/") for item in catalogue.VIEWS if item.startswith("macros/")}
 
 
 def test_every_view_has_rows_and_is_what_pokeladder_answers(store: Store, questions: dict[str, str]) -> None:
     found = dict(zip(questions, answers(str(store.database), list(questions.values())), strict=True))
     ours = views.connect(store.files)
-    for item in views.VIEWS:
-        kind, name = item.split("/")
-        columns, rows = found[name]
+    for name, (columns, rows) in found.items():
         assert rows or name == "misplaced", name
-        if kind == "views":
+        if name not in MACROS:
             asked = ours.sql(questions[name])
             assert asked.columns == columns
             assert close(rows, json.loads(json.dumps(asked.fetchall(), default=str))), name
@@ -155,7 +154,7 @@ def test_the_command_line_of_another_version(store: Store, python: Path) -> None
     command = python.parent / "duckdb"
     if not command.exists():
         pytest.skip("it has none")
-    names = [item.removeprefix("views/") for item in views.VIEWS if item.startswith("views/")]
+    names = catalogue.view_names(internal=True)
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS n FROM (FROM {name} LIMIT 1)" for name in names)
     done = subprocess.run(
         [command, "-readonly", "-json", store.database, "-c", query], capture_output=True, text=True, check=True
@@ -187,9 +186,9 @@ def asked_elsewhere(python: Path, database: Path, queries: list[str]) -> tuple[s
 def test_the_file_is_of_a_format_that_duckdb_1_reads(store: Store) -> None:
     with duckdb.connect(store.database, read_only=True) as connection:
         tags = connection.sql("SELECT tags FROM duckdb_databases() WHERE NOT internal").fetchall()
-    assert tags == [({"storage_version": f"{views.STORAGE_VERSION}+"},)]
+    assert tags == [({"storage_version": f"{client_database.STORAGE_VERSION}+"},)]
     # DuckDB 2 stores it as a function that DuckDB 1 does not have.
-    assert [item for item in views.VIEWS if re.search(r"\bif\s*\(", text(item), re.IGNORECASE)] == []
+    assert [item for item in catalogue.VIEWS if re.search(r"\bif\s*\(", text(item), re.IGNORECASE)] == []
 
 
 def attached(path: Path, query: str = "SELECT count(*) FROM other.battles") -> list[tuple[Any, ...]]:
@@ -201,7 +200,8 @@ def attached(path: Path, query: str = "SELECT count(*) FROM other.battles") -> l
 def test_a_copy_does_not_answer_from_the_original(store: Store, tmp_path: Path) -> None:
     copy = shutil.copytree(store.folder, tmp_path / "it's a copy", symlinks=True)
     with duckdb.connect(copy / "pokeladder.duckdb", read_only=True) as connection:
-        for (name,) in connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
+        named = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
+        for (name,) in connection.sql(named).fetchall():
             with pytest.raises(duckdb.Error, match=COPY) as caught:
                 connection.sql(f"SELECT count(*) FROM {name}").fetchall()
             assert str(copy) in str(caught.value)
@@ -245,9 +245,9 @@ def test_the_store_by_its_other_names(store: Store, tmp_path: Path, monkeypatch:
     ):
         assert attached(path) == [(31,)]
     # By either name it is one file, which is not made again and again.
-    assert views.database_is_current(link / "pokeladder.duckdb", Store(link).files)
-    views.write_database(link / "pokeladder.duckdb", Store(link).files)
-    assert views.database_is_current(store.database, store.files)
+    assert client_database.database_is_current(link / "pokeladder.duckdb", Store(link).files)
+    client_database.write_database(link / "pokeladder.duckdb", Store(link).files)
+    assert client_database.database_is_current(store.database, store.files)
     link.unlink()
     assert attached(store.database) == [(31,)]
 
@@ -278,9 +278,9 @@ def test_a_file_that_another_client_has_changed_is_made_again(tmp_path: Path, ch
         script = "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); c.execute(sys.argv[2]); os._exit(0)"
         subprocess.run([sys.executable, "-c", script, store.database, changes["view"]], check=True)
         assert store.database.read_bytes() == before
-    assert not views.database_is_current(store.database, store.files)
+    assert not client_database.database_is_current(store.database, store.files)
     pokeladder.open(tmp_path / "ladder")
-    assert views.database_is_current(store.database, store.files)
+    assert client_database.database_is_current(store.database, store.files)
     assert attached(store.database, "FROM other.elo") == []
 
 

@@ -22,7 +22,8 @@ from conftest import slowly, wait_until
 from pokeladder import Agent
 from pokeladder.errors import StoreError
 from pokeladder.store import compaction, tidying
-from pokeladder.store.files import FOLDERS, Store
+from pokeladder.store.files import Store
+from pokeladder.store.schemas import FOLDERS
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 ANSWERS = {
@@ -32,7 +33,7 @@ ANSWERS = {
     "runs": "FROM runs",
     "trajectories": "FROM trajectories ORDER BY trajectory_id",
     "steps": "SELECT trajectory_id, step, action FROM steps ORDER BY ALL",
-    "points": "SELECT * EXCLUDE (filename) FROM point_files ORDER BY point",
+    "points": "SELECT * EXCLUDE (filename) FROM internal.point_files ORDER BY point",
 }
 
 
@@ -60,7 +61,7 @@ def test_merging_changes_no_answer(tmp_path: Path) -> None:
     ladder = pokeladder.open(store.folder)
     before = answers(ladder)
     assert len(before["steps"]) == 20 * 2 * 3
-    exported = ladder.export_filtered(tmp_path / "before", min_turns=1)
+    exported = ladder.export_filtered(tmp_path / "before", min_steps=1)
     with duckdb.connect(store.database, read_only=True) as client:
         for merged, removed in ((50, 0), (0, 50), (0, 0), (0, 0)):
             done = ladder.compact(grace=0)
@@ -69,7 +70,7 @@ def test_merging_changes_no_answer(tmp_path: Path) -> None:
             assert answers(ladder) == answers(client) == answers(pokeladder.open(store.folder)) == before
             time.sleep(0.1)
     assert [path.name for path in store.folder.glob("merge[sd]/*")] == ["none.parquet"]
-    assert ladder.export_filtered(tmp_path / "after", min_turns=1) == exported
+    assert ladder.export_filtered(tmp_path / "after", min_steps=1) == exported
     assert len(list((tmp_path / "after" / "gen1ou").iterdir())) == 40
     stats = [(tmp_path / name / "filtering_stats.json").read_text() for name in ("before", "after")]
     assert stats[0].replace("before", "after") == stats[1]
@@ -107,7 +108,7 @@ import os, sys, duckdb
 counts = "SELECT count(*), count(DISTINCT battle_id) FROM battles"
 joined = (
     "SELECT count(*), count(DISTINCT trajectory_id), count(DISTINCT battle_id), sum(octet_length(document))"
-    " FROM battles JOIN trajectories USING (battle_id) JOIN document_files USING (document_file, trajectory_id)"
+    " FROM battles JOIN trajectories USING (battle_id) JOIN documents USING (document_file, trajectory_id)"
 )
 connection = duckdb.connect(sys.argv[1], read_only=True)
 reads = 0

@@ -50,7 +50,7 @@ comments in the catalogue: `SELECT view_name, comment FROM duckdb_views()`, `SEL
 duckdb_columns()`. Formats are never mixed: each view rates within a format.
 
 Other settings: `FROM elo_with(k := 16, initial := 1000)`, `FROM standings_with(k := 16)`, `FROM
-ratings_with(prior := 1)`, `FROM differences_with(elo0 := 0, elo1 := 20, alpha := 0.05, beta := 0.05)`, `FROM
+ratings_with(prior := 1)`, `FROM matchups_with(elo0 := 0, elo1 := 20, alpha := 0.05, beta := 0.05)`, `FROM
 matchups_with(elo1 := 20)`. `win_chance(100)` is the expected score of an agent that is 100 Elo above its
 opponent.
 """

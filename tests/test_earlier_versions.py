@@ -13,7 +13,8 @@ import pytest
 
 import pokeladder
 from conftest import DATA
-from pokeladder.store.files import FOLDERS, Store
+from pokeladder.store.files import Store
+from pokeladder.store.schemas import FOLDERS
 
 UNFINISHED = "20261126-210018-a686"
 
@@ -48,9 +49,9 @@ def test_questions_have_the_answers_that_they_had(left: Path) -> None:
     ladder = pokeladder.open(left / "ladder")
     asked = {
         "ratings": ladder.ratings(),
-        "elo": ladder.standings(),
+        "elo": ladder.elo(),
         "matchups": ladder.matchups(),
-        "stats": ladder.statistics(),
+        "stats": ladder.stats(),
     }
     for command, relation in asked.items():
         path = left / f"{command}.csv"

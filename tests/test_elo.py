@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_views import battle, connect, fill, rows
 
-from pokeladder.query import folds, views
+from pokeladder.query import client_database, folds, statements, views
 from pokeladder.store.files import Store
+from pokeladder.store.writer import BatchWriter
 
 DATA = Path(__file__).parent / "data"
 FOLD = (
@@ -26,7 +27,7 @@ Game = tuple[int, int, float]
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[duckdb.DuckDBPyConnection]]:
     """Connections in which ``elo_fold`` is the Python function, and the macro."""
     store = Store(tmp_path_factory.mktemp("empty"))
-    views.write_database(store.database, store.files)
+    client_database.write_database(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as plain:
         yield [connect(store), plain]
 
@@ -41,7 +42,7 @@ def folded(
         "k": k,
         "initial": initial,
     }
-    found = views.run_sql(connection, FOLD, parameters).fetchall()
+    found = statements.run_sql(connection, FOLD, parameters).fetchall()
     return [[value for game in games for value in game.values()] for (games,) in found]
 
 
@@ -115,7 +116,7 @@ def stored_games(path: Path, folder: Path) -> Store:
 def both_ways(store: Store, sql: str) -> Iterator[list[dict[str, object]]]:
     """The rows of ``sql`` in this process, then in ``pokeladder.duckdb``."""
     yield rows(connect(store), sql)
-    views.write_database(store.database, store.files)
+    client_database.write_database(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as plain:
         yield rows(plain, sql)
 
@@ -152,7 +153,7 @@ def test_the_order_of_finish_decides(tmp_path: Path) -> None:
     wanted = None
     for number, battles in enumerate(([*played, *together], [*reversed(together), *reversed(played)])):
         store = Store(tmp_path / str(number))
-        writer = store.writer("run")
+        writer = BatchWriter(store, "run")
         for one in battles:
             writer.write([one])
         for found in both_ways(store, "FROM elo_progression ORDER BY seq"):

@@ -149,20 +149,20 @@ def test_the_limits_of_the_old_rule(ladder: pokeladder.Ladder, tmp_path: Path) -
     found = sorted(len(json.loads(text)["actions"]) - 1 for text in files_in(tmp_path / "out").values())
     assert found == [10, 15, 20, 40, 60, 1000]
     assert exported.failed_reasons == {"invalid_actions": 3, "too_long": 1, "too_short": 1}
-    wide = ladder.export_filtered(None, min_turns=0, max_turns=5000, max_invalid_rate=1)
+    wide = ladder.export_filtered(None, min_steps=0, max_steps=5000, max_invalid_rate=1)
     assert wide.output_count == len(lengths)
 
 
 def test_real_files_come_out_as_they_went_in(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
     ladder.ingest(DATA)
-    ladder.export_filtered(tmp_path / "out", min_turns=0, max_invalid_rate=1)
+    ladder.export_filtered(tmp_path / "out", min_steps=0, max_invalid_rate=1)
     originals = data.trajectories_in(DATA)
     assert files_in(tmp_path / "out") == {data.stem(path): data.content(path) for path in originals}
     assert {path.parent.name for path in (tmp_path / "out").glob("*/*")} == {"gen1ou"}
 
 
 def test_recorded_battles_that_come_back_are_known(played: Path, tmp_path: Path) -> None:
-    pokeladder.open(played).export_filtered(tmp_path / "out", min_turns=0, max_invalid_rate=1)
+    pokeladder.open(played).export_filtered(tmp_path / "out", min_steps=0, max_invalid_rate=1)
     files = sorted((tmp_path / "out").glob("*/*.json.lz4"))
     renamed = [tmp_path / path.name.replace("metamon-", "metamon-1-") for path in files]
     for path, copy in zip(files, renamed, strict=True):
@@ -199,8 +199,8 @@ def test_balanced_sets_are_the_same_everywhere(shelved: pokeladder.Ladder, tmp_p
 
 OPTIONS: list[tuple[dict[str, Any], Callable[[str, Document], bool]]] = [
     ({}, lambda _name, _document: True),
-    ({"min_turns": 15}, lambda _name, document: len(document["states"]) > 15),
-    ({"max_turns": 15}, lambda _name, document: len(document["states"]) <= 16),
+    ({"min_steps": 15}, lambda _name, document: len(document["states"]) > 15),
+    ({"max_steps": 15}, lambda _name, document: len(document["states"]) <= 16),
     ({"max_invalid_rate": 0}, lambda _name, document: -1 not in document["actions"][:-1]),
     ({"where": "rating > 1040 AND result = 'WIN' -- a remark"}, lambda name, document: (
         int(name.split("_")[1]) > 1040 and data.result_of(document) == "WIN"
@@ -375,12 +375,12 @@ def test_both_readers_take_the_names_of_files(
 
 def test_recorded_battles_come_back(played: Path, tmp_path: Path) -> None:
     ladder, again = pokeladder.open(played), pokeladder.open(tmp_path / "again")
-    ladder.export_filtered(tmp_path / "out", min_turns=0, max_invalid_rate=1)
+    ladder.export_filtered(tmp_path / "out", min_steps=0, max_invalid_rate=1)
     files = list((tmp_path / "out" / "gen1ou").iterdir())
     assert len(files) == 8
     for path in files:
         assert data.old_reader(path.name, "gen1ou") == data.new_reader(path.name, "gen1ou")
-    documents = rows(ladder, "SELECT document FROM document_files")
+    documents = rows(ladder, "SELECT document FROM documents")
     assert Counter(files_in(tmp_path / "out").values()) == Counter(document for (document,) in documents)
     added = again.ingest(tmp_path / "out")
     assert (added.battles, added.trajectories, added.half_known, added.broken) == (4, 8, 0, [])
@@ -551,7 +551,7 @@ def test_lost_documents_are_named(ladder: pokeladder.Ladder, tmp_path: Path) -> 
 
 
 # All of the made-up trajectories pass.
-LOOSE: dict[str, Any] = {"max_invalid_rate": 1.0, "min_turns": 1}
+LOOSE: dict[str, Any] = {"max_invalid_rate": 1.0, "min_steps": 1}
 
 
 @pytest.mark.parametrize("to", ["metamon", "parquet"])

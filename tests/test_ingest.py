@@ -149,7 +149,7 @@ def test_the_baselines_are_780_battles(ladder: pokeladder.Ladder) -> None:
 
 
 def stored(ladder: pokeladder.Ladder) -> dict[str, bytes]:
-    return dict(rows(ladder, "SELECT trajectory_id, document FROM document_files"))
+    return dict(rows(ladder, "SELECT trajectory_id, document FROM documents"))
 
 
 def test_documents_stay_as_they_are(ladder: pokeladder.Ladder) -> None:
@@ -654,7 +654,7 @@ def test_agents_cannot_be_renamed_so(ladder: pokeladder.Ladder, tmp_path: Path, 
 
 
 def export(ladder: pokeladder.Ladder, folder: Path) -> list[Path]:
-    ladder.export_filtered(folder, min_turns=0, max_invalid_rate=1)
+    ladder.export_filtered(folder, min_steps=0, max_invalid_rate=1)
     return sorted(folder.glob("*/*.json.lz4"))
 
 

@@ -45,7 +45,7 @@ def assert_all_recorded(ladder: pokeladder.Ladder, inquiry: Inquiry, gen: int) -
         replayed = inquiry.replay(input_log)
         assert (replayed["winner"], replayed["turns"]) == (winner, turns)
         found = ladder.sql(
-            "SELECT document FROM trajectories JOIN document_files USING (trajectory_id, document_file) "
+            "SELECT document FROM trajectories JOIN documents USING (trajectory_id, document_file) "
             f"WHERE battle_id = '{battle_id}' ORDER BY side"
         ).fetchall()
         told = rebuilder.rebuild(ReconstructJob(0, battle_format, gen, input_log, ((), ()))).trajectories

@@ -21,7 +21,6 @@ from test_views import battle, connect, fill, rows
 import pokeladder
 from metamon_data import write_log
 from pokeladder.query import views
-from pokeladder.query.texts import text
 from pokeladder.records import Battle
 from pokeladder.store.files import Store
 
@@ -193,14 +192,14 @@ def test_neither_order_nor_sides_change_ratings(
 ) -> None:
     load(plain, games)
     before = rows(plain, "FROM ratings")
-    differences, bias = rows(plain, "FROM differences"), rows(plain, "FROM side_bias")
+    differences, bias = rows(plain, "FROM matchups"), rows(plain, "FROM side_bias")
     shuffled = seed.sample(games, len(games))
     load(plain, shuffled)
     assert rows(plain, "FROM ratings") == before
-    assert rows(plain, "FROM differences") == differences
+    assert rows(plain, "FROM matchups") == differences
     load(plain, [(p2, p1, 1 - score, pair) for p1, p2, score, pair in games])
     assert rows(plain, "FROM ratings") == before
-    assert rows(plain, "FROM differences") == differences
+    assert rows(plain, "FROM matchups") == differences
     (was,), (mirrored,) = bias, rows(plain, "FROM side_bias")
     assert (mirrored["wins"], mirrored["losses"]) == (was["losses"], was["wins"])
     assert mirrored["win_rate"] == pytest.approx(1 - was["win_rate"])
@@ -286,7 +285,7 @@ def mirrored(counts: Sequence[int]) -> list[Game]:
 
 def test_reference_differences(plain: duckdb.DuckDBPyConnection) -> None:
     load(plain, match(136, 111, 96))
-    one, two = rows(plain, "FROM differences")
+    one, two = rows(plain, "FROM matchups")
     assert (round(one["elo_difference"], 2), round(one["elo_margin"], 2), round(100 * one["los"], 2)) == (
         40.70,
         30.43,
@@ -299,7 +298,7 @@ def test_reference_differences(plain: duckdb.DuckDBPyConnection) -> None:
         0.40,
     )
     load(plain, mirrored([34, 54, 63, 64, 75]))
-    one, two = rows(plain, "FROM differences")
+    one, two = rows(plain, "FROM matchups")
     assert (round(one["elo_difference"], 2), round(one["elo_margin"], 2)) == (55.58, 27.65)
     assert (one["games"], one["pairs"]) == (580, 290)
     assert two["elo_difference"] == pytest.approx(-one["elo_difference"])
@@ -314,7 +313,7 @@ def test_reference_differences(plain: duckdb.DuckDBPyConnection) -> None:
 def test_differences_by_the_formulas(plain: duckdb.DuckDBPyConnection, counts: list[int], singles: int) -> None:
     games = mirrored(counts) + match(singles, 0, 0)
     load(plain, games)
-    found = rows(plain, "FROM differences_with(elo0 := 5, elo1 := 40, alpha := 0.05, beta := 0.1)")[0]
+    found = rows(plain, "FROM matchups_with(elo0 := 5, elo1 := 40, alpha := 0.05, beta := 0.1)")[0]
     scores = defaultdict(list)
     for number, (p1, _, score, pair) in enumerate(games):
         scores[pair or number].append(score if p1 == "a" else 1 - score)
@@ -415,7 +414,7 @@ def test_cycles_and_side_bias(plain: duckdb.DuckDBPyConnection) -> None:
     found = rows(plain, "FROM cycles")
     assert {(row["first"], row["second"], row["third"]) for row in found} == wanted
     assert len(wanted) == len(found) > 1
-    los = {(row["agent"], row["opponent"]): row["los"] for row in rows(plain, "FROM differences")}
+    los = {(row["agent"], row["opponent"]): row["los"] for row in rows(plain, "FROM matchups")}
     for row in found:
         one, two, three = row["first"], row["second"], row["third"]
         assert row["los"] == min(los[one, two], los[two, three], los[three, one])
@@ -463,7 +462,7 @@ def test_what_leaving_battles_out_shifts(ladder: pokeladder.Ladder) -> None:
 
 def test_other_clients_see_the_same(ladder: pokeladder.Ladder) -> None:
     with duckdb.connect(ladder.store.database, read_only=True) as other:
-        for view in ("ratings", "differences", "glicko", "cycles", "side_bias", "matchup_totals"):
+        for view in ("ratings", "matchups", "glicko", "cycles", "side_bias", "internal.matchup_totals"):
             wanted = rows(connect(ladder.store), f"FROM {view}")
             assert rows(other, f"FROM {view}") == [pytest.approx(row, abs=1e-9) for row in wanted]
 
@@ -560,8 +559,12 @@ def coverage(
     truth = exact_of_chances(agents, true_games)
     listed = ", ".join(f"unnest(${name}) AS {name}" for name in totals)
     connection.execute(f"CREATE TABLE simulated AS SELECT {listed}", dict(totals))
-    connection.execute("CREATE OR REPLACE VIEW matchup_totals AS FROM simulated")
-    connection.execute(text("macros/ratings_with").replace("CREATE MACRO", "CREATE OR REPLACE MACRO"))
+    connection.execute(
+        "CREATE OR REPLACE VIEW internal.matchup_totals AS FROM simulated UNION ALL BY NAME"
+        " SELECT * REPLACE (opponent AS agent, agent AS opponent, games - score AS score,"
+        " square_games - 2 * cross_score + square_score AS square_score, square_games - cross_score AS cross_score)"
+        " FROM simulated"
+    )
     found = connection.sql("SELECT agent, low, high FROM ratings_with() WHERE status = 'rated'").fetchall()
     held = [low <= truth[int(agent)] <= high for agent, low, high in found]
     return sum(held) / len(held), len(held)

@@ -21,6 +21,7 @@ from test_server import processes_with, rows, wait_until
 import pokeladder
 from conftest import TESTS, slowly
 from pokeladder import Agent, retries
+from pokeladder.agents import Registry
 from pokeladder.agents.programs import ROLES, Program, meet, parse_command
 from pokeladder.agents.specs import parse_agent
 from pokeladder.errors import AgentError, UsageError
@@ -28,7 +29,6 @@ from pokeladder.metamon import policy_servers
 from pokeladder.metamon.checkpoints import scan
 from pokeladder.play.messages import AgentTask
 from pokeladder.play.server.agent_process import SUPERVISOR, AgentProcess
-from pokeladder.registry import Registry
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -154,7 +154,7 @@ def test_a_registry_that_is_no_file(registry: Registry, make: Callable[[Path], N
 
 def test_no_registration_is_lost_among_processes(registry: Registry) -> None:
     code = (
-        "import sys; from pathlib import Path; from pokeladder.registry import Registry\n"
+        "import sys; from pathlib import Path; from pokeladder.agents import Registry\n"
         "registry = Registry(Path(sys.argv[1]))\n"
         "for number in range(10):\n"
         "    registry.add(f'{sys.argv[2]}-{number}', {'kind': 'player', 'target': 'a:B'})\n"
@@ -171,7 +171,7 @@ def test_a_full_disk_leaves_nothing_behind(registry: Registry) -> None:
     before = registry.path.read_text(), sorted(registry.path.parent.iterdir())
     # Files may have no more than so many bytes, as if the disk were full.
     code = (
-        "import resource, signal, sys; from pathlib import Path; from pokeladder.registry import Registry\n"
+        "import resource, signal, sys; from pathlib import Path; from pokeladder.agents import Registry\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
         "Registry(Path(sys.argv[1])).add('y', {'kind': 'player', 'target': 'a:B'})\n"
@@ -231,8 +231,8 @@ def test_the_file_may_be_elsewhere(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_registered_players_play_on_either_venue(ladder: pokeladder.Ladder) -> None:
-    ladder.registry.add("strong", {"kind": "player", "target": "bots:Stubborn", "parameters": {"strength": 3}})
-    assert ladder.registry.find("strong", "s2", {"strength": 2}) == Agent("s2", "bots:Stubborn", {"strength": 2})
+    ladder.agents.add("strong", {"kind": "player", "target": "bots:Stubborn", "parameters": {"strength": 3}})
+    assert ladder.agents.find("strong", "s2", {"strength": 2}) == Agent("s2", "bots:Stubborn", {"strength": 2})
     assert ladder.tournament(["strong", "random"], battles_per_matchup=2).stored == 2
     assert ladder.tournament(["strong", "random"], battles_per_matchup=2, venue="server", workers=1).stored == 2
 
@@ -337,8 +337,8 @@ def stand_in(ladder: pokeladder.Ladder, tmp_path: Path) -> Registry:
     python.chmod(0o755)
     for epoch in (0, 2):
         checkpoint(tmp_path / "checkpoints", "run", epoch, 10 * (epoch + 1))
-    ladder.registry.set_metamon({"python": str(python), "checkpoints": str(tmp_path / "checkpoints")})
-    return ladder.registry
+    ladder.agents.set_metamon({"python": str(python), "checkpoints": str(tmp_path / "checkpoints")})
+    return ladder.agents
 
 
 def test_discovered_checkpoints_are_listed(stand_in: Registry) -> None:
@@ -445,8 +445,8 @@ METAMON = {name: os.environ.get(f"METAMON_{name.upper()}") for name in ("python"
 )
 @pytest.mark.parametrize("venue", ["server", "embedded"])
 def test_real_metamon(ladder: pokeladder.Ladder, venue: Any) -> None:
-    ladder.registry.set_metamon({key: value for key, value in METAMON.items() if value})
-    agents = [found.name for found in ladder.registry.checkpoints()][:2]
+    ladder.agents.set_metamon({key: value for key, value in METAMON.items() if value})
+    agents = [found.name for found in ladder.agents.checkpoints()][:2]
     reached = ladder.tournament(agents, battles_per_matchup=4, venue=venue, workers=1)
     assert (reached.stored, reached.void) == (4, 0)
     assert rows(

@@ -21,6 +21,7 @@ from conftest import TESTS
 from pokeladder.errors import AgentError, FormatError, UsageError
 from pokeladder.records import AgentVersion, Run
 from pokeladder.runs import preparation
+from pokeladder.store.writer import BatchWriter
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ["random", "max-power"]
@@ -51,7 +52,7 @@ def test_the_same_again_counts_once_and_more_is_new(ladder: pokeladder.Ladder) -
     assert {row[0] for row in ask(ladder, "SELECT games FROM statistics")} == {4}
     # A slice is looked at by itself.
     assert len(ladder.battles(run=again.run_id).fetchall()) == 4
-    assert ladder.standings(run=again.run_id).aggregate("max(games)").fetchall() == [(4,)]
+    assert ladder.elo(run=again.run_id).aggregate("max(games)").fetchall() == [(4,)]
     more = ladder.tournament(TWO, more=3, workers=1)
     assert (more.stored, ladder.repeated(more.run_id)) == (3, 0)
     yet_more = ladder.tournament(TWO, more=2, workers=1)
@@ -124,11 +125,11 @@ def test_another_version_of_an_agent(tmp_path: Path, cli: Cli) -> None:
     apart = cli("ratings", "--by-version", "--format", "csv")
     assert "versions" not in apart.stderr
     assert len(set(re.findall(r"Bot#\w{12}", apart.stdout))) == 2
-    for relation in (ladder.standings(by_version=True), ladder.matchups(by_version=True)):
+    for relation in (ladder.elo(by_version=True), ladder.matchups(by_version=True)):
         assert len({name for (name,) in relation.project("agent").fetchall() if name.startswith("Bot#")}) == 2
 
     assert cli("tournament", "--resume", "--allow-changed", "--workers", "1").returncode == 0
-    latest = "SELECT count(DISTINCT version) FROM version_files WHERE run_id = 'unfinished' AND agent = 'Bot'"
+    latest = "SELECT count(DISTINCT version) FROM internal.version_files WHERE run_id = 'unfinished' AND agent = 'Bot'"
     assert ask(ladder, latest) == [(2,)], "from now on the other version is the run's"
 
 
@@ -191,7 +192,7 @@ def test_what_cannot_be_recorded_is_counted(tmp_path: Path, cli: Cli) -> None:
     store = pokeladder.open(tmp_path / "ladder").store
     store.add_run(run_of("run", 3))
     whole, half, none = (battle(game, "ann", "bob", "p1") for game in range(3))
-    store.writer("run").write([whole, replace(half, unrecorded=1), replace(none, unrecorded=2)])
+    BatchWriter(store, "run").write([whole, replace(half, unrecorded=1), replace(none, unrecorded=2)])
     ladder = pokeladder.open(tmp_path / "ladder")
     assert ladder.unrecorded("run") == 3
     assert ask(ladder, "SELECT unrecorded FROM runs") == [(3,)]
@@ -208,7 +209,7 @@ def test_check_names_battles_that_are_equal(tmp_path: Path) -> None:
     for run_id in ("first", "second"):
         store.add_run(run_of(run_id, 5))
         battles = [battle(game, "ann", "bob", "p1", battle_id=f"{run_id}-{game}", run_id=run_id) for game in range(5)]
-        store.writer(run_id).write([replace(one, run_seed="1", played=game) for game, one in enumerate(battles)])
+        BatchWriter(store, run_id).write([replace(one, run_seed="1", played=game) for game, one in enumerate(battles)])
     checked = pokeladder.open(tmp_path / "ladder").check()
     assert not checked.faults
     (note,) = checked.notes

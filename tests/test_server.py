@@ -110,7 +110,7 @@ def test_a_tournament_of_players_and_a_program(
     ladder: pokeladder.Ladder, tmp_path: Path, started: list[ServerProcess]
 ) -> None:
     """Every battle once, names and winners as the server's logs have them, nobody met anybody else, nothing left."""
-    ladder.registry.add(
+    ladder.agents.add(
         "plain ~ bot", {"kind": "command", "command": f"{PLAIN_BOT} {{team_file}}", "roles": {"ladder": "search"}}
     )
     heard: list[str] = []
@@ -170,7 +170,7 @@ def test_deterministic_agents_play_the_same_battles_on_both_venues(ladder: pokel
     question = (
         "SELECT battles.format, game, p1, p2, p1_team, p2_team, seed, pair_id[-6:], winner, turns, end_reason,"
         " p1_steps, p2_steps, p1_left, p2_left, list(t.digest ORDER BY side)"
-        " FROM battles JOIN trajectory_files AS t USING (battle_id, batch)"
+        " FROM battles JOIN internal.trajectory_files AS t USING (battle_id, batch)"
         " GROUP BY ALL ORDER BY battles.format, game"
     )
     for battle_format, battles in (("gen1ou", 2), ("gen9randombattle", 2)):
@@ -189,8 +189,8 @@ def test_trajectories_made_of_input_logs_are_those_recorded(
     battles = rows(
         ladder,
         "SELECT game, input_log, list(invalid_steps ORDER BY side), list(document ORDER BY side) FROM battles"
-        " JOIN input_logs USING (battle_id) JOIN trajectory_files USING (battle_id)"
-        " JOIN document_files USING (trajectory_id)"
+        " JOIN input_logs USING (battle_id) JOIN internal.trajectory_files USING (battle_id)"
+        " JOIN documents USING (trajectory_id)"
         " GROUP BY ALL",
     )
     assert len(battles) == 6
@@ -225,7 +225,7 @@ def test_the_same_pair_on_both_venues(ladder: pokeladder.Ladder) -> None:
 
 @pytest.mark.parametrize("roles", [slowly(["acceptor"]), {"challenger": "challenge"}])
 def test_programs_that_challenge_or_accept(ladder: pokeladder.Ladder, roles: Any) -> None:
-    ladder.registry.add("bot", {"kind": "command", "command": PLAIN_BOT, "roles": roles})
+    ladder.agents.add("bot", {"kind": "command", "command": PLAIN_BOT, "roles": roles})
     reached = ladder.tournament(
         ["bot", "random"], battles_per_matchup=4, battle_format="gen4randombattle", venue="server", workers=1
     )
@@ -238,7 +238,7 @@ def test_one_that_must_know_its_team(ladder: pokeladder.Ladder, tmp_path: Path) 
     for file in team_files("standard", "gen1ou")[:2]:
         shutil.copy(file, tmp_path / "teams")
     command = f"{PLAIN_BOT} {{team_file}}"
-    ladder.registry.add("bot", {"kind": "command", "command": command, "roles": ["acceptor"], "fixed_team": True})
+    ladder.agents.add("bot", {"kind": "command", "command": command, "roles": ["acceptor"], "fixed_team": True})
     reached = ladder.tournament(
         ["bot", "random"], battles_per_matchup=4, venue="server", workers=1, team_set=str(tmp_path / "teams")
     )
@@ -273,13 +273,13 @@ def test_sessions_have_each_game_once_and_fixed_teams(drawn: Any, parallel: int,
 
 def test_two_that_cannot_meet(ladder: pokeladder.Ladder) -> None:
     for name, roles in (("a", ["acceptor"]), ("b", ["ladder"])):
-        ladder.registry.add(name, {"kind": "command", "command": PLAIN_BOT, "roles": roles})
+        ladder.agents.add(name, {"kind": "command", "command": PLAIN_BOT, "roles": roles})
     with pytest.raises(AgentError, match="a can be acceptor and b can be ladder, so that they cannot meet"):
         ladder.tournament(["a", "b"], battles_per_matchup=2, venue="server", workers=1)
 
 
 def test_programs_need_a_server(ladder: pokeladder.Ladder) -> None:
-    ladder.registry.add("a", {"kind": "command", "command": PLAIN_BOT})
+    ladder.agents.add("a", {"kind": "command", "command": PLAIN_BOT})
     with pytest.raises(
         UsageError, match="agent a is a program of its own, which plays on a server: add --venue server"
     ):
@@ -313,7 +313,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(
 
     start_timeouts_count_when(monkeypatch, due)
     command = "bash -c 'echo {username} dozes off on $CUDA_VISIBLE_DEVICES; sleep 1000 # {work_dir}'"
-    ladder.registry.add(
+    ladder.agents.add(
         "sleeper",
         {"kind": "command", "command": command, "roles": ["acceptor"], "start_timeout": 0.5, "gpu": True},
     )
@@ -346,7 +346,7 @@ def test_one_that_logs_in_and_does_nothing_is_the_one_to_blame(
     monkeypatch.setattr(retries, "AGENT_FAILURES", 1)
     start_timeouts_count_when(monkeypatch, lambda _: False)
     command = shlex.join([sys.executable, str(TESTS / "idle_bot.py")]) + " {username} {server}"
-    ladder.registry.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 1})
+    ladder.agents.add("idle", {"kind": "command", "command": command, "roles": [role], "start_timeout": 1})
     heard: list[str] = []
     reached = ladder.tournament(
         ["idle", "random"], battles_per_matchup=2, venue="server", workers=1, seed=0, notify=heard.append
@@ -525,7 +525,7 @@ def practice(simulator: Simulator, tmp_path: Path) -> Iterator[ServerProcess]:
 def test_a_server_that_runs_already(
     ladder: pokeladder.Ladder, practice: ServerProcess, tmp_path: Path, simulator: Simulator
 ) -> None:
-    ladder.registry.add(
+    ladder.agents.add(
         "laddering", {"kind": "command", "command": f"{PLAIN_BOT} {{team_file}}", "roles": {"ladder": "search"}}
     )
     heard: list[str] = []

@@ -26,7 +26,7 @@ from conftest import TESTS, command, slowly
 from metamon_data import many
 from pokeladder.interrupts import deferred, interrupt_queries, interruptible
 from pokeladder.records import Run
-from pokeladder.store.files import BATTLE_SCHEMA
+from pokeladder.store.schemas import BATTLE_SCHEMA
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 SIGNALS = [pytest.param(number, id=number.name) for number in STATUS]

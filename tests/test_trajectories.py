@@ -41,7 +41,7 @@ def documents(ladder: pokeladder.Ladder, where: str = "TRUE") -> Iterator[tuple[
     """Rows of ``trajectories`` with their documents."""
     found = ladder.sql(
         "SELECT trajectories.*, decode(document) FROM trajectories "
-        f"JOIN document_files USING (trajectory_id, document_file) WHERE {where}"
+        f"JOIN documents USING (trajectory_id, document_file) WHERE {where}"
     )
     for *row, document in found.fetchall():
         yield dict(zip(found.columns, row, strict=False)), json.loads(document)

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.exchange import result_files
-from pokeladder.query import views
+from pokeladder.query import catalogue, client_database, statements, views
 from pokeladder.records import Battle, Run
 from pokeladder.store.files import Store
+from pokeladder.store.writer import BatchWriter
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Z = 1.959963984540054
@@ -75,7 +76,7 @@ def fill(folder: Path, battles: Iterable[Battle], runs: Iterable[Run] = ()) -> S
         store.add_run(run)
     battles = list(battles)
     for run_id in sorted({battle.run_id for battle in battles}):
-        store.writer(run_id).write([battle for battle in battles if battle.run_id == run_id])
+        BatchWriter(store, run_id).write([battle for battle in battles if battle.run_id == run_id])
     return store
 
 
@@ -84,7 +85,7 @@ def connect(store: Store, **slice_: Any) -> duckdb.DuckDBPyConnection:
 
 
 def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    relation = views.run_sql(connection, sql)
+    relation = statements.run_sql(connection, sql)
     return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
@@ -107,9 +108,9 @@ def mixed(tmp_path: Path) -> Store:
 def test_the_order_names_every_text_once() -> None:
     folder = Path(str(files("pokeladder.sql")))
     texts = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.sql")}
-    assert len(set(views.VIEWS)) == len(views.VIEWS)
+    assert len(set(catalogue.VIEWS)) == len(catalogue.VIEWS)
     folded = {text for text in views.FOLDED.values() if text is not None}
-    assert set(views.VIEWS) | folded == {text for text in texts if not text.startswith("queries/")}
+    assert set(catalogue.VIEWS) | folded == {text for text in texts if not text.startswith("queries/")}
 
 
 def test_battles_have_every_column_but_the_log(mixed: Store) -> None:
@@ -215,7 +216,7 @@ def test_formats_are_never_mixed(tmp_path: Path) -> None:
     together = connect(fill(tmp_path / "together", battles))
     for battle_format in ("gen1ou", "gen2ou"):
         alone = connect(fill(tmp_path / battle_format, [b for b in battles if b.format == battle_format]))
-        for view in ("elo", "matchups", "statistics", "standings", "elo_progression"):
+        for view in ("elo", "matchups", "statistics", "elo_progression"):
             wanted = rows(alone, f"FROM {view} ORDER BY ALL")
             assert rows(together, f"FROM {view} WHERE format = '{battle_format}' ORDER BY ALL") == wanted
             assert (
@@ -280,15 +281,15 @@ def test_a_bad_condition_is_refused(mixed: Store, where: str) -> None:
 
 def test_an_empty_store_has_all_views(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    views.write_database(store.database, store.files)
+    client_database.write_database(store.database, store.files)
     for connection in (connect(store), duckdb.connect(store.database, read_only=True)):
-        for item in views.VIEWS:
+        for item in catalogue.VIEWS:
             kind, name = item.split("/")
             assert kind != "views" or rows(connection, f"FROM {name}") == []
 
 
 def test_relations_outlive_their_connection(mixed: Store) -> None:
-    relation = views.run_sql(connect(mixed), "FROM elo")
+    relation = statements.run_sql(connect(mixed), "FROM elo")
     derived = relation.filter("rank = 1 AND format = 'gen2ou'")
     del relation
     assert [row[1] for row in derived.fetchall()] == ["bob"]
@@ -298,12 +299,12 @@ def test_errors_show_the_statement(mixed: Store) -> None:
     connection = connect(mixed)
     for sql in ("SELECT nothing FROM battles", "FROM FROM", "", "-- only a remark"):
         with pytest.raises(QueryError) as caught:
-            views.run_sql(connection, sql)
+            statements.run_sql(connection, sql)
         assert caught.value.statement == sql
-    late = views.run_sql(connection, "SELECT error(p1) FROM battles")
-    with pytest.raises(QueryError), views.query_errors("late"):
+    late = statements.run_sql(connection, "SELECT error(p1) FROM battles")
+    with pytest.raises(QueryError), statements.query_errors("late"):
         late.fetchall()
-    assert views.run_sql(connection, "SELECT $a AS b", {"a": 2}).fetchall() == [(2,)]
+    assert statements.run_sql(connection, "SELECT $a AS b", {"a": 2}).fetchall() == [(2,)]
 
 
 def elo_file(store: Store, name: str, folder: Path) -> Path:
@@ -361,13 +362,13 @@ def test_a_file_that_cannot_be_written(mixed: Store, tmp_path: Path) -> None:
 
 def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -> None:
     path, globs = mixed.database, mixed.files
-    assert not views.database_is_current(path, globs)
+    assert not client_database.database_is_current(path, globs)
     path.write_bytes(b"rubbish")
-    assert not views.database_is_current(path, globs)
+    assert not client_database.database_is_current(path, globs)
     path.with_name("pokeladder.duckdb.wal").write_bytes(b"left by a crashed client")
-    views.write_database(path, globs)
-    assert views.database_is_current(path, globs)
-    assert not views.database_is_current(path, {**globs, "battle_files": "elsewhere/*.parquet"})
+    client_database.write_database(path, globs)
+    assert client_database.database_is_current(path, globs)
+    assert not client_database.database_is_current(path, {**globs, "battle_files": "elsewhere/*.parquet"})
     assert sorted(item.name for item in mixed.folder.iterdir()) == [
         "battles",
         "documents",
@@ -384,15 +385,15 @@ def test_the_database_is_current_only_as_written(mixed: Store, tmp_path: Path) -
     ]
     # A store that was moved.
     moved = Store(mixed.folder.rename(tmp_path / "moved"))
-    assert not views.database_is_current(moved.database, moved.files)
-    views.write_database(moved.database, moved.files)
+    assert not client_database.database_is_current(moved.database, moved.files)
+    client_database.write_database(moved.database, moved.files)
     with duckdb.connect(moved.database, read_only=True) as connection:
         assert rows(connection, "SELECT count(*) AS n FROM battles") == [{"n": 7}]
 
 
 def test_a_database_that_cannot_be_written(mixed: Store) -> None:
     with pytest.raises(StoreError, match="cannot write"):
-        views.write_database(mixed.folder / "nowhere" / "pokeladder.duckdb", mixed.files)
+        client_database.write_database(mixed.folder / "nowhere" / "pokeladder.duckdb", mixed.files)
 
 
 @pytest.mark.parametrize(
@@ -402,8 +403,8 @@ def test_odd_folders(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     store = fill(folder, MIXED, [run_of()])
     assert store.files["battle_files"][-1] == f"{glob.escape(str(folder))}/battles/**"
-    views.write_database(store.database, store.files)
-    assert views.database_is_current(store.database, store.files)
+    client_database.write_database(store.database, store.files)
+    assert client_database.database_is_current(store.database, store.files)
     with duckdb.connect(store.database, read_only=True) as connection:
         assert rows(connection, "SELECT count(*) AS n FROM battles") == [{"n": 7}]
         assert "set" not in connection.table("battles").columns
@@ -426,24 +427,24 @@ assert connection.sql("SELECT * FROM matchups").columns[:3] == ["format", "agent
 connection.close()
 attached = duckdb.connect()
 attached.execute(f"ATTACH '{sys.argv[1]}' AS ladder (READ_ONLY)")
-assert attached.sql("SELECT sum(games) FROM ladder.standings").fetchall() == [(200,)]
+assert attached.sql("SELECT sum(games) FROM ladder.elo").fetchall() == [(200,)]
 print(len(set(seen)), flush=True)
 """
 
 
 def test_another_client_reads_while_battles_are_added(tmp_path: Path) -> None:
     store = Store(tmp_path / "live")
-    views.write_database(store.database, store.files)
+    client_database.write_database(store.database, store.files)
     with subprocess.Popen(
         [sys.executable, "-c", CLIENT, str(store.database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == "ready\n"
-        writer = store.writer("run")
+        writer = BatchWriter(store, "run")
         for first in range(0, 100, 5):
             writer.write([battle(number, "ann", "bob", "p1") for number in range(first, first + 5)])
         # Writing the file anew does not disturb those who have it open.
-        views.write_database(store.database, store.files)
+        client_database.write_database(store.database, store.files)
         output, errors = client.communicate()
     assert client.returncode == 0, errors
     assert int(output) > 1
@@ -452,7 +453,7 @@ def test_another_client_reads_while_battles_are_added(tmp_path: Path) -> None:
 def test_what_a_statement_needs_is_made(tmp_path: Path) -> None:
     """Each view answers where nothing is but what :func:`views.needed` finds."""
     store = Store(tmp_path)
-    for name in (item.removeprefix("views/") for item in views.VIEWS if item.startswith("views/")):
+    for name in catalogue.view_names(internal=True):
         connection = connect(store, items=views.needed(f"FROM {name}"))
         assert connection.sql(f"FROM {name}").fetchall() == []
     assert len(views.needed("FROM battles")) < 6

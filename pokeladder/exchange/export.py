@@ -28,8 +28,8 @@ from pokeladder.errors import InterruptedRunError, StoreError, UsageError
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError
 from pokeladder.progress import FileCounter, FileWatch
-from pokeladder.query import views
-from pokeladder.query.texts import statement
+from pokeladder.query import statements, views
+from pokeladder.query.texts import query_text
 from pokeladder.store.files import Store
 
 STATS_FILE = "filtering_stats.json"
@@ -54,8 +54,8 @@ class Filters:
     """Which trajectories to export; see :meth:`pokeladder.Ladder.export_filtered` for each."""
 
     max_invalid_rate: float = 0.05
-    min_turns: int = 10
-    max_turns: int = 1000
+    min_steps: int = 10
+    max_steps: int = 1000
     balance_outcomes: bool = False
     seed: int = 42
     where: str | None = None
@@ -66,10 +66,11 @@ class Filters:
     limit: int | None = None
 
     def settings(self) -> dict[str, Any]:
+        """The filters under the names that :data:`STATS_FILE` has for them; turns are steps there."""
         return {
             "max_invalid_rate": self.max_invalid_rate,
-            "min_turns": self.min_turns,
-            "max_turns": self.max_turns,
+            "min_turns": self.min_steps,
+            "max_turns": self.max_steps,
             "balance_outcomes": self.balance_outcomes,
             "seed": self.seed,
             "where": self.where,
@@ -137,7 +138,7 @@ def export_filtered(
     else:
         _list(connection, [])
     _select(connection, filters, limit)
-    (counts,) = views.fetched(views.query(connection, "export_counts"))
+    (counts,) = statements.tuples(connection, "export_counts")
     scope, held, wins, losses, ties, there, of_others, left_out = counts
     digest = _digest(connection)
     removed = {reason: left_out.pop(reason) for reason in ("balance", "limit") if reason in left_out}
@@ -147,9 +148,9 @@ def export_filtered(
         return exported
     selected = held - there
     files = _files(connection, store.folder / "documents")
-    ((store_digest,),) = views.fetched(views.query(connection, "export_store"))
+    ((store_digest,),) = statements.tuples(connection, "export_store")
     stats = _stats(store, output_dir, filters, to, exported, store_digest)
-    table = views.arrow_table(views.query(connection, "export_rows")) if to == "parquet" else None
+    table = statements.arrow_table(statements.query(connection, "export_rows")) if to == "parquet" else None
     # What selecting took is for the documents now.
     connection.close()
     progress = FileCounter(selected, watch)
@@ -210,8 +211,8 @@ def _list(connection: duckdb.DuckDBPyConnection, listed: Sequence[tuple[str, str
     arrays = [pa.array([row[number] for row in listed], pa.string()) for number in range(len(columns))]
     connection.register("listed", pa.table(arrays, columns))
     for name in ("kept", "there"):
-        query = views.query(connection, f"export_{name}")
-        with views.query_errors(statement(f"export_{name}")):
+        query = statements.query(connection, f"export_{name}")
+        with statements.query_errors(query_text(f"export_{name}")):
             # To name all trajectories of a store takes a second.
             (query if listed else query.limit(0)).create(name)
 
@@ -264,28 +265,28 @@ def _select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int 
         conditions.append(ColumnExpression("agent").isin(*map(ConstantExpression, filters.agents or (None,))))
     if filters.since is not None:
         conditions.append(ColumnExpression("played_at") >= ConstantExpression(_utc(filters.since)))
-    with views.query_errors(filters.where or statement("export_selection")):
+    with statements.query_errors(filters.where or query_text("export_selection")):
         scope = connection.table("trajectories")
         for condition in conditions:
             scope = scope.filter(condition)
         scope.create_view("scope")
         parameters = {
             "max_invalid_rate": filters.max_invalid_rate,
-            "min_steps": filters.min_turns,
-            "max_steps": filters.max_turns,
+            "min_steps": filters.min_steps,
+            "max_steps": filters.max_steps,
             "balance": filters.balance_outcomes,
             "seed": str(filters.seed),
             "limit": limit,
         }
-        views.query(connection, "export_selection", parameters).create("judged")
-        views.materialise(connection, "export_selected", "selection")
+        statements.query(connection, "export_selection", parameters).create("judged")
+        statements.materialise(connection, "export_selected", "selection")
 
 
 def _digest(connection: duckdb.DuckDBPyConnection) -> str:
     """SHA-256, in hexadecimal, of the rows of ``export_lines``, joined by line feeds."""
     digest, between = hashlib.sha256(), ""
-    lines = views.query(connection, "export_lines")
-    with views.query_errors(statement("export_lines")):
+    lines = statements.query(connection, "export_lines")
+    with statements.query_errors(query_text("export_lines")):
         for batch in lines.to_arrow_reader(LINES):
             digest.update((between + "\n".join(batch.column(0).to_pylist())).encode())
             between = "\n"
@@ -294,7 +295,7 @@ def _digest(connection: duckdb.DuckDBPyConnection) -> str:
 
 def _files(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, pa.Table]]:
     """Files of documents with the rows of ``export_files`` that are of each."""
-    table = views.arrow_table(views.query(connection, "export_files", {"folder": str(folder)}))
+    table = statements.arrow_table(statements.query(connection, "export_files", {"folder": str(folder)}))
     # Not threaded, groups come in the order of the rows.
     counts = table.group_by("file", use_threads=False).aggregate([([], "count_all")])
     numbers = counts.column("count_all").to_pylist()
@@ -312,7 +313,7 @@ def _unrecorded(connection: duckdb.DuckDBPyConnection, filters: Filters) -> int:
         "since": _utc(filters.since),
         "agents": list(filters.agents) if filters.agents is not None else None,
     }
-    ((count,),) = views.fetched(views.query(connection, "export_unrecorded", parameters))
+    ((count,),) = statements.tuples(connection, "export_unrecorded", parameters)
     return int(count)
 
 
@@ -341,7 +342,7 @@ def _stats(
         "unrecorded": exported.unrecorded,
         "selection_digest": exported.digest,
         "store_digest": store_digest,
-        "sql": statement("export_selection"),
+        "sql": query_text("export_selection"),
         "pokeladder_version": version("pokeladder"),
         "complete": False,
     }

@@ -27,11 +27,12 @@ from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError, LogRow
 from pokeladder.names import RULE, is_name, shown
 from pokeladder.progress import FileCounter, FileWatch
-from pokeladder.query import views
-from pokeladder.query.texts import statements
+from pokeladder.query import statements, views
+from pokeladder.query.texts import query_texts
 from pokeladder.records import Run
 from pokeladder.scratch import Scratch
-from pokeladder.store.files import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA, Store, new_run_id
+from pokeladder.store.files import Store, new_run_id
+from pokeladder.store.schemas import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA
 from pokeladder.trajectories.summaries import Summariser
 
 BATTLES_A_FILE = 50_000
@@ -103,7 +104,7 @@ def ingest(
     found = _find([Path(path) for path in paths])
     ingested = Ingested(broken=found.unreadable)
     with _alone(store, notify), Scratch() as spill:
-        connection = views.connect(store.files, items=views.needed(statements("ingest_")))
+        connection = views.connect(store.files, items=views.needed(query_texts("ingest_")))
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
         names = _renames(found.tournaments, ingested)
@@ -215,7 +216,7 @@ def _new_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
     """Those whose names neither the store nor an earlier path has."""
     names = [shown(metamon_files.stem(path)) for path in paths]
     _append(connection, "file_names", pa.table({"place": pa.array(range(len(paths)), pa.int64()), "name": names}))
-    new = [paths[place] for (place,) in views.fetched(views.query(connection, "ingest_new_files"))]
+    new = [paths[place] for (place,) in statements.tuples(connection, "ingest_new_files")]
     ingested.already_there += len(paths) - len(new)
     return new
 
@@ -237,7 +238,7 @@ def _read_all(
                 ingested.others += reading.others
                 _append(connection, "summaries_read", reading.table)
             progress.tell()
-    ingested.broken += views.fetched(views.query(connection, "ingest_faults"))
+    ingested.broken += statements.tuples(connection, "ingest_faults")
 
 
 def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> None:
@@ -263,9 +264,9 @@ def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
 def _leave_copies_out(connection: duckdb.DuckDBPyConnection, ingested: Ingested) -> None:
     """Fills ``new_trajectories`` and ``new_rows`` with what has been read, but for what is known under another name."""
     for name in ("known_points", "copies", "copied_rows", "new_trajectories", "new_rows"):
-        views.materialise(connection, f"ingest_{name}", name)
+        statements.materialise(connection, f"ingest_{name}", name)
     for name in ("copies", "copied_rows"):
-        ((known,),) = views.fetched(connection.table(name).aggregate("count(*)"))
+        ((known,),) = statements.fetched(connection.table(name).aggregate("count(*)"))
         ingested.already_there += known
 
 
@@ -279,19 +280,19 @@ def _store(
 ) -> None:
     """Pairs the points of view and writes the battles with their trajectories."""
     for name in ("points", "all_points", "pairs", "places"):
-        views.materialise(connection, f"ingest_{name}", name)
-    (counts,) = views.fetched(views.query(connection, "ingest_counts"))
+        statements.materialise(connection, f"ingest_{name}", name)
+    (counts,) = statements.tuples(connection, "ingest_counts")
     battles, half_known, already_there, attached, formats = counts
     ingested.already_there += already_there
     if battles == 0 and attached == 0:
         store.remove_run(run_id)
         return
     ingested.run_id, ingested.battles, ingested.half_known = run_id, battles, half_known
-    ((unsure, player, opponent),) = views.fetched(views.query(connection, "ingest_unsure"))
+    ((unsure, player, opponent),) = statements.tuples(connection, "ingest_unsure")
     if unsure:
         ingested.unsure = (unsure, player, opponent)
     documents = connection.table("new_trajectories").project("document_file").distinct().order("document_file")
-    for (name,) in views.fetched(documents):
+    for (name,) in statements.fetched(documents):
         store.publish_documents(run_id, name)
     store.add_run(
         Run(
@@ -309,12 +310,13 @@ def _store(
     for begin in range(0, max(battles, 1), BATTLES_A_FILE):
         batch = f"ingest-{begin // BATTLES_A_FILE:06d}"
         part = {"run": run_id, "batch": batch, "begin": begin, "end": begin + BATTLES_A_FILE}
-        new_battles = views.arrow_table(views.query(connection, "ingest_battles", part))
+        new_battles = statements.arrow_table(statements.query(connection, "ingest_battles", part))
         connection.register("new_battles", new_battles)
-        rows = views.arrow_table(views.query(connection, "ingest_trajectories", {**part, "known": begin == 0}))
+        known = {**part, "known": begin == 0}
+        rows = statements.arrow_table(statements.query(connection, "ingest_trajectories", known))
         connection.unregister("new_battles")
         ingested.trajectories += len(rows)
-        points = views.arrow_table(views.query(connection, "ingest_point_rows", {**part, "known": begin == 0}))
+        points = statements.arrow_table(statements.query(connection, "ingest_point_rows", known))
         store.write_table(points.cast(POINT_SCHEMA), "points", run_id, batch)
         store.write_table(rows.cast(TRAJECTORY_SCHEMA), "trajectories", run_id, batch)
         if len(new_battles):

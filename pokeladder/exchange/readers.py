@@ -24,7 +24,8 @@ from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError
 from pokeladder.names import shown
 from pokeladder.processes import Child
-from pokeladder.store.files import DocumentFile, Store
+from pokeladder.store.files import Store
+from pokeladder.store.staging import DocumentFile
 from pokeladder.trajectories.outlines import is_trajectory, outline_of
 from pokeladder.trajectories.summaries import Summariser, binary_array
 

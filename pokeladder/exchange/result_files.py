@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pokeladder.errors import StoreError
-from pokeladder.query import views
+from pokeladder.query import statements, views
 
 ELO_FILES = {
     "elo_results_ratings": "ratings.json",
@@ -48,6 +48,6 @@ def write_tournament_results(connection: duckdb.DuckDBPyConnection, run_id: str,
 def _write(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        views.write_query(connection, query, parameters, path)
+        statements.write_query(connection, query, parameters, path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error}; name another folder with --output-dir") from error

@@ -22,23 +22,20 @@ MEMORY_BYTES = 800_000_000
 THREADS = 8
 
 
-def new(*, bounded: bool = True) -> tuple[duckdb.DuckDBPyConnection, Callable[[], duckdb.DuckDBPyConnection]]:
-    """A new database in memory.
+def new(*, bounded: bool = True) -> duckdb.DuckDBPyConnection:
+    """A connection to a new database in memory.
 
     Args:
         bounded: answers take :data:`MEMORY_BYTES` at most, else DuckDB's default, four fifths of the machine's memory.
-
-    Returns:
-        A connection to it, and what makes further ones for as long as one is there.
     """
     name = f":memory:pokeladder-{secrets.token_hex(8)}"
     connection = _set_up(_connect(name), bounded=bounded)
     connection.execute("SET VARIABLE pokeladder_database = $name", {"name": name})
-    return connection, partial(_connect, name)
+    return connection
 
 
 def again(connection: duckdb.DuckDBPyConnection) -> Callable[[], duckdb.DuckDBPyConnection]:
-    """What makes further connections to the database of one of :func:`new`."""
+    """A function that makes further connections to the database of one of :func:`new`, while one is open."""
     ((name,),) = connection.sql("SELECT getvariable('pokeladder_database')").fetchall()
     return partial(_connect, name)
 

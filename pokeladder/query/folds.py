@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from pokeladder.query.texts import statement
+from pokeladder.query.texts import GAMES, query_text
 
 # p1 and p2, numbers of agents, and p1's score.
 Game = tuple[int, int, float]
@@ -46,8 +46,6 @@ GLICKO_INITIAL = 1500.0
 LARGEST_DEVIATION = 130.0
 SMALLEST_DEVIATION = 25.0
 Q = log(10) / 400
-# The query of the battles to fold.
-GAMES = "games_in_order"
 # Battles that are in memory at once.
 BATCH = 1 << 16
 
@@ -110,11 +108,11 @@ class Progression:
         for part in _parts(self._connect):
             if part.begin == 0:
                 ratings = []
-            ratings += [self._initial] * (len(part.ladder.agents) - len(ratings))
+            ratings += [self._initial] * (len(part.numbering.numbers) - len(ratings))
             elo = _elo(part.games(), ratings, self._k)
             yield pa.record_batch(
                 [
-                    pa.repeat(part.ladder.format, len(part.rows)),
+                    pa.repeat(part.numbering.format, len(part.rows)),
                     _array(np.arange(part.begin + 1, part.begin + len(part.rows) + 1)),
                     *(part.rows.column(name) for name in ("battle_id", "p1", "p2", "score")),
                     *map(_array, _elo_columns(elo)),
@@ -124,7 +122,7 @@ class Progression:
 
 
 def elo_fold(games: pa.ChunkedArray, agents: pa.ChunkedArray, k: pa.ChunkedArray, initial: pa.ChunkedArray) -> pa.Array:
-    """Elo ratings before and after each game; each row of the arguments is a ladder of its own.
+    """Elo ratings before and after each game; each row of the arguments is rated by itself.
 
     Args:
         games: lists of {p1, p2, score} in the order of play; agents are numbered from 1, score is p1's: 1, 0.5 or 0.
@@ -137,9 +135,9 @@ def elo_fold(games: pa.ChunkedArray, agents: pa.ChunkedArray, k: pa.ChunkedArray
     lengths: list[int] = []
     found: Elo = ([], [], [])
     settings = zip(agents.to_pylist(), k.to_pylist(), initial.to_pylist(), strict=True)
-    for (length, ladder), (count, factor, start) in zip(_ladders(games), settings, strict=True):
+    for (length, listed), (count, factor, start) in zip(_lists(games), settings, strict=True):
         lengths.append(length)
-        for column, values in zip(found, _elo(ladder, [start] * (count + 1), factor), strict=True):
+        for column, values in zip(found, _elo(listed, [start] * (count + 1), factor), strict=True):
             column.extend(values)
     values = pa.StructArray.from_arrays([_array(column) for column in _elo_columns(found)], _ELO_COLUMNS)
     return pa.ListArray.from_arrays(_array(np.cumsum([0, *lengths], dtype=np.int32)), values)
@@ -147,35 +145,35 @@ def elo_fold(games: pa.ChunkedArray, agents: pa.ChunkedArray, k: pa.ChunkedArray
 
 def _elo_latest(connect: Connect, k: float, initial: float) -> Iterator[dict[str, Any]]:
     """Each agent's rating after its last battle, and how many it had."""
-    for ladder, parts in _by_ladder(connect):
+    for numbering, parts in _by_numbering(connect):
         ratings: list[float] = []
         for part in parts:
-            ratings += [initial] * (len(ladder.agents) - len(ratings))
+            ratings += [initial] * (len(numbering.numbers) - len(ratings))
             _elo(part.games(), ratings, k)
-        for agent, number in ladder.agents.items():
-            yield {"format": ladder.format, "agent": agent, "elo": ratings[number], "games": ladder.games[number]}
+        for agent, number in numbering.numbers.items():
+            yield {"format": numbering.format, "agent": agent, "elo": ratings[number], "games": numbering.games[number]}
 
 
 def _glicko_latest(connect: Connect, initial: float) -> Iterator[dict[str, Any]]:
     """Each agent's Glicko-1 rating (Glickman 1999) and deviation, every battle being a rating period of its own."""
-    for ladder, parts in _by_ladder(connect):
+    for numbering, parts in _by_numbering(connect):
         ratings: list[float] = []
         deviations: list[float] = []
         for part in parts:
-            new = len(ladder.agents) - len(ratings)
+            new = len(numbering.numbers) - len(ratings)
             ratings += [initial] * new
             deviations += [LARGEST_DEVIATION] * new
             for p1, p2, score in part.games():
                 p1_now, p2_now = (ratings[p1], deviations[p1]), (ratings[p2], deviations[p2])
                 ratings[p1], deviations[p1] = _glicko_after(*p1_now, *p2_now, score)
                 ratings[p2], deviations[p2] = _glicko_after(*p2_now, *p1_now, 1 - score)
-        for agent, number in ladder.agents.items():
+        for agent, number in numbering.numbers.items():
             yield {
-                "format": ladder.format,
+                "format": numbering.format,
                 "agent": agent,
                 "rating": ratings[number],
                 "deviation": deviations[number],
-                "games": ladder.games[number],
+                "games": numbering.games[number],
             }
 
 
@@ -216,25 +214,25 @@ def _glicko_after(
 
 
 @dataclass(eq=False)
-class _Ladder:
-    """A format's agents.
+class _Numbering:
+    """The agents of a format, numbered from 0 in the order in which they come.
 
     Attributes:
-        agents: their numbers, from 0 in the order in which they come.
-        games: of each, by number.
+        numbers: by name.
+        games: of each agent, by number.
     """
 
     format: str
-    agents: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
     games: list[int] = field(default_factory=list)
 
-    def numbers(self, names: pa.Array) -> list[int]:
+    def of(self, names: pa.Array) -> list[int]:
         """The numbers of agents; counts a game for each name."""
         coded = names.dictionary_encode()
         counts = np.bincount(coded.indices, minlength=len(coded.dictionary)).tolist()
         numbers = []
         for name, count in zip(coded.dictionary.to_pylist(), counts, strict=True):
-            number = self.agents.setdefault(name, len(self.agents))
+            number = self.numbers.setdefault(name, len(self.numbers))
             if number == len(self.games):
                 self.games.append(0)
             self.games[number] += count
@@ -252,7 +250,7 @@ class _Part:
         p1, p2: the agents' numbers.
     """
 
-    ladder: _Ladder
+    numbering: _Numbering
     begin: int
     rows: pa.RecordBatch
     p1: list[int]
@@ -264,16 +262,16 @@ class _Part:
 
 def _parts(connect: Connect) -> Iterator[_Part]:
     """All rated battles, by format and then in order of finish."""
-    ladder = None
+    numbering = None
     begin = 0
     with connect() as connection:
-        for batch in connection.sql(statement(GAMES)).to_arrow_reader(BATCH):
+        for batch in connection.sql(query_text(GAMES)).to_arrow_reader(BATCH):
             for rows in _by_format(batch):
                 name = rows.column("format")[0].as_py()
-                if ladder is None or ladder.format != name:
-                    ladder, begin = _Ladder(name), 0
-                p1, p2 = (ladder.numbers(rows.column(side)) for side in ("p1", "p2"))
-                yield _Part(ladder, begin, rows, p1, p2)
+                if numbering is None or numbering.format != name:
+                    numbering, begin = _Numbering(name), 0
+                p1, p2 = (numbering.of(rows.column(side)) for side in ("p1", "p2"))
+                yield _Part(numbering, begin, rows, p1, p2)
                 begin += len(rows)
 
 
@@ -286,13 +284,13 @@ def _by_format(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
             yield batch.slice(begin, end - begin)
 
 
-def _by_ladder(connect: Connect) -> Iterator[tuple[_Ladder, Iterator[_Part]]]:
-    """The parts of each ladder, which are to be taken before the next ladder is asked for."""
-    return groupby(_parts(connect), lambda part: part.ladder)
+def _by_numbering(connect: Connect) -> Iterator[tuple[_Numbering, Iterator[_Part]]]:
+    """The parts of each format, which must be read before the next format is asked for."""
+    return groupby(_parts(connect), lambda part: part.numbering)
 
 
-def _ladders(games: pa.ChunkedArray) -> Iterator[tuple[int, Iterator[Game]]]:
-    """How many games each ladder has, and those games."""
+def _lists(games: pa.ChunkedArray) -> Iterator[tuple[int, Iterator[Game]]]:
+    """The length of each list of games, and its games."""
     lists = games.combine_chunks()
     played = zip(*(column.to_pylist() for column in lists.flatten().flatten()), strict=True)
     for begin, end in pairwise(lists.offsets.to_pylist()):

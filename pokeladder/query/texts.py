@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+# The query of the battles that pokeladder.query.folds folds.
+GAMES = "games_in_order"
+
 
 @cache
 def text(item: str) -> str:
@@ -12,13 +15,13 @@ def text(item: str) -> str:
     return files("pokeladder.sql").joinpath(f"{item}.sql").read_text(encoding="utf-8")
 
 
-def statement(name: str) -> str:
+def query_text(name: str) -> str:
     """The text of the query ``sql/queries/<name>.sql``."""
     return text(f"queries/{name}")
 
 
 @cache
-def statements(prefix: str) -> str:
+def query_texts(prefix: str) -> str:
     """The texts of all queries whose names begin so, one after the other."""
     found = files("pokeladder.sql").joinpath("queries").iterdir()
     return "\n".join(file.read_text(encoding="utf-8") for file in found if file.name.startswith(prefix))

@@ -12,7 +12,7 @@ import altair as alt
 import duckdb
 
 from pokeladder.names import shown
-from pokeladder.query import views
+from pokeladder.query import statements, views
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -167,7 +167,7 @@ def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Row | None = None) -> list[Row]:
-    return [with_names_drawn(row) for row in views.rows(connection, query, parameters)]
+    return [with_names_drawn(row) for row in statements.rows(connection, query, parameters)]
 
 
 def with_names_drawn(row: Row) -> Row:

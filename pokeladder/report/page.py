@@ -10,12 +10,14 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pokeladder.errors import StoreError
-from pokeladder.query import views
+from pokeladder.query import statements, views
 from pokeladder.report import charts
 from pokeladder.report.drawing import Drawer, Kind
 
 SUMMARY_FILE = "tournament_summary.csv"
 PAGE_FILE = "index.html"
+# The views that most of the pictures and tables are made of, each after those that it reads.
+SETTLED = ("repeated_battles", "internal.matchup_totals", "ratings", "internal.agent_order", "matchups", "statistics")
 # Twice the pixels, for screens and print.
 SCALE = 2.0
 
@@ -38,8 +40,7 @@ def write_report(
         StoreError: a file cannot be written.
         DrawingError: a chart cannot be drawn.
     """
-    # Most of the pictures and tables are made of these.
-    views.settle(connection, "repeated_battles", "matchup_totals", "ratings", "agent_order", "matchups", "statistics")
+    views.settle(connection, *SETTLED)
     made = {
         "elo_rankings": charts.rankings(connection),
         "elo_progression": charts.progression(connection, k_factor, initial_rating),
@@ -64,7 +65,7 @@ def write_report(
                     path.write_bytes(drawer.draw(spec, kind, SCALE if kind == "png" else 1))
                     done(path)
             path = folder / SUMMARY_FILE
-            views.write_query(connection, "tournament_summary", settings, path)
+            statements.write_query(connection, "tournament_summary", settings, path)
             done(path)
             path = folder / PAGE_FILE
             path.write_text(_page(connection, specs, settings, drawer.script()), encoding="utf-8")
@@ -79,11 +80,11 @@ def _page(
 ) -> str:
     environment = Environment(loader=PackageLoader("pokeladder.report", ""), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"fixed": _fixed, "percent": _percent}
-    (((about),),) = views.fetched(views.query(connection, "report_about"))
+    (((about),),) = statements.tuples(connection, "report_about")
     return environment.get_template("report_page.html").render(
         about=about or "No rated battles yet.",
-        standings=[charts.with_names_drawn(row) for row in views.rows(connection, "tournament_summary", settings)],
-        matchups=[charts.with_names_drawn(row) for row in views.rows(connection, "report_matchups")],
+        standings=[charts.with_names_drawn(row) for row in statements.rows(connection, "tournament_summary", settings)],
+        matchups=[charts.with_names_drawn(row) for row in statements.rows(connection, "report_matchups")],
         queries=QUERIES,
         specs=specs,
         library=script,
@@ -101,9 +102,9 @@ def _percent(share: float | None) -> str:
 
 # What each part of the page shows, for any DuckDB client on pokeladder.duckdb, or `pokeladder sql`.
 QUERIES = {
-    "Standings": "FROM ratings JOIN agent_order USING (format, agent) ORDER BY format, place",
+    "Standings": "FROM ratings",
     "Elo over time": "FROM elo_progression ORDER BY format, seq",
-    "Who beats whom": "FROM matchups_with()",
+    "Who beats whom": "FROM matchups",
     "Statistics": "FROM statistics",
     "Glicko-1 and GXE": "FROM glicko",
 }

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 from pokeladder.records import Side
 from pokeladder.simulator.process import Inquiry
-
-# What Showdown's own client writes into the replays that it lets people download.
-VIEWER = "https://play.pokemonshowdown.com/js/replay-embed.js"
 
 
 @dataclass(frozen=True)
@@ -39,20 +35,11 @@ class Replay:
 
     def page(self) -> str:
         """An HTML page in the form of Showdown's downloaded replays; it fetches Showdown's viewer when opened."""
-        title = html.escape(f"{self.format}: {self.p1} vs. {self.p2}")
-        # The log stands in a script element, which only "</" could end.
-        log = self.log.replace("</", "<\\/")
-        return (
-            '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<!-- version 1 -->\n'
-            f"<title>{title}</title>\n"
-            '<div class="wrapper replay-wrapper" style="max-width:1180px;margin:0 auto">\n'
-            f'<input type="hidden" name="replayid" value="{html.escape(self.battle_id)}">\n'
-            '<div class="battle"></div><div class="battle-log"></div><div class="replay-controls"></div>\n'
-            '<div class="replay-controls-2"></div>\n'
-            f"<h1>{title}</h1>\n"
-            f'<script type="text/plain" class="battle-log-data">{log}</script>\n'
-            f'</div>\n<script src="{VIEWER}"></script>\n'
-        )
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        loader = PackageLoader("pokeladder.runs", "")
+        environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+        return environment.get_template("replay_page.html").render(replay=self)
 
 
 def replay(

@@ -17,7 +17,8 @@ from pokeladder.agents.programs import Program
 from pokeladder.agents.specs import Agent, Directory
 from pokeladder.agents.versions import Version, shown
 from pokeladder.errors import AgentError, UsageError
-from pokeladder.query import views
+from pokeladder.query import statements, views
+from pokeladder.query.texts import query_text
 from pokeladder.records import AgentVersion, Run
 from pokeladder.runs.execution import History, execute
 from pokeladder.runs.preparation import Known, compare_versions, drawn, prepare
@@ -25,6 +26,8 @@ from pokeladder.runs.progress import Progress
 from pokeladder.runs.settings import Notify, Plan, PlaySettings, RunKind
 from pokeladder.store.files import Store
 
+# What is asked about earlier runs.
+QUERIES = ("played_runs", "games_so_far", "run_versions", "latest_versions")
 # The settings that runs keep, besides those of a :class:`~pokeladder.runs.settings.Plan` itself.
 STORED = (
     "battle_format",
@@ -39,7 +42,6 @@ STORED = (
 def play(
     store: Store,
     registry: Directory,
-    connection: duckdb.DuckDBPyConnection,
     kind: RunKind,
     agents: Sequence[Agent | Program],
     battles: int,
@@ -48,7 +50,6 @@ def play(
     """Plays a new run, or what is missing of one.
 
     Args:
-        connection: to the views of the store.
         kind: of the run; ``resume`` looks among those.
         agents: none, to go on with the latest unfinished run.
         battles: of each two agents, or of self-play.
@@ -61,6 +62,7 @@ def play(
         InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
     """
     notify = settings.notify
+    connection = views.connect(store.files, items=views.needed("\n".join(map(query_text, QUERIES))))
     past = _Past(connection, kind, resume=settings.resume, named=bool(agents), notify=notify)
     if settings.resume and not agents:
         unfinished = next((run for run, finished in past.runs() if not finished), None)
@@ -144,7 +146,7 @@ class _Past:
 
     def runs(self) -> list[tuple[Run, bool]]:
         """Those of the kind, the latest first, and whether they are finished."""
-        found = views.fetched(views.query(self._connection, "played_runs", {"kind": self._kind}))
+        found = statements.tuples(self._connection, "played_runs", {"kind": self._kind})
         return [(Run(*columns), finished) for *columns, finished in found]
 
     def find_run(self, settings: Mapping[str, Any]) -> Run | None:
@@ -205,7 +207,7 @@ class _Past:
 
     def history(self, run: Run) -> History:
         """What the store has of a run."""
-        found = views.fetched(views.query(self._connection, "games_so_far", {"run": run.run_id}))
+        found = statements.tuples(self._connection, "games_so_far", {"run": run.run_id})
         return History(
             played=frozenset(game for game, played, _ in found if played),
             voided={game: voided for game, _, voided in found},
@@ -220,7 +222,7 @@ class _Past:
         return self._known("latest_versions", {"agents": list(names)})
 
     def _known(self, query: str, parameters: Mapping[str, object]) -> dict[str, Known]:
-        found = views.fetched(views.query(self._connection, query, parameters))
+        found = statements.tuples(self._connection, query, parameters)
         return {agent: Known(run_id, version, json.loads(parts)) for agent, run_id, version, parts in found}
 
 

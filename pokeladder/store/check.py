@@ -26,12 +26,14 @@ from filelock import Timeout
 
 from pokeladder.errors import StoreError
 from pokeladder.progress import FileCounter, FileWatch
-from pokeladder.query import views
+from pokeladder.query import statements
 from pokeladder.query.databases import OnDisk
-from pokeladder.query.texts import statement, text
+from pokeladder.query.texts import query_text, text
 from pokeladder.records import Merge
 from pokeladder.store.compaction import GRACE_SECONDS
-from pokeladder.store.files import SCHEMAS, StagedFile, Store, conformed, new_run_id
+from pokeladder.store.files import Store, new_run_id
+from pokeladder.store.schemas import SCHEMAS, conformed
+from pokeladder.store.staging import StagedFile
 
 # What is asked of the rows of each kind, besides file and row. A kind is listed after those that refer to it, which are
 # written after it: what is being written meanwhile refers to nothing that was missed.
@@ -234,14 +236,14 @@ class _Examination:
         self.files = len(visible) + len(self.originals)
         self.size = sum((store.folder / path).stat().st_size for path in [*visible, *self.originals])
         for query, leftover in (("check_faults", False), ("check_leftovers", True)):
-            with views.query_errors(statement(query)):
-                views.query(self.connection, query).project(f"{leftover}, *").insert_into("faults")
+            with statements.query_errors(query_text(query)):
+                statements.query(self.connection, query).project(f"{leftover}, *").insert_into("faults")
         for path in _unfinished(store):
             self._fault(path, "a process that was killed was writing it", leftover=True)
-        self.faults = [Fault(**row) for row in views.rows(self.connection, "check_summary")]
+        self.faults = [Fault(**row) for row in statements.rows(self.connection, "check_summary")]
 
     def report(self) -> Checked:
-        (counts,) = views.rows(self.connection, "check_counts")
+        (counts,) = statements.rows(self.connection, "check_counts")
         lost = [run for run in self.runs() if run["kind"] is None]
         return Checked(
             files=self.files,
@@ -258,7 +260,7 @@ class _Examination:
         )
 
     def _repeated(self) -> Iterator[str]:
-        found = views.rows(self.connection, "check_repeated")
+        found = statements.rows(self.connection, "check_repeated")
         if found:
             pairs = ", ".join(f"{row['battle_id']} equals {row['repeats']}" for row in found[:PAIRS_SHOWN])
             rest = f", and {len(found) - PAIRS_SHOWN:,} more" if len(found) > PAIRS_SHOWN else ""
@@ -268,12 +270,12 @@ class _Examination:
             )
 
     def _unrecorded(self) -> Iterator[str]:
-        for row in views.rows(self.connection, "check_unrecorded"):
+        for row in statements.rows(self.connection, "check_unrecorded"):
             yield f"{row['missing']:,} trajectories of run {row['run_id']} could not be recorded when it was played"
 
     def runs(self) -> list[dict[str, Any]]:
         """Rows of ``sql/queries/check_runs.sql``."""
-        return views.rows(self.connection, "check_runs")
+        return statements.rows(self.connection, "check_runs")
 
     def rows_of(self, file: str) -> set[int] | None:
         """Those of a file that are at fault; None for all of it."""
@@ -282,7 +284,7 @@ class _Examination:
         return None if None in rows else rows
 
     def _ask(self, name: str) -> set[str]:
-        return {row["file"] for row in views.rows(self.connection, name)}
+        return {row["file"] for row in statements.rows(self.connection, name)}
 
     def _read_all(self, paths: Sequence[Path]) -> None:
         for kind in SCHEMAS:

@@ -37,7 +37,9 @@ from filelock import Timeout
 from pokeladder.errors import StoreError
 from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.records import Merge
-from pokeladder.store.files import FOLDERS, StagedFile, Store, conformed
+from pokeladder.store.files import Store
+from pokeladder.store.schemas import FOLDERS, conformed
+from pokeladder.store.staging import StagedFile
 
 # Files from this size on are left as they are.
 LARGE_BYTES = 64 << 20

@@ -30,70 +30,28 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import AgentVersion, Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
+from pokeladder.records import AgentVersion, Merge, Run
 from pokeladder.scratch import Scratch
-
-_TIME = pa.timestamp("us", tz="UTC")
-_ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
-_ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary()}
-_ARROW |= {"Digest": pa.int64(), "list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
-# Takes hardly longer than no compression; 5 would leave three quarters of the size, and take twice as long.
-DOCUMENT_LEVEL = 3
-# Checksums tell a damaged page from a whole one; readers may leave them alone.
-_PLAIN: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
-
-
-def _schema(record: type) -> pa.Schema:
-    """Column types from a dataclass's annotations, which are strings here."""
-    columns = []
-    for column in fields(record):
-        kind, _, optional = str(column.type).partition(" | ")
-        columns.append(pa.field(column.name, _ARROW[kind], nullable=bool(optional)))
-    return pa.schema(columns)
-
-
-BATTLE_SCHEMA = _schema(Battle)
-RUN_SCHEMA = _schema(Run)
-TRAJECTORY_SCHEMA = _schema(Trajectory)
-DOCUMENT_SCHEMA = _schema(Document)
-POINT_SCHEMA = _schema(Point)
-SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
-MERGE_SCHEMA = _schema(Merge)
-VERSION_SCHEMA = _schema(AgentVersion)
-# Those of which a store has a folder for each run.
-FOLDERS = {
-    "battles": BATTLE_SCHEMA,
-    "trajectories": TRAJECTORY_SCHEMA,
-    "documents": DOCUMENT_SCHEMA,
-    "points": POINT_SCHEMA,
-    "server_battles": SERVER_BATTLE_SCHEMA,
-}
-_COMPRESSION = dict.fromkeys(FOLDERS, _PLAIN)
-_COMPRESSION["documents"] = {
-    **_PLAIN,
-    "compression_level": DOCUMENT_LEVEL,
-    "use_dictionary": False,
-    "write_statistics": ["trajectory_id"],
-    # Documents are large: without the first, pages would not end before 1,024 of them.
-    "write_batch_size": 8,
-    "data_page_size": 2 << 20,
-}
-# Those with files of runs side by side.
-SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA, "versions": VERSION_SCHEMA}
-SCHEMAS = {**FOLDERS, **SINGLE_FILES}
-# Columns, the last of their kind, that files of version 0.1.0 lack.
-ADDED = {"battles": frozenset({"p1_version", "p2_version", "run_seed", "played", "unrecorded"})}
+from pokeladder.store.schemas import (
+    FOLDERS,
+    MERGE_SCHEMA,
+    PLAIN,
+    RUN_SCHEMA,
+    SCHEMAS,
+    SINGLE_FILES,
+    VERSION_SCHEMA,
+    table_of,
+)
 
 
 class Store:
@@ -207,7 +165,7 @@ class Store:
         return spare
 
     def add_run(self, run: Run) -> None:
-        self._write(_table([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
+        self._write(table_of([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
 
     def add_versions(self, versions: Sequence[AgentVersion]) -> None:
         """Adds what decides how the agents of a run play from now on.
@@ -219,7 +177,7 @@ class Store:
             StoreError: it could not be written.
         """
         name = f"{versions[0].run_id}.{secrets.token_hex(4)}.parquet"
-        self._write(_table(versions, VERSION_SCHEMA), self.folder / "versions" / name)
+        self._write(table_of(versions, VERSION_SCHEMA), self.folder / "versions" / name)
 
     def add_merges(self, merges: Sequence[Merge], name: str) -> None:
         """Says what was merged, or is going to be, in the file ``name`` of the folder ``merges``.
@@ -227,7 +185,7 @@ class Store:
         Raises:
             StoreError: it could not be written.
         """
-        self._write(_table(merges, MERGE_SCHEMA), self.folder / "merges" / name)
+        self._write(table_of(merges, MERGE_SCHEMA), self.folder / "merges" / name)
 
     def bytes_of(self, run_id: str) -> int:
         """How much a run's files take on the disk."""
@@ -263,9 +221,6 @@ class Store:
     def is_ingesting(self) -> bool:
         """Whether a process is taking something in."""
         return _is_locked(self.folder / "logs" / "ingest" / "ingest.lock")
-
-    def writer(self, run_id: str) -> Writer:
-        return Writer(self, run_id)
 
     def path(self, kind: str, run_id: str, batch: str) -> Path:
         """Where a batch of a run has its file of one of the :data:`FOLDERS`; makes the folder."""
@@ -351,175 +306,12 @@ class Store:
         staged = self.staged(path).with_suffix(f".{os.getpid()}.tmp")
         try:
             with staged.open("wb") as file:
-                pq.write_table(table, file, **_PLAIN)
-                _sync(file)
+                pq.write_table(table, file, **PLAIN)
+                sync(file)
             _rename(staged, path)
         except BaseException:
             staged.unlink(missing_ok=True)
             raise
-
-
-class Writer:
-    """Adds battles of one run with their trajectories, in batches that are whole or not there.
-
-    Attributes:
-        batch: name of the batch that is being made: that of its files.
-    """
-
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._name = secrets.token_hex(4)
-        self._written = 0
-        self._documents: DocumentFile | None = None
-
-    @property
-    def batch(self) -> str:
-        return f"{self._name}-{self._written:06d}"
-
-    def add_documents(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
-        """Puts documents of the batch aside on disk; they count once :meth:`write` has returned.
-
-        Raises:
-            StoreError: they could not be written.
-        """
-        if self._documents is None:
-            self._documents = DocumentFile(self._store, self._run_id, self.batch)
-        try:
-            self._documents.append(trajectory_ids, documents)
-        except StoreError:
-            self._documents = None
-            raise
-
-    def write(
-        self,
-        battles: Sequence[Battle],
-        trajectories: pa.Table | None = None,
-        server_battles: Sequence[ServerBattle] = (),
-    ) -> None:
-        """On return the batch is on disk (synced) and visible to readers.
-
-        Raises:
-            StoreError: a file could not be written; the batch is not in the store.
-        """
-        if not battles:
-            return
-        if self._documents is not None:
-            self._documents.publish()
-            self._documents = None
-        if trajectories is not None:
-            self._store.write_table(trajectories.cast(TRAJECTORY_SCHEMA), "trajectories", self._run_id, self.batch)
-        if server_battles:
-            table = _table(server_battles, SERVER_BATTLE_SCHEMA)
-            self._store.write_table(table, "server_battles", self._run_id, self.batch)
-        self._store.write_table(_table(battles, BATTLE_SCHEMA), "battles", self._run_id, self.batch)
-        self._written += 1
-
-    def drop_documents(self) -> None:
-        """Drops what was put aside and not written."""
-        if self._documents is not None:
-            self._documents.discard()
-            self._documents = None
-
-
-class StagedFile:
-    """A Parquet file on its way to the store: readers see it once it is published.
-
-    Args:
-        kind: one of the :data:`FOLDERS`.
-        name: of the file, without its suffix.
-
-    Attributes:
-        path: where it will be.
-    """
-
-    def __init__(self, store: Store, kind: str, run_id: str, name: str) -> None:
-        self._store = store
-        self.name = name
-        self.path = store.path(kind, run_id, name)
-        self._staged = store.staged(self.path)
-        try:
-            self._file = self._staged.open("wb")
-        except OSError as error:
-            raise store.cannot_write(self.path, error) from error
-        self._parquet = pq.ParquetWriter(self._file, FOLDERS[kind], **_COMPRESSION[kind])
-
-    def write(self, table: pa.Table) -> None:
-        """Writes a row group.
-
-        Raises:
-            StoreError: the disk is full, say.
-        """
-        try:
-            self._parquet.write_table(table)
-        except OSError as error:
-            self.discard()
-            raise self._store.cannot_write(self.path, error) from error
-
-    def complete(self) -> None:
-        """On return the whole file is on disk (synced), under another name.
-
-        Raises:
-            StoreError: it could not be written.
-        """
-        try:
-            self._parquet.close()
-            _sync(self._file)
-        except OSError as error:
-            self.discard()
-            raise self._store.cannot_write(self.path, error) from error
-
-    def publish(self) -> None:
-        """On return the file is on disk (synced) under its name.
-
-        Raises:
-            StoreError: it could not be written.
-        """
-        self.complete()
-        self._store.publish(self.path)
-
-    def discard(self) -> None:
-        """Removes the file that is not published."""
-        # Left open, the writer would complain when it is forgotten.
-        for open_file in (self._parquet, self._file):
-            with suppress(OSError, ValueError):
-                open_file.close()
-        self._staged.unlink(missing_ok=True)
-
-
-class DocumentFile(StagedFile):
-    """Documents on their way to the store; their rows say which file they are in."""
-
-    def __init__(self, store: Store, run_id: str, name: str) -> None:
-        super().__init__(store, "documents", run_id, name)
-
-    def append(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
-        """Writes a row group.
-
-        Raises:
-            StoreError: the disk is full, say.
-        """
-        names = [self.name] * len(documents)
-        columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]
-        self.write(pa.table(columns, schema=DOCUMENT_SCHEMA))
-
-
-def conformed(table: pa.Table, kind: str) -> pa.Table:
-    """The rows of a file of this version or an earlier one, with all columns of this version.
-
-    Args:
-        kind: one of the :data:`FOLDERS` or :data:`SINGLE_FILES`.
-
-    Raises:
-        pa.ArrowInvalid: the columns are those of no version.
-    """
-    schema = SCHEMAS[kind]
-    for name in schema.names:
-        if name in ADDED.get(kind, ()) and name not in table.column_names:
-            table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
-    if not table.schema.equals(schema):
-        raise pa.ArrowInvalid(f"its columns are not those of {kind}")
-    return table
 
 
 def _has_columns(path: Path, schema: pa.Schema) -> bool:
@@ -536,7 +328,7 @@ def _empty_files() -> Path:
     made = Scratch()
     atexit.register(made.close)
     for name, schema in SCHEMAS.items():
-        pq.write_table(schema.empty_table(), made.folder / f"{name}.parquet", **_PLAIN)
+        pq.write_table(schema.empty_table(), made.folder / f"{name}.parquet", **PLAIN)
     return made.folder
 
 
@@ -577,12 +369,8 @@ def new_run_id(started_at: datetime) -> str:
     return f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _table(records: Sequence[Any], schema: pa.Schema) -> pa.Table:
-    arrays = [pa.array([getattr(record, field.name) for record in records], field.type) for field in schema]
-    return pa.table(arrays, schema=schema)
-
-
-def _sync(file: BinaryIO) -> None:
+def sync(file: BinaryIO) -> None:
+    """Closes a file; on return its bytes are on the disk."""
     file.flush()
     os.fsync(file.fileno())
     file.close()

@@ -13,7 +13,9 @@ import pyarrow as pa
 from pokeladder.errors import StoreError
 from pokeladder.interrupts import deferred
 from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, ServerBattle, Side, battle_of
-from pokeladder.store.files import TRAJECTORY_SCHEMA, Store, Writer
+from pokeladder.store.files import Store
+from pokeladder.store.schemas import TRAJECTORY_SCHEMA
+from pokeladder.store.writer import BatchWriter
 from pokeladder.trajectories.summaries import Summariser, binary_array
 
 # A batch waits for this share of the time that the run has lasted, so that a long run leaves hundreds of files
@@ -61,7 +63,7 @@ class Recorder:
         self._run = run
         self._games = games
         self._versions = versions
-        self._writer = store.writer(run.run_id)
+        self._writer = BatchWriter(store, run.run_id)
         self._batch: list[Battle] = []
         self._server_battles: list[ServerBattle] = []
         self._trajectories = _Trajectories(self._writer)
@@ -118,7 +120,7 @@ class Recorder:
 class _Trajectories:
     """The trajectories of a batch; their documents go to disk in a thread, so that battles need not wait for it."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: BatchWriter) -> None:
         self._writer = writer
         self._summariser = Summariser()
         self._thread = ThreadPoolExecutor(1)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pokeladder.query import connections
-from pokeladder.query.texts import statement, text
+from pokeladder.query.texts import query_text, text
 from pokeladder.records import Outline
 
 STATES = pa.struct(
@@ -65,7 +65,8 @@ class Summariser:
 
     def __init__(self) -> None:
         self._connection = connections.connect(threads=1)
-        self._connection.execute(text("macros/hundredths"))
+        for macro in ("hundredths", "opponent_hp"):
+            self._connection.execute(text(f"macros/{macro}"))
         self._outlines: list[pa.Table] = []
         self.states = 0
 
@@ -85,8 +86,8 @@ class Summariser:
         for name, table in tables.items():
             self._connection.register(name, table)
         try:
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summaries AS {statement('trajectory_summaries')}")
-            return self._connection.sql(statement(query)).to_arrow_table()
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summaries AS {query_text('trajectory_summaries')}")
+            return self._connection.sql(query_text(query)).to_arrow_table()
         finally:
             for name in tables:
                 self._connection.unregister(name)

@@ -11,5 +11,5 @@ WHERE filename LIKE '%.parquet'
         SELECT
             regexp_extract(filename, '^(.*/)merges/[^/]*$', 1)
             || CASE WHEN bool_or(done) OVER (PARTITION BY merged) THEN file ELSE merged END
-        FROM merge_files
+        FROM internal.merge_files
     )

@@ -6,7 +6,7 @@
 --            (see matchup_totals)
 CREATE MACRO rating_components(prior := 0) AS TABLE
 WITH RECURSIVE sides AS MATERIALIZED (
-    FROM matchup_sides
+    FROM internal.matchup_totals
 ),
 
 agents AS (

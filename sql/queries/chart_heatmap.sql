@@ -12,6 +12,6 @@ SELECT
     win_rate_low,
     win_rate_high
 FROM matchups
-JOIN agent_order AS own USING (format, agent)
-JOIN agent_order AS other ON other.format = matchups.format AND other.agent = opponent
+JOIN internal.agent_order AS own USING (format, agent)
+JOIN internal.agent_order AS other ON other.format = matchups.format AND other.agent = opponent
 ORDER BY own.place, other.place

@@ -34,5 +34,5 @@ thinned AS (
 
 SELECT agent, place, seq, elo, final, is_last
 FROM thinned
-JOIN agent_order USING (format, agent)
+JOIN internal.agent_order USING (format, agent)
 ORDER BY place, seq

@@ -3,7 +3,7 @@
 WITH found AS (
     SELECT *
     FROM statistics
-    JOIN agent_order USING (format, agent)
+    JOIN internal.agent_order USING (format, agent)
 ),
 
 listed AS (

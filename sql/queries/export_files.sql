@@ -7,5 +7,5 @@ SELECT
     format,
     file_name
 FROM selection
-LEFT JOIN (SELECT DISTINCT document_file, filename FROM document_files) AS places USING (document_file)
+LEFT JOIN (SELECT DISTINCT document_file, filename FROM internal.document_files) AS places USING (document_file)
 ORDER BY file, trajectory_id

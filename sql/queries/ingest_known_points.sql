@@ -18,7 +18,7 @@ SELECT
     max(other_signature) AS other_signature,
     min(runs.started_at) AS taken_in,
     count(*) OVER (PARTITION BY battle_id) = 2 AS whole
-FROM point_files
+FROM internal.point_files
 JOIN battles USING (battle_id, batch)
 LEFT JOIN runs ON runs.run_id = point_files.run_id
 GROUP BY battle_id, batch, side, point_files.format

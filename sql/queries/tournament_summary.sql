@@ -9,7 +9,7 @@ SELECT
     gxe,
     statistics.* EXCLUDE (format, agent)
 FROM ratings
-JOIN agent_order USING (format, agent)
+JOIN internal.agent_order USING (format, agent)
 JOIN statistics USING (format, agent)
 JOIN glicko USING (format, agent)
 JOIN elo_with(k := $k, initial := $initial) AS elos USING (format, agent)

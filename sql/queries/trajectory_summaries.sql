@@ -12,12 +12,7 @@ WITH stepped AS (
         *,
         list_zip(states[:-2], actions) AS steps,
         list_filter(states[:-2], lambda state: NOT state.forced) AS free,
-        list_transform(states, lambda state: state.opponent_species) AS opponents,
-        list_reverse(states) AS backwards,
-        list_transform(
-            list_filter(list_zip(states[:-2], states[2:]), lambda two: two[2].opponents_left < two[1].opponents_left),
-            lambda two: if(two[2].opponent_hp = 0, two[2].opponent_species, two[1].opponent_species)
-        ) AS opponents_fainted
+        list_transform(states, lambda state: state.opponent_species) AS opponents
     FROM outlines
 ),
 
@@ -68,20 +63,7 @@ SELECT
     seen AS opponent_team,
     seen[1] AS opponent_lead,
     round(states[-1].hp + coalesce(list_sum(bench_hp), 0), 6) AS final_hp,
-    round(
-        greatest(
-            states[-1].opponent_hp,
-            least(
-                greatest(6 - len(seen), 0) + list_sum(list_transform(seen, lambda species: if(
-                    list_contains(opponents_fainted, species),
-                    0,
-                    list_filter(backwards, lambda state: state.opponent_species = species)[1].opponent_hp
-                ))),
-                states[-1].opponent_hp + opponent_pokemon_left - (states[-1].opponent_hp > 0)::INTEGER
-            )
-        ),
-        6
-    ) AS opponent_final_hp,
+    opponent_hp(states) AS opponent_final_hp,
     (states[-1].hp > 0)::INTEGER + len(bench_hp)::INTEGER AS pokemon_left,
     opponent_pokemon_left,
     won,

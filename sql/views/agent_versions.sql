@@ -12,6 +12,6 @@ SELECT
     count(DISTINCT run_id) AS runs,
     make_timestamp(epoch_us(min(recorded_at))) AS first_recorded_at,
     make_timestamp(epoch_us(max(recorded_at))) AS last_recorded_at
-FROM version_files
+FROM internal.version_files
 GROUP BY agent, version
 ORDER BY agent, first_recorded_at

@@ -33,4 +33,4 @@ SELECT * EXCLUDE (p1_packed, p2_packed, input_log, filename) REPLACE (
     make_timestamp(epoch_us(started_at)) AS started_at,
     make_timestamp(epoch_us(finished_at)) AS finished_at
 )
-FROM battle_files
+FROM internal.battle_files

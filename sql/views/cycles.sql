@@ -7,7 +7,7 @@
 -- los: the least likelihood of superiority of the three
 WITH wins AS MATERIALIZED (
     SELECT format, agent, opponent, win_rate, los
-    FROM differences
+    FROM matchups
     WHERE win_rate > 0.5
 )
 

@@ -16,13 +16,13 @@ SELECT
     coalesce(counts.void, 0) AS void,
     counts.unrecorded,
     coalesce(counts.played, 0) >= scheduled AS finished
-FROM run_files
+FROM internal.run_files
 LEFT JOIN (
     SELECT
         run_id,
         count(*) FILTER (outcome <> 'void') AS played,
         count(*) FILTER (outcome = 'void') AS void,
         sum(unrecorded)::BIGINT AS unrecorded
-    FROM battle_files
+    FROM internal.battle_files
     GROUP BY run_id
 ) AS counts USING (run_id)

@@ -5,5 +5,5 @@
 -- p1_user, p2_user: the user name of the side's agent
 -- log: the battle's protocol as a spectator sees it
 SELECT said.battle_id, said.room, said.p1_user, said.p2_user, said.log
-FROM server_battle_files AS said
-JOIN battle_files AS battles USING (battle_id, batch)
+FROM internal.server_battle_files AS said
+JOIN internal.battle_files AS battles USING (battle_id, batch)

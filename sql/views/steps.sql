@@ -10,7 +10,8 @@
 -- invalid: the agent had no legal choice to offer at first; NULL where nobody counted
 -- moves, switches: names of the moves and of the Pokémon on the bench in the order of action
 -- turn: Showdown's turn: in each, a side decides once without being forced to switch
--- player_hp: HP of the active Pokémon and of those on the bench, in whole Pokémon
+-- player_hp: HP of the active Pokémon and of those on the bench, in whole Pokémon: six unhurt ones are 6.0
+-- opponent_hp: what the opponent has left as far as the side has seen it, in whole Pokémon; an unseen one counts as unhurt
 -- player_active_pokemon, opponent_active_pokemon: a struct with metamon's fields
 -- available_switches: a list of such structs
 -- player_prev_move, opponent_prev_move: a move as a struct with metamon's fields
@@ -24,7 +25,7 @@ WITH documents AS (
         trajectory_id,
         document_file,
         from_json(decode(document), '{"states": ["JSON"], "actions": ["INTEGER"]}') AS document
-    FROM document_files
+    FROM internal.document_files
 ),
 
 numbered AS (
@@ -81,6 +82,11 @@ SELECT
     sum((NOT forced_switch)::INTEGER) OVER (PARTITION BY trajectory_id, document_file ORDER BY step)::INTEGER AS turn,
     player_active_pokemon.hp_pct
     + coalesce(list_sum(list_transform(available_switches, lambda pokemon: pokemon.hp_pct)), 0) AS player_hp,
+    opponent_hp(list({
+        'opponent_species': coalesce(opponent_active_pokemon.base_species, opponent_active_pokemon.name),
+        'opponent_hp': opponent_active_pokemon.hp_pct,
+        'opponents_left': opponents_remaining
+    }) OVER (PARTITION BY trajectory_id, document_file ORDER BY step)) AS opponent_hp,
     named.* EXCLUDE (trajectory_id, document_file, step, action)
 FROM named
 JOIN trajectories USING (trajectory_id, document_file)

@@ -55,5 +55,5 @@ SELECT
     invalid_steps,
     digest,
     document_file
-FROM trajectory_files
+FROM internal.trajectory_files
 JOIN battles USING (battle_id, batch)

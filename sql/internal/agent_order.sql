@@ -14,5 +14,5 @@ SELECT
             CASE WHEN ratings.status = 'rated' THEN ratings.rating ELSE guessed.rating END DESC,
             agent
     ) AS place
-FROM ratings
-JOIN ratings_with(prior := 1) AS guessed USING (format, agent)
+FROM main.ratings
+JOIN main.ratings_with(prior := 1) AS guessed USING (format, agent)
