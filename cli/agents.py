@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pokeladder.agents import Registry
+from pokeladder.registry import Registry
 from pokeladder.agents.programs import PLACEHOLDERS, ROLES
 from pokeladder.agents.specs import Listing, list_agents, literal
 from pokeladder.cli.numbers import Finite

@@ -80,7 +80,8 @@ class Interruption:
         self.signal = self.signal or signal.SIGINT
         with self._ending:
             _tell(line)
-            _close_folders()
+            with suppress(Exception):
+                _close_folders()
             os._exit(STATUS[self.signal])
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
@@ -107,10 +108,13 @@ class Interruption:
         while time.monotonic() - began < self.seconds:
             interrupt_queries()
             if self._lost:
-                signal.pthread_kill(threading.main_thread().ident or 0, number)
+                with suppress(OSError):
+                    signal.pthread_kill(threading.main_thread().ident or 0, number)
             time.sleep(REPEAT_SECONDS)
         self.signal = self.signal or signal.Signals(number)
-        _end_children()
+        # Whatever comes of it: nothing but this thread is left to end the process.
+        with suppress(Exception):
+            _end_children()
         self.end(self.line)
 
 

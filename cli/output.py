@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pokeladder.names import shown
 from pokeladder.query.csv_files import write_csv
-from pokeladder.query.views import query_errors
+from pokeladder.query.statements import query_errors
 from pokeladder.scratch import Scratch
 
 WIDTH = 100

@@ -22,7 +22,7 @@ from pokeladder.cli.tables import (
     print_table,
 )
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Overview, Slice
-from pokeladder.query.views import fetched
+from pokeladder.query.statements import fetched
 
 UNRATED = (
     "An agent is rated among those that have taken points from each other. It is unbeaten if nobody else took any from "

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pokeladder.cli.output import console, say, table
 from pokeladder.names import with_names_shown
-from pokeladder.query.views import fetched
+from pokeladder.query.statements import fetched
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], Any]]

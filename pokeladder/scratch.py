@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +28,10 @@ class Scratch:
 
     def __init__(self) -> None:
         clear_leftovers()
+        self._closing = threading.Lock()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        _open.add(self)
         self._lock = os.open(self.folder, os.O_RDONLY)
+        _open.add(self)
         # Whoever has it now looks for the mark, and lets go.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         (self.folder / MARK).touch()
@@ -43,11 +45,15 @@ class Scratch:
         self.close()
 
     def close(self) -> None:
-        """Removes the folder with all that is in it."""
-        if self._lock >= 0:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            os.close(self._lock)
-            self._lock = -1
+        """Removes the folder with all that is in it; several threads may, when Ctrl-C ends a command."""
+        if self._lock < 0:
+            return
+        # Outside of the lock: what another thread is removing, this one helps to remove.
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with self._closing:
+            lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
 
 def close_all() -> None:

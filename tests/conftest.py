@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from pokeladder.runs import preparation
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store import recorder
+from running import HELPERS, command
 
 # How long an example takes says nothing: simulators and other tests run beside it.
 settings.register_profile("pokeladder", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,20 +27,6 @@ settings.load_profile("pokeladder")
 # tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, lambda *_: None)
-
-TESTS = Path(__file__).parent
-DATA = TESTS / "data"
-
-
-def slowly(*values: Any) -> Any:
-    """Parameters of a test that runs only with ``-m slow``."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    """Waits without a limit: how long a machine takes says nothing, and a test that hangs is ended by pytest."""
-    while not true():
-        time.sleep(0.05)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -105,7 +90,7 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the installed command in ``tmp_path`` as a user would."""
 
     def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PYTHONPATH": str(TESTS), **settings.pop("env", {})}
+        env = {**os.environ, "PYTHONPATH": str(HELPERS), **settings.pop("env", {})}
         return subprocess.run(
             [command(), *arguments], cwd=tmp_path, capture_output=True, text=True, env=env, **settings
         )
@@ -123,10 +108,3 @@ def prompt_line() -> list[str]:
     """The command as with ``prompt``."""
     sooner = "from pokeladder import cli; from pokeladder.store import recorder; recorder.SHORTEST_SECONDS = 0.2"
     return [sys.executable, "-c", f"{sooner}; cli.main()"]
-
-
-def command() -> str:
-    """The installed ``pokeladder`` beside the running Python."""
-    found = shutil.which("pokeladder", path=str(Path(sys.executable).parent)) or shutil.which("pokeladder")
-    assert found, "pokeladder is not installed"
-    return found

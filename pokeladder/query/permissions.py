@@ -17,7 +17,7 @@ import duckdb
 from duckdb import Statement
 
 from pokeladder.errors import QueryError
-from pokeladder.query.views import query_errors, run_sql
+from pokeladder.query.statements import query_errors, run_sql
 
 READ = {"SELECT", "EXPLAIN", "SET"}
 # Of these, all but COPY change only what is in memory.
@@ -57,7 +57,7 @@ def run(
 ) -> duckdb.DuckDBPyRelation:
     """The rows of the last of :func:`checked` statements, which gets the parameters.
 
-    As :func:`pokeladder.query.views.run_sql`.
+    As :func:`pokeladder.query.statements.run_sql`.
 
     Args:
         connection: one with ``lock_configuration``.
