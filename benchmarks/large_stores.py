@@ -20,8 +20,8 @@ from pathlib import Path
 import duckdb
 import psutil
 
-from pokeladder.records import Run
 from pokeladder.store.files import Store
+from pokeladder.store.rows import Run
 from pokeladder.store.schemas import BATTLE_SCHEMA
 
 COMMANDS = ("elo", "ratings", "matchups", "stats", "check", "report")

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from pokeladder.registry import Registry
 from pokeladder.agents.programs import PLACEHOLDERS, ROLES
 from pokeladder.agents.specs import Listing, list_agents, literal
 from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import console, say, table
 from pokeladder.ladder import default_folder
+from pokeladder.registry import Registry
 
 # Options that are paths.
 PATHS = ("python", "checkpoints", "cache", "folder")

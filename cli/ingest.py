@@ -31,7 +31,7 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
     out, so that a folder that grows can be ingested again and again: a trajectory is known by its content, whatever
     its file is called; one of less than 10 steps by its name as well, as several battles may have the same.
 
-    The two points of view of a battle, and the rows of both players' logs, become one battle: by names, results, time
+    The two perspectives of a battle, and the rows of both players' logs, become one battle: by names, results, time
     and content. Where that is not certain they stay two battles, each known from one side, and that is said.
 
     An old tournament_results.json tells which model played under which user name. Other JSON files that are no
@@ -65,7 +65,7 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
     if added.unsure is not None:
         number, player, opponent = added.unsure
         say(
-            f"warning: {number} points of view may be of battles that others are of as well, and are kept apart; one "
+            f"warning: {number} perspectives may be of battles that others are of as well, and are kept apart; one "
             f"is {player} against {opponent}. Such battles may count twice.",
             err=True,
         )

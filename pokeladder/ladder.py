@@ -1,4 +1,4 @@
-"""A store with everything that can be done with it; the methods are named after the commands."""
+"""The store as an object: plays battles and answers questions. Methods have the names of the commands."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
 from pokeladder.store.compaction import GRACE_SECONDS, Compacted, compact_all
 from pokeladder.store.files import Store
 
-# Questions need no more than this, and would wait for the rest: it takes twice as long to import.
+# Methods import what only they need: a question takes half as long without it.
 if TYPE_CHECKING:
     import altair
 
-    from pokeladder.exchange.export import Exported, Target
     from pokeladder.exchange.ingest import Ingested
+    from pokeladder.exchange.selection import Exported
+    from pokeladder.exchange.training_files import Target
     from pokeladder.progress import FileWatch
     from pokeladder.registry import Registry
     from pokeladder.runs.progress import Progress
@@ -50,7 +51,7 @@ def open_ladder(folder: str | os.PathLike[str] | None = None, *, create: bool = 
     """Opens a store, ``$POKELADDER_STORE`` or ``./ladder`` if none is named.
 
     Args:
-        create: make the store if there is none.
+        create: make the store if the folder holds none.
 
     Raises:
         StoreError: the folder cannot be used, or holds no store and ``create`` is False.
@@ -59,7 +60,7 @@ def open_ladder(folder: str | os.PathLike[str] | None = None, *, create: bool = 
 
 
 class Slice(TypedDict, total=False):
-    """Which battles to look at: those that meet all that is given."""
+    """A slice of the battles: those that meet every condition given."""
 
     where: str | None
     battle_format: str | None
@@ -70,12 +71,12 @@ class Slice(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Overview:
-    """What a table of agents does not show of some battles.
+    """Remarks on a slice of the battles, to be read beside a table of agents.
 
     Attributes:
-        formats: of the battles between two agents.
-        versions: games by version, from the first to the last that played, of each agent that has several.
-        invalid_rates: share of invalid decisions by format and agent, where that is over 5%.
+        formats: formats of the battles between two agents.
+        versions: of each agent with several versions, its games by version, in order of first play.
+        invalid_rates: share of invalid decisions by format and agent, where it is over 5%.
     """
 
     formats: list[str]
@@ -86,10 +87,10 @@ class Overview:
 class Ladder:
     """A store of battles: plays more of them and answers questions about them.
 
-    Every answer is a DuckDB relation: ``.df()``, ``.pl()``, ``.arrow()``, ``.fetchall()``. Those that take ``where``,
-    ``battle_format``, ``run`` and ``agents`` look only at the battles that meet the SQL condition ``where`` over the
-    columns of ``battles``, that are of this format and run, and whose agents are both among those named. With
-    ``by_version`` each version of an agent is an agent of its own, called ``NAME#VERSION``.
+    Answers are DuckDB relations: ``.df()``, ``.pl()``, ``.arrow()``, ``.fetchall()``. Methods with the keywords of
+    :class:`Slice` use only the battles that meet the SQL condition ``where`` over the columns of ``battles``, have the
+    given ``battle_format`` and ``run``, and are between two of the ``agents``. With ``by_version`` each version of an
+    agent counts as an agent of its own, named ``NAME#VERSION``.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -100,24 +101,27 @@ class Ladder:
 
     def _write_database(self) -> None:
         if not client_database.database_is_current(self.store.database, self.store.files):
-            # That file is for other DuckDB clients: a store that cannot be written is still good to read.
+            # Only other DuckDB clients need the file: a read-only store can still be read.
             with suppress(StoreError):
                 client_database.write_database(self.store.database, self.store.files)
 
     @property
     def agents(self) -> Registry:
-        """Agents that were registered: those of ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
+        """Registered agents: those of the file ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
         from pokeladder.registry import Registry
 
         return Registry.of(self.store.folder)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        """The connection for SQL of users that only reads."""
+        """The connection for SQL that only reads."""
         return self._connect_locked(())
 
     def _connection_for(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
-        """That connection with these views and macros: making all of them takes most of the time of a small query."""
+        """The same connection with these views and macros.
+
+        Making all of them takes most of the time of a small query.
+        """
         if not set(items) <= set(self._made):
             self._made = tuple(item for item in VIEWS if item in items or item in self._made)
             views.extend(self._connection, self.store.files, self._made)
@@ -126,16 +130,16 @@ class Ladder:
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
     ) -> duckdb.DuckDBPyRelation:
-        """Any SQL that reads: the store's tables and views, and other files by their names.
+        """Runs SQL that reads the store's views, and other files by their names.
 
         Args:
-            parameters: bound to ``$name`` in the last statement.
-            write: the statements may also make tables, views and the like in memory, which are gone with the relation,
-                and COPY to files outside of the store. No statement attaches databases, changes settings or loads
-                extensions: open :attr:`~pokeladder.store.files.Store.database` read-only with ``duckdb`` for that.
+            parameters: values of ``$name`` in the last statement.
+            write: also allow statements that make tables or views in memory, which last as long as the relation, and
+                COPY to files outside of the store. Databases cannot be attached, settings not changed, extensions not
+                loaded: for that open :attr:`~pokeladder.store.files.Store.database` read-only with ``duckdb``.
 
         Raises:
-            QueryError: DuckDB refuses it, or it may not run.
+            QueryError: DuckDB refused a statement, or it is not allowed here.
         """
         checked_statements = permissions.checked(query, write=write, store=self.store.folder)
         if write:
@@ -145,7 +149,7 @@ class Ladder:
         except QueryError as error:
             if self._made == VIEWS or not isinstance(error.__cause__, duckdb.CatalogException):
                 raise
-        # DuckDB proposes names like one that it does not know: it shall know them all.
+        # DuckDB proposes names that are like an unknown one: with all views it proposes the right one.
         return permissions.run(self._connection_for(VIEWS), checked_statements, parameters)
 
     @keywords_of(Slice)
@@ -180,16 +184,16 @@ class Ladder:
     ) -> duckdb.DuckDBPyRelation:
         """One row an agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
 
-        The order of battles does not matter. ``status`` tells agents that have no finite rating, or none that compares
-        to the others', from those that are ``rated``; see ``sql/macros/ratings_with.sql``.
+        The order of battles does not matter. ``status`` is ``rated`` for ratings that are finite and comparable; the
+        other values are explained in ``sql/macros/ratings_with.sql``.
 
         Args:
-            prior: as many ties of each agent with one rated 1500, which makes all ratings finite.
-            excluding: an SQL condition over ``battles``: rate without those that meet it, and say in ``shift`` how much
-                higher each rating is for it.
+            prior: number of ties of each agent with one rated 1500, which makes all ratings finite.
+            excluding: an SQL condition over ``battles``. Battles that meet it are left out, and ``shift`` has the
+                change of each rating caused by that.
 
         Raises:
-            UsageError: ``prior`` is no number of ties.
+            UsageError: ``prior`` is negative or not finite.
         """
         checked("prior", prior, least=0)
         if excluding is None:
@@ -218,11 +222,11 @@ class Ladder:
         """One row an agent, opponent and format: results, win rate with its 95% interval, Elo difference and its error.
 
         Args:
-            sprt: the Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
-            alpha, beta: how often it may take H1 when H0 holds, and the other way round.
+            sprt: Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
+            alpha, beta: error rates of the test: H1 accepted though H0 holds, and H0 accepted though H1 holds.
 
         Raises:
-            UsageError: a difference is not finite, H0's is not the smaller one, or a share is not between 0 and 1.
+            UsageError: a difference is not finite, H0's is not the smaller one, or a rate is not between 0 and 1.
         """
         checked("the Elo difference of H1", sprt[1], above=checked("the Elo difference of H0", sprt[0]))
         checked("alpha", alpha, above=0, below=1)
@@ -233,12 +237,12 @@ class Ladder:
 
     @keywords_of(Slice)
     def cycles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row for three agents of which each beats the next, and the last the first; the likeliest first."""
+        """One row for three agents of which each beats the next, and the last the first; the most certain first."""
         return self._ask("FROM cycles ORDER BY format, los DESC, first, second, third", {}, slice_)
 
     @keywords_of(Slice)
     def side_bias(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a format: the results of p1, whoever that was."""
+        """One row a format: the results of side p1, over all agents."""
         return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
     @keywords_of(Slice)
@@ -253,7 +257,7 @@ class Ladder:
 
     @keywords_of(Slice)
     def overview(self, **slice_: Unpack[Slice]) -> Overview:
-        """What a table of agents does not show of the slice's battles."""
+        """Remarks on the slice, to be read beside a table of agents."""
         connection = views.connect(self.store.files, **slice_, items=views.needed(query_text("overview")))
         statements.materialise(connection, "overview", "overview")
         formats, versions, invalid = (
@@ -266,11 +270,11 @@ class Ladder:
         )
 
     def repeated(self, run_id: str) -> int:
-        """How many battles of a run equal earlier ones of the store, and so do not count."""
+        """The number of battles of a run that repeat earlier ones of the store, and therefore do not count."""
         return self._count("repeated_of_run", run_id)
 
     def unrecorded(self, run_id: str) -> int:
-        """How many trajectories of a run were wanted and could not be recorded."""
+        """The number of trajectories of a run that could not be recorded."""
         return self._count("unrecorded_of_run", run_id)
 
     def _count(self, query: str, run_id: str) -> int:
@@ -286,13 +290,13 @@ class Ladder:
         initial_rating: float = INITIAL_RATING,
         **slice_: Unpack[Slice],
     ) -> list[Path]:
-        """Writes the ratings, progression, matchup matrix and statistics as the old pipeline named them.
+        """Writes ratings, progression, matchup matrix and statistics under the names of the former pipeline.
 
         Returns:
             The four files.
 
         Raises:
-            UsageError: the slice holds several formats, which these files cannot tell apart.
+            UsageError: the slice holds several formats; these files have no column for them.
             StoreError: a file cannot be written.
         """
         _check_elo(k_factor, initial_rating)
@@ -315,14 +319,14 @@ class Ladder:
         The pictures are those of :meth:`chart`.
 
         Args:
-            kinds: of the pictures.
-            watch: told each file when it is there.
+            kinds: file types of the pictures.
+            watch: called with each file once it is written.
 
         Returns:
             All files.
 
         Raises:
-            UsageError: the slice holds several formats, which a report cannot tell apart.
+            UsageError: the slice holds several formats; a report is about one.
             StoreError: a file cannot be written.
         """
         from pokeladder.report.page import write_report
@@ -335,8 +339,9 @@ class Ladder:
     def chart(
         self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
     ) -> altair.TopLevelMixin:
-        """A picture of the report as an altair chart, for notebooks: see the function of that name in
-        :mod:`pokeladder.report.charts`.
+        """A picture of the report as an altair chart, for notebooks.
+
+        The function of the same name in :mod:`pokeladder.report.charts` describes it.
 
         Raises:
             UsageError: the slice holds several formats, or there is no such chart.
@@ -388,22 +393,22 @@ class Ladder:
         watch: FileWatch = lambda _: None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> Ingested:
-        """Adds trajectories and battle logs that metamon has written, and leaves out what the store has already.
+        """Adds trajectories and battle logs that metamon has written, except those that the store already has.
 
-        The two points of view of a battle become one battle; where that is not certain they stay two.
+        The perspectives of both sides become one battle; ambiguous pairs are kept as two battles.
 
         Args:
-            paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders with all that is under them.
-            renames: agents by the user names under which they played; user names are agents otherwise. An old
-                ``tournament_results.json`` among the files is heeded.
-            watch: told the :class:`~pokeladder.progress.FileProgress` while files are read.
-            notify: told that another ingest into the store is at work, and that this one waits for its end.
+            paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders, which are searched for them.
+            renames: agents by the user names under which they played; other user names are taken as agents. An old
+                ``tournament_results.json`` among the files adds its renames.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are read.
+            notify: called with a line when another ingest into the store is running, which this one waits for.
 
         Returns:
-            What was added, and what could not be read and why.
+            Counts of what was added, and the files that could not be read, with reasons.
 
         Raises:
-            UsageError: a path does not exist, there is nothing to ingest in any, or an agent cannot be called so.
+            UsageError: a path does not exist, no path has files to ingest, or a name cannot be an agent's.
             StoreError: the store cannot be written; nothing was added.
             InterruptedRunError: stopped by Ctrl-C; nothing was added.
         """
@@ -433,21 +438,21 @@ class Ladder:
         min_turns: int | None = None,
         max_turns: int | None = None,
     ) -> Exported:
-        """Writes a training set: the trajectories that meet all that is given, and ``filtering_stats.json``.
+        """Writes a training set: the trajectories that meet every condition, and ``filtering_stats.json``.
 
         Args:
-            output_dir: gets ``<format>/*.json.lz4``; None only counts.
-            max_invalid_rate: missing and invalid actions over steps, at most.
-            min_steps, max_steps: the length of a trajectory.
-            balance_outcomes: leave out wins or losses at random until there are as many of either, and all ties.
-            seed: decides what is left out; the same for the same store and seed, on every machine.
+            output_dir: folder for ``<format>/*.json.lz4``; None only counts.
+            max_invalid_rate: largest share of missing and invalid actions among the steps.
+            min_steps, max_steps: bounds of a trajectory's length.
+            balance_outcomes: drop ties, and wins or losses at random until there are equally many.
+            seed: decides which are dropped; the choice is the same on every machine.
             where: an SQL condition over the columns of ``trajectories``.
-            agents: whose trajectories.
-            battle_format, run, since: of this format, run, and from this time (UTC) on.
-            limit: at most so many.
+            agents, battle_format, run: only trajectories of these agents, this format, this run.
+            since: only trajectories played at this time (UTC) or later.
+            limit: largest number of trajectories.
             to: ``parquet`` writes ``<format>/trajectories.parquet`` instead.
             overwrite, append: replace the trajectories in a folder that is not empty, or add to them.
-            watch: told the :class:`~pokeladder.progress.FileProgress` while files are written.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are written.
             min_turns, max_turns: former names of ``min_steps`` and ``max_steps``.
 
         Raises:
@@ -456,7 +461,8 @@ class Ladder:
             StoreError: a document cannot be read, or a file not written; the same call completes the set.
             InterruptedRunError: stopped by Ctrl-C; the same call completes the set.
         """
-        from pokeladder.exchange.export import Filters, export_filtered
+        from pokeladder.exchange.export import export_filtered
+        from pokeladder.exchange.selection import Filters
 
         filters = Filters(
             max_invalid_rate=max_invalid_rate,
@@ -475,15 +481,15 @@ class Ladder:
         return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
 
     def check(self, *, repair: bool = False, watch: FileWatch = lambda _: None) -> Checked:
-        """Reads every file of the store whole, and sees whether what refers to each other is there.
+        """Reads every file of the store completely, and finds references to rows that are missing.
 
         Args:
-            repair: set aside what is broken, and what refers to it, in the folder ``set-aside`` of the store; runs that
-                another process is playing are left alone.
-            watch: told the :class:`~pokeladder.progress.FileProgress` while files are read.
+            repair: move broken files, and rows that refer to them, to the folder ``set-aside`` of the store; runs that
+                another process is playing are skipped.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are read.
 
         Raises:
-            StoreError: the store changed under the check, or cannot be written and is to be repaired.
+            StoreError: the store was compacted during the check, or a repair could not write.
         """
         from pokeladder.store.check import check
 
@@ -491,28 +497,28 @@ class Ladder:
         self._write_database()
         if not client_database.database_is_current(self.store.database, self.store.files):
             checked.notes.append(
-                f"{self.store.database.name} is not what this pokeladder makes, and cannot be made again: do not read "
-                "the store through it; open the store once where its folder can be written"
+                f"{self.store.database.name} was made by another version of pokeladder, or changed, and the folder "
+                "cannot be written: do not read the store through it; open the store once where it can be written"
             )
         return checked
 
     def compact(self, *, grace: float = GRACE_SECONDS, watch: FileWatch = lambda _: None) -> Compacted:
-        """Merges the small files of each run into few large ones, while others read.
+        """Merges the small files of each run into a few large ones; readers are not disturbed.
 
-        Runs that another process is playing are left alone. Old files stay for queries that are under way, and are
-        removed by a later call.
+        Runs that another process is playing are skipped. Old files stay for queries that have listed them, and a later
+        call removes them.
 
         Args:
-            grace: seconds that they stay.
-            watch: told the :class:`~pokeladder.progress.FileProgress` while files are merged.
+            grace: seconds for which old files stay.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are merged.
 
         Raises:
-            StoreError: the store cannot be written; what it holds is what it was.
+            StoreError: the store cannot be written; no battle is lost.
         """
         return compact_all(self.store, grace=grace, watch=watch)
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
-        """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.
+        """Writes ``tournament_results.json``: the settings of a run, and the results of each matchup.
 
         Raises:
             StoreError: the file cannot be written.
@@ -523,7 +529,7 @@ class Ladder:
         """Plays a stored battle again in a fresh simulator.
 
         Raises:
-            StoreError: there is no such battle, or its input log was lost when its process died.
+            StoreError: the battle is not in the store, or has no input log.
             SimulatorError: the simulator cannot play it.
         """
         from pokeladder.runs.replays import replay
@@ -538,7 +544,7 @@ class Ladder:
         (row,) = found
         if row[-1] is None:
             raise StoreError(
-                f"battle {battle_id} has no input log: the process that played it died, or it was imported"
+                f"battle {battle_id} has no input log: it was imported, or the process that played it died"
             )
         with Inquiry(ensure_simulator(notify)) as inquiry:
             return replay(inquiry, *row)
@@ -554,8 +560,8 @@ class Ladder:
         return self._connect(**slice_)
 
     def _connect_locked(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
-        """A connection for SQL of users."""
-        # Such SQL may need all the memory that there is.
+        """A connection for SQL of users, whose settings are locked."""
+        # Such SQL may need all of the memory.
         connection = views.connect(self.store.files, bounded=False, items=items)
         connection.execute("SET lock_configuration = true")
         return connection
@@ -565,6 +571,9 @@ class Ladder:
 
 
 def _check_elo(k_factor: float, initial_rating: float) -> None:
-    """Raises UsageError if no Elo can be computed with these."""
+    """
+    Raises:
+        UsageError: K is not positive, or a number is not finite.
+    """
     checked("K", k_factor, above=0)
     checked("the initial rating", initial_rating)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import pokeladder
 from pokeladder.cli.app import pokeladder as command_line
-from pokeladder.records import Point
+from pokeladder.store.rows import Perspective
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -123,8 +123,8 @@ def test_the_readme_names_every_view(ladder: pokeladder.Ladder) -> None:
 
 def test_the_store_document_names_every_column_of_its_files() -> None:
     """Of those that no view shows as they are."""
-    text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8").partition("`point_files`")[2]
-    assert all(f"`{column.name}`" in text for column in fields(Point))
+    text = (ROOT / "docs" / "store.md").read_text(encoding="utf-8").partition("`perspective_files`")[2]
+    assert all(f"`{column.name}`" in text for column in fields(Perspective))
 
 
 def test_the_readme_python_runs(tmp_path: Path, monkeypatch) -> None:

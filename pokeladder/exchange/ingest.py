@@ -1,7 +1,7 @@
 """Taking in what metamon has written: trajectories and battle logs become the battles of one run.
 
 Files are read and summarised in parallel, some hundred at a time; only the summaries are kept until all are there.
-Then the points of view are paired into battles, in SQL (``sql/queries/ingest_*.sql``).
+Then the perspectives are paired into battles, in SQL (``sql/queries/ingest_*.sql``).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from pokeladder.names import RULE, is_name, shown
 from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import statements, views
 from pokeladder.query.texts import query_texts
-from pokeladder.records import Run
 from pokeladder.scratch import Scratch
 from pokeladder.store.files import Store, new_run_id
-from pokeladder.store.schemas import BATTLE_SCHEMA, POINT_SCHEMA, TRAJECTORY_SCHEMA
+from pokeladder.store.rows import Run
+from pokeladder.store.schemas import BATTLE_SCHEMA, PERSPECTIVE_SCHEMA, TRAJECTORY_SCHEMA
 from pokeladder.trajectories.summaries import Summariser
 
 BATTLES_A_FILE = 50_000
@@ -54,7 +54,7 @@ class Ingested:
         already_there: trajectory files and rows of battle logs that the store had, and further copies of a file.
         broken: file or line, and what is wrong with it.
         others: JSON files that are no trajectories, neither by their names nor by their content; left out.
-        unsure: points of view kept apart although they may be of one battle, and the players of one of them.
+        unsure: perspectives kept apart although they may be of one battle, and the players of one of them.
     """
 
     run_id: str | None = None
@@ -263,7 +263,7 @@ def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
 
 def _leave_copies_out(connection: duckdb.DuckDBPyConnection, ingested: Ingested) -> None:
     """Fills ``new_trajectories`` and ``new_rows`` with what has been read, but for what is known under another name."""
-    for name in ("known_points", "copies", "copied_rows", "new_trajectories", "new_rows"):
+    for name in ("known_perspectives", "copies", "copied_rows", "new_trajectories", "new_rows"):
         statements.materialise(connection, f"ingest_{name}", name)
     for name in ("copies", "copied_rows"):
         ((known,),) = statements.fetched(connection.table(name).aggregate("count(*)"))
@@ -278,8 +278,8 @@ def _store(
     paths: Sequence[str | os.PathLike[str]],
     ingested: Ingested,
 ) -> None:
-    """Pairs the points of view and writes the battles with their trajectories."""
-    for name in ("points", "all_points", "pairs", "places"):
+    """Pairs the perspectives and writes the battles with their trajectories."""
+    for name in ("perspectives", "all_perspectives", "pairs", "places"):
         statements.materialise(connection, f"ingest_{name}", name)
     (counts,) = statements.tuples(connection, "ingest_counts")
     battles, half_known, already_there, attached, formats = counts
@@ -316,8 +316,8 @@ def _store(
         rows = statements.arrow_table(statements.query(connection, "ingest_trajectories", known))
         connection.unregister("new_battles")
         ingested.trajectories += len(rows)
-        points = statements.arrow_table(statements.query(connection, "ingest_point_rows", known))
-        store.write_table(points.cast(POINT_SCHEMA), "points", run_id, batch)
+        perspectives = statements.arrow_table(statements.query(connection, "ingest_perspective_rows", known))
+        store.write_table(perspectives.cast(PERSPECTIVE_SCHEMA), "points", run_id, batch)
         store.write_table(rows.cast(TRAJECTORY_SCHEMA), "trajectories", run_id, batch)
         if len(new_battles):
             store.write_table(new_battles.cast(BATTLE_SCHEMA), "battles", run_id, batch)

@@ -58,7 +58,7 @@ class TrajectoryName:
     """What a trajectory's file name says.
 
     Attributes:
-        record: metamon's id of this point of view, or of the game in sets of human replays.
+        record: metamon's id of this perspective, or of the game in sets of human replays.
         rating: the player's; None if unrated.
         played_at: to the second in metamon's own files, a date in those of human replays.
         result: WIN or LOSS; ties are LOSS here.

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pokeladder.errors import InterruptedRunError
 from pokeladder.play.arena import Arena
 from pokeladder.play.messages import Attempt
-from pokeladder.records import AgentVersion, Notice, Result, Run
+from pokeladder.records import Notice, Result
 from pokeladder.runs.arenas import open_arena
 from pokeladder.runs.monitor import Monitor
 from pokeladder.runs.preparation import Prepared
 from pokeladder.runs.progress import Progress
 from pokeladder.store.files import Store
 from pokeladder.store.recorder import Recorder
+from pokeladder.store.rows import AgentVersion, Run
 from pokeladder.store.tidying import BackgroundCompactor
 
 

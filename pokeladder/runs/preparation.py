@@ -14,13 +14,14 @@ from typing import Any
 from pokeladder.agents.versions import Version, changes, version_of
 from pokeladder.errors import AgentError, FormatError
 from pokeladder.play.messages import Rules
-from pokeladder.records import Game, Run
+from pokeladder.records import Game
 from pokeladder.runs.schedule import draws, round_robin, selfplay
 from pokeladder.runs.settings import Plan
 from pokeladder.runs.teams import Team, load_teams, with_distinct_names
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store.files import new_run_id
+from pokeladder.store.rows import Run
 
 # Seeds that are drawn are below this: few enough digits to type, and enough never to meet twice.
 SEEDS = 10**9

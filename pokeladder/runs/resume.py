@@ -19,12 +19,12 @@ from pokeladder.agents.versions import Version, shown
 from pokeladder.errors import AgentError, UsageError
 from pokeladder.query import statements, views
 from pokeladder.query.texts import query_text
-from pokeladder.records import AgentVersion, Run
 from pokeladder.runs.execution import History, execute
 from pokeladder.runs.preparation import Known, compare_versions, drawn, prepare
 from pokeladder.runs.progress import Progress
 from pokeladder.runs.settings import Notify, Plan, PlaySettings, RunKind
 from pokeladder.store.files import Store
+from pokeladder.store.rows import AgentVersion, Run
 
 # What is asked about earlier runs.
 QUERIES = ("played_runs", "games_so_far", "run_versions", "latest_versions")

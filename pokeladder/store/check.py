@@ -29,9 +29,9 @@ from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import statements
 from pokeladder.query.databases import OnDisk
 from pokeladder.query.texts import query_text, text
-from pokeladder.records import Merge
 from pokeladder.store.compaction import GRACE_SECONDS
 from pokeladder.store.files import Store, new_run_id
+from pokeladder.store.rows import Merge
 from pokeladder.store.schemas import SCHEMAS, conformed
 from pokeladder.store.staging import StagedFile
 

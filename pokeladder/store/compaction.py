@@ -36,8 +36,8 @@ from filelock import Timeout
 
 from pokeladder.errors import StoreError
 from pokeladder.progress import FileCounter, FileWatch
-from pokeladder.records import Merge
 from pokeladder.store.files import Store
+from pokeladder.store.rows import Merge
 from pokeladder.store.schemas import FOLDERS, conformed
 from pokeladder.store.staging import StagedFile
 

@@ -6,7 +6,7 @@ Layout::
     trajectories/<run>/<writer>-<number>.parquet   what is kept of their trajectories besides the documents
     documents/<run>/<writer>-<number>.parquet      the documents, which only single steps and exports need
     server_battles/<run>/<writer>-<number>.parquet what a server said of the battles that were played on it
-    points/<run>/<writer>-<number>.parquet         by what points of view imported battles are known
+    points/<run>/<writer>-<number>.parquet         by what perspectives imported battles are known
     runs/<run>.parquet                             one row: what the run was asked to do
     versions/<run>.<session>.parquet               what decided how the run's agents played
     merges/<run>.<merge>.<state>.parquet           which files were merged into which, until the old ones are gone
@@ -40,8 +40,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.records import AgentVersion, Merge, Run
 from pokeladder.scratch import Scratch
+from pokeladder.store.rows import AgentVersion, Merge, Run
 from pokeladder.store.schemas import (
     FOLDERS,
     MERGE_SCHEMA,
@@ -105,7 +105,7 @@ class Store:
             "battle_files": "battles",
             "trajectory_files": "trajectories",
             "document_files": "documents",
-            "point_files": "points",
+            "perspective_files": "points",
             "server_battle_files": "server_battles",
         }
         files = {

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from pokeladder.errors import StoreError
 from pokeladder.interrupts import deferred
-from pokeladder.records import SIDES, Battle, Game, Recorded, Result, Run, ServerBattle, Side, battle_of
+from pokeladder.records import SIDES, Game, Recorded, Result, Side
 from pokeladder.store.files import Store
+from pokeladder.store.rows import Battle, Run, ServerBattle, battle_of
 from pokeladder.store.schemas import TRAJECTORY_SCHEMA
 from pokeladder.store.writer import BatchWriter
 from pokeladder.trajectories.summaries import Summariser, binary_array

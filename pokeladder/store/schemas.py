@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pokeladder.records import AgentVersion, Battle, Document, Merge, Point, Run, ServerBattle, Trajectory
+from pokeladder.store.rows import AgentVersion, Battle, Document, Merge, Perspective, Run, ServerBattle, Trajectory
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -33,7 +33,7 @@ BATTLE_SCHEMA = _schema(Battle)
 RUN_SCHEMA = _schema(Run)
 TRAJECTORY_SCHEMA = _schema(Trajectory)
 DOCUMENT_SCHEMA = _schema(Document)
-POINT_SCHEMA = _schema(Point)
+PERSPECTIVE_SCHEMA = _schema(Perspective)
 SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
 MERGE_SCHEMA = _schema(Merge)
 VERSION_SCHEMA = _schema(AgentVersion)
@@ -42,7 +42,7 @@ FOLDERS = {
     "battles": BATTLE_SCHEMA,
     "trajectories": TRAJECTORY_SCHEMA,
     "documents": DOCUMENT_SCHEMA,
-    "points": POINT_SCHEMA,
+    "points": PERSPECTIVE_SCHEMA,
     "server_battles": SERVER_BATTLE_SCHEMA,
 }
 COMPRESSION = dict.fromkeys(FOLDERS, PLAIN)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from pokeladder.errors import StoreError
-from pokeladder.records import Battle, ServerBattle
 from pokeladder.store.files import Store
+from pokeladder.store.rows import Battle, ServerBattle
 from pokeladder.store.schemas import BATTLE_SCHEMA, SERVER_BATTLE_SCHEMA, TRAJECTORY_SCHEMA, table_of
 from pokeladder.store.staging import DocumentFile
 

@@ -264,11 +264,10 @@ class Observation:
     ) -> Pokemon:
         name, base_species, types = _looks(pokemon.species, pokemon.gen, pokemon.type_1, pokemon.type_2)
         effect = self._effect(pokemon) if pokemon.effects else "noeffect"
-        boosts, stats = BOOSTS(pokemon.boosts), STATS(pokemon.base_stats)
-        level = pokemon.level
-        return Pokemon(
-            name, hp, types, item, ability, level, status, effect, moves, *boosts, *stats, tera_type, base_species
-        )
+        numbers = (*BOOSTS(pokemon.boosts), *STATS(pokemon.base_stats))
+        looks = (name, hp, types, item, ability, pokemon.level, status, effect, moves)
+        values: tuple[Any, ...] = (*looks, *numbers, tera_type, base_species)
+        return Pokemon(*values)
 
     def _effect(self, pokemon: poke_env.Pokemon) -> str:
         latest = min(pokemon.effects, key=pokemon.effects.__getitem__)

@@ -1,5 +1,5 @@
 -- The rows of the files that the glob `files` finds, with their `filename`, but of those that count: neither old ones that were
--- merged nor new ones that are not yet to take their place (see pokeladder.records.Merge). merge_files is read once, so
+-- merged nor new ones that are not yet to take their place (see pokeladder.store.rows.Merge). merge_files is read once, so
 -- that one moment decides, and after the files are listed. With `mixed` a file may lack columns, which are NULL then: each
 -- file's columns are looked at before any row is read.
 CREATE MACRO current_rows(files, mixed) AS TABLE

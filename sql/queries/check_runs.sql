@@ -1,5 +1,5 @@
 -- What each run has that is whole, one row a run: kind (NULL where what the run was asked to do is lost), battles scheduled
--- and stored, and how many of the stored ones lack trajectories, what the server said, and points of view. Reads the tables
+-- and stored, and how many of the stored ones lack trajectories, what the server said, and perspectives. Reads the tables
 -- of pokeladder.store.check and faults.
 WITH whole_battles AS (
     SELECT battles.*

@@ -1,4 +1,4 @@
--- Rows of a battle file, in the order of pokeladder.records.Battle: the battles in `places` that the store does not have.
+-- Rows of a battle file, in the order of pokeladder.store.rows.Battle: the battles in `places` that the store does not have.
 -- Takes $run, $batch, and the part of them to write: those numbered from $begin up to $end.
 WITH sides AS (
     SELECT

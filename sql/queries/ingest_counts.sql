@@ -1,4 +1,4 @@
--- What an ingest adds: battles, those of them known from one side, points of view that the store had, others that it did
+-- What an ingest adds: battles, those of them known from one side, perspectives that the store had, others that it did
 -- not have of battles that it had, and the formats of the new battles. Reads places.
 SELECT
     count(DISTINCT number) AS battles,

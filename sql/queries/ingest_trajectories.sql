@@ -1,4 +1,4 @@
--- Rows of a trajectory file, in the order of pokeladder.records.Trajectory: those of new battles numbered from $begin up to
+-- Rows of a trajectory file, in the order of pokeladder.store.rows.Trajectory: those of new battles numbered from $begin up to
 -- $end and, if $known, those of battles that the store has. Takes $run and $batch too. A side that saw no end has the
 -- result that the battle has, and both sides have the agents that it has. Reads places, new_trajectories and battles of the same part (as `new_battles`).
 SELECT

@@ -1,4 +1,4 @@
--- The rows of a trajectory file, in the order of pokeladder.records.Trajectory: what `summaries` says of each document
+-- The rows of a trajectory file, in the order of pokeladder.store.rows.Trajectory: what `summaries` says of each document
 -- (see trajectory_summaries) beside what `facts` has from elsewhere. A fault is an error.
 SELECT
     trajectory_id,

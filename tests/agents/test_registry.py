@@ -353,7 +353,7 @@ def test_discovered_checkpoints_are_listed(stand_in: Registry) -> None:
 
 
 def test_trajectories_that_metamon_writes_are_taken_in(ladder: pokeladder.Ladder, stand_in: Registry) -> None:
-    """Two checkpoints, both points of view of each battle, and nothing left behind of the files."""
+    """Two checkpoints, both perspectives of each battle, and nothing left behind of the files."""
     heard: list[str] = []
     reached = ladder.tournament(
         ["run@0", "run@2"], battles_per_matchup=6, venue="server", workers=1, seed=0, notify=heard.append

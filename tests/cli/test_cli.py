@@ -296,7 +296,7 @@ def test_a_store_that_lacks_newer_folders_and_cannot_be_written(ladder: pokeladd
     for name in ("server_battles", "points", "merges"):
         (ladder.store.folder / name).symlink_to("/proc/nowhere")
     opened = pokeladder.open(ladder.store.folder)
-    for view in ("battles", "server_battles", "point_files", "ratings"):
+    for view in ("battles", "server_battles", "perspective_files", "ratings"):
         assert opened.sql(f"SELECT count(*) FROM {view}").fetchall() == [(0,)]
 
 

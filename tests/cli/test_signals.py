@@ -24,7 +24,7 @@ import pytest
 import pokeladder
 from metamon_data import many
 from pokeladder.interrupts import deferred, interrupt_queries, interruptible
-from pokeladder.records import Run
+from pokeladder.store.rows import Run
 from pokeladder.store.schemas import BATTLE_SCHEMA
 from running import HELPERS, command, slowly
 

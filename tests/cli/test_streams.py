@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pokeladder
-from pokeladder.records import Run
+from pokeladder.store.rows import Run
 from running import command, slowly
 
 NAME = "run – é"  # noqa: RUF001

@@ -321,7 +321,7 @@ def test_what_is_unsure_is_said(cli: Cli, tmp_path: Path, parts: list[str]) -> N
         shown = cli("ingest", *map(str, (tmp_path / "in").glob(f"*_{part}_vs_*")))
         assert shown.returncode == 0
         assert f"{4 // len(parts)} battles are known from one side only" in shown.stdout
-    assert re.search(r"warning: [24] points of view may be of battles that others are of as well", shown.stderr)
+    assert re.search(r"warning: [24] perspectives may be of battles that others are of as well", shown.stderr)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -359,7 +359,7 @@ GAME = st.tuples(
     st.sampled_from([("ann", "bob"), ("bob", "ann"), ("ann", "cat_1"), ("cat_1", "bob")]),
     st.sampled_from(["p1", "p2", None]),
     st.integers(0, 70),
-    # The ingests that get its two points of view; 3 is never.
+    # The ingests that get its two perspectives; 3 is never.
     st.tuples(st.integers(0, 3), st.integers(0, 3)),
 )
 

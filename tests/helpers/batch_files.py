@@ -9,9 +9,10 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from pokeladder.records import SIDES, Battle, Point, ServerBattle, Trajectory
+from pokeladder.records import SIDES
 from pokeladder.store.files import Store
-from pokeladder.store.schemas import POINT_SCHEMA, TRAJECTORY_SCHEMA
+from pokeladder.store.rows import Battle, Perspective, ServerBattle, Trajectory
+from pokeladder.store.schemas import PERSPECTIVE_SCHEMA, TRAJECTORY_SCHEMA
 from pokeladder.store.writer import BatchWriter
 from stores import battle, run_of
 
@@ -26,7 +27,7 @@ def document(steps: int) -> bytes:
 
 
 def add(store: Store, run_id: str, games: Iterable[int], size: int = 2) -> None:
-    """Writes battles of a run, ``size`` a batch, each with its trajectories, its log and its points of view."""
+    """Writes battles of a run, ``size`` a batch, each with its trajectories, its log and its perspectives."""
     writer = BatchWriter(store, run_id)
     waiting = list(games)
     for begin in range(0, len(waiting), size):
@@ -38,7 +39,7 @@ def add(store: Store, run_id: str, games: Iterable[int], size: int = 2) -> None:
         both = [(one, side) for one in played for side in SIDES]
         writer.add_documents([f"{one.battle_id}-{side}" for one, side in both], pa.array([document(3)] * len(both)))
         points = [asdict(point(one, side)) for one, side in both]
-        store.write_table(pa.Table.from_pylist(points, POINT_SCHEMA), "points", run_id, batch)
+        store.write_table(pa.Table.from_pylist(points, PERSPECTIVE_SCHEMA), "points", run_id, batch)
         rows = pa.Table.from_pylist([asdict(trajectory(one, side)) for one, side in both], TRAJECTORY_SCHEMA)
         said = [ServerBattle(one.battle_id, batch, f"battle-{one.game}", "ann", "bob", "|win|ann") for one in played]
         writer.write(played, rows, said)
@@ -86,8 +87,8 @@ def trajectory(of: Battle, side: str) -> Trajectory:
     )
 
 
-def point(of: Battle, side: str) -> Point:
-    return Point(
+def point(of: Battle, side: str) -> Perspective:
+    return Perspective(
         point=f"{of.battle_id}-{side}",
         run_id=of.run_id,
         battle_id=of.battle_id,

@@ -314,7 +314,7 @@ def time_of(date: str) -> datetime:
 
 
 def many(folder: Path, number: int) -> int:
-    """So many battles with both points of view; how many steps they have."""
+    """So many battles with both perspectives; how many steps they have."""
     views = [view for game in range(number) for view in battle(game, ("ann", "bob"), "p1", 100 * (game // 90))]
     for view in views:
         view.save(folder)

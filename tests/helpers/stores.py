@@ -11,8 +11,8 @@ import duckdb
 
 from pokeladder.exchange import result_files
 from pokeladder.query import statements, views
-from pokeladder.records import Battle, Run
 from pokeladder.store.files import Store
+from pokeladder.store.rows import Battle, Run
 from pokeladder.store.writer import BatchWriter
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

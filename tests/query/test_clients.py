@@ -26,8 +26,8 @@ from ask_duckdb import answers
 from batch_files import new_store
 from pokeladder.query import catalogue, client_database, views
 from pokeladder.query.texts import text
-from pokeladder.records import AgentVersion
 from pokeladder.store.files import Store
+from pokeladder.store.rows import AgentVersion
 from pokeladder.store.writer import BatchWriter
 from running import HELPERS
 from stores import battle, run_of

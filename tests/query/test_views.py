@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from pokeladder.errors import QueryError, StoreError
 from pokeladder.query import catalogue, client_database, statements, views
-from pokeladder.records import Battle
 from pokeladder.store.files import Store
+from pokeladder.store.rows import Battle
 from pokeladder.store.writer import BatchWriter
 from stores import battle, connect, elo_file, fill, rows, run_of
 

@@ -17,8 +17,8 @@ import pytest
 
 import pokeladder
 from pokeladder.errors import AgentError, FormatError, UsageError
-from pokeladder.records import AgentVersion, Run
 from pokeladder.runs import preparation
+from pokeladder.store.rows import AgentVersion, Run
 from pokeladder.store.writer import BatchWriter
 from running import HELPERS
 from stores import battle, run_of

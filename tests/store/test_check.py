@@ -30,7 +30,7 @@ KINDS = {
     "trajectories": "FROM trajectories",
     "documents": "SELECT step, action FROM steps",
     "server_battles": "FROM server_battles",
-    "points": "FROM internal.point_files",
+    "points": "FROM internal.perspective_files",
     "runs": "FROM runs",
     "merges": "FROM battles",
 }

@@ -34,7 +34,7 @@ ANSWERS = {
     "runs": "FROM runs",
     "trajectories": "FROM trajectories ORDER BY trajectory_id",
     "steps": "SELECT trajectory_id, step, action FROM steps ORDER BY ALL",
-    "points": "SELECT * EXCLUDE (filename) FROM internal.point_files ORDER BY point",
+    "points": "SELECT * EXCLUDE (filename) FROM internal.perspective_files ORDER BY point",
 }
 
 

@@ -1,15 +1,15 @@
--- Points of view by which the store knows imported battles, one row a battle and side: what its trajectory and its row of
+-- Perspectives by which the store knows imported battles, one row a battle and side: what its trajectory and its row of
 -- a log told, whenever these were taken in. whole: the battle is known from both sides.
 SELECT
     battle_id,
     batch,
     side,
-    point_files.format,
+    perspective_files.format,
     any_value(player) AS player,
     any_value(opponent) AS opponent,
     any_value(record) AS record,
     coalesce(max(result) FILTER (name IS NOT NULL), max(result)) AS result,
-    coalesce(max(point_files.steps) FILTER (name IS NOT NULL), max(point_files.steps)) AS steps,
+    coalesce(max(perspective_files.steps) FILTER (name IS NOT NULL), max(perspective_files.steps)) AS steps,
     max(log) AS log,
     max(line) AS line,
     max(name) AS name,
@@ -18,7 +18,7 @@ SELECT
     max(other_signature) AS other_signature,
     min(runs.started_at) AS taken_in,
     count(*) OVER (PARTITION BY battle_id) = 2 AS whole
-FROM internal.point_files
+FROM internal.perspective_files
 JOIN battles USING (battle_id, batch)
-LEFT JOIN runs ON runs.run_id = point_files.run_id
-GROUP BY battle_id, batch, side, point_files.format
+LEFT JOIN runs ON runs.run_id = perspective_files.run_id
+GROUP BY battle_id, batch, side, perspective_files.format

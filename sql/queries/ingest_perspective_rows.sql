@@ -1,4 +1,4 @@
--- Rows of a file of points, in the order of pokeladder.records.Point: those of new battles numbered from $begin up to $end
+-- Rows of a file of perspectives, in the order of pokeladder.store.rows.Perspective: those of new battles numbered from $begin up to $end
 -- and, if $known, what adds to battles that the store has. Takes $run and $batch too. Reads places.
 SELECT
     point,

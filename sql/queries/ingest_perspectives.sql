@@ -1,5 +1,5 @@
--- Points of view that are being taken in, one row each: a trajectory, a row of a battle log, or both of one battle (see
--- pokeladder.records.Point). Player names may hold "_vs_", so a row knows better than a file's name where it is.
+-- Perspectives that are being taken in, one row each: a trajectory, a row of a battle log, or both of one battle (see
+-- pokeladder.store.rows.Perspective). Player names may hold "_vs_", so a row knows better than a file's name where it is.
 -- Reads new_trajectories, new_rows, and renames (player, agent).
 WITH joined AS (
     SELECT

@@ -1,16 +1,16 @@
--- Points of view of the store and of this ingest, one row each; id is the battle and side, or the point if that is not in
+-- Perspectives of the store and of this ingest, one row each; id is the battle and side, or the point if that is not in
 -- the store. One that the store knows from a log, say, and that now comes as a trajectory, is one. taken_in is NULL for
--- what comes now. Reads points and known_points.
+-- what comes now. Reads perspectives and known_perspectives.
 WITH matched AS (
-    SELECT points.*, known.battle_id, known.batch, known.side, known.whole, known.name AS known_name, known.log AS known_log
-    FROM points
-    LEFT JOIN known_points AS known
+    SELECT perspectives.*, known.battle_id, known.batch, known.side, known.whole, known.name AS known_name, known.log AS known_log
+    FROM perspectives
+    LEFT JOIN known_perspectives AS known
         ON
-            known.format = points.format
-            AND known.record = points.record
+            known.format = perspectives.format
+            AND known.record = perspectives.record
             AND as_exported(known.player || '_vs_' || known.opponent)
-            = as_exported(points.player || '_vs_' || points.opponent)
-            AND (known.name IS NULL OR points.name IS NULL)
+            = as_exported(perspectives.player || '_vs_' || perspectives.opponent)
+            AND (known.name IS NULL OR perspectives.name IS NULL)
 )
 
 SELECT
@@ -37,5 +37,5 @@ SELECT
     log AS known_log,
     taken_in,
     format, player, opponent, record, result, steps, log, line, played_at, own_signature, other_signature
-FROM known_points
+FROM known_perspectives
 ANTI JOIN matched USING (battle_id, side)
