@@ -11,8 +11,8 @@ from pokeladder.cli.options import opened
 from pokeladder.cli.output import counted, say
 from pokeladder.cli.progress import FileBar
 from pokeladder.errors import StoreError
-from pokeladder.store.check import Checked, Fault
-from pokeladder.store.compaction import GRACE_SECONDS
+from pokeladder.store.examination import Checked, Fault
+from pokeladder.store.merging import GRACE_SECONDS
 
 
 @click.command(epilog="Example: pokeladder check --repair")

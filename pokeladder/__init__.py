@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Only when asked for: the processes that play need neither DuckDB nor Arrow, half of their imports and memory.
+    # Names are imported on first use: the processes that play need neither DuckDB nor Arrow, half of all imports.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].rpartition(".")

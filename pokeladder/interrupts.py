@@ -1,4 +1,4 @@
-"""Ending queries that are under way, and keeping what must not be cut in two together."""
+"""Ending running queries, and blocks that signals must not interrupt."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruptible(Protocol):
-    """Has a query that another thread can end, as a DuckDB connection does."""
+    """An object whose query another thread can end, such as a DuckDB connection."""
 
     def interrupt(self) -> None:
-        """Ends the query; nothing happens if there is none."""
+        """Ends the running query, if there is one."""
 
 
 _Connection = TypeVar("_Connection", bound=Interruptible)
@@ -25,24 +25,24 @@ _connections: WeakSet[Interruptible] = WeakSet()
 
 
 def interruptible(connection: _Connection) -> _Connection:
-    """The connection, whose queries :func:`interrupt_queries` ends from now on."""
+    """Registers a connection with :func:`interrupt_queries`, and returns it."""
     _connections.add(connection)
     return connection
 
 
 def interrupt_queries() -> None:
-    """Ends the queries of all connections that are :func:`interruptible`; can be called from any thread."""
-    # The set may grow meanwhile, which the next call takes in.
+    """Ends the queries of all :func:`interruptible` connections; any thread may call it."""
+    # A set that grows during the iteration raises; the next call sees the new connections.
     with suppress(RuntimeError):
         for connection in list(_connections):
-            # A connection that is closed has no query to end, and raises.
+            # A closed connection raises.
             with suppress(Exception):
                 connection.interrupt()
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Has signals that raise an exception in the main thread, as Ctrl-C does, wait until the block has ended."""
+    """Delays signals that raise an exception in the main thread, such as Ctrl-C, to the end of the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Methods whose keywords are listed elsewhere, and which show, take and check them as if they were their own."""
+"""Decorators for methods whose keywords are listed elsewhere: signatures and errors are those of the method."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def settings_of(
     made: Callable[Parameters, Settings],
 ) -> Callable[[Callable[[Owner, Settings], Answer]], Callable[Concatenate[Owner, Parameters], Answer]]:
-    """Has a method of one argument, which ``made`` builds, take the arguments of ``made``."""
+    """Decorates a method of one argument to take the arguments of ``made``, which builds that argument."""
     taken = inspect.signature(made)
 
     def decorate(method: Callable[[Owner, Settings], Answer]) -> Callable[Concatenate[Owner, Parameters], Answer]:
@@ -40,7 +40,7 @@ def settings_of(
 
 
 def keywords_of(listed: type[Any]) -> Callable[[Method], Method]:
-    """Has a method with ``**keywords`` show and take those of a ``TypedDict``, each None if it is not given."""
+    """Decorates a method with ``**keywords`` to take the keywords of a ``TypedDict``, None being their default."""
     keywords = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in listed.__annotations__.items()

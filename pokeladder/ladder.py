@@ -21,8 +21,9 @@ from pokeladder.query import client_database, permissions, statements, views
 from pokeladder.query.catalogue import VIEWS
 from pokeladder.query.texts import query_text
 from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
-from pokeladder.store.compaction import GRACE_SECONDS, Compacted, compact_all
+from pokeladder.store.compaction import compact_all
 from pokeladder.store.files import Store
+from pokeladder.store.merging import GRACE_SECONDS, Compacted
 
 # Methods import what only they need: a question takes half as long without it.
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pokeladder.runs.progress import Progress
     from pokeladder.runs.replays import Replay
     from pokeladder.runs.settings import Notify, PlaySettings, RunKind
-    from pokeladder.store.check import Checked
+    from pokeladder.store.examination import Checked
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0

@@ -1,4 +1,4 @@
-"""Python processes of this package: starting them, talking to them, ending them, and the end of their logs."""
+"""Child processes that run modules of this package: start, exchange of objects, end, and the end of their logs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {} import main; sys.exit(main())"
-# Sets of strings come out in one order, so that agents which iterate over them repeat themselves.
+# Sets of strings have one order in every process, so that agents which iterate over them play the same again.
 REPEATABLE = {"PYTHONHASHSEED": "0"}
 
 
 def default_workers() -> int:
-    """One process a core that this one may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """Runs ``main`` of a module, which finds the same modules as this process, whatever folder it runs in."""
+    """A command that runs ``main`` of a module with the module search path of this process."""
     return [sys.executable, "-P", "-c", MAIN.format(module), json.dumps(sys.path), *arguments]
 
 
@@ -34,16 +34,17 @@ def start(
     inherited: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Starts a process at the other end of a socket.
+    """Starts a process that is connected by a pair of sockets.
 
     Args:
-        module: its ``main`` finds in ``sys.argv[1:]`` the file number of its end, those inherited, and ``arguments``.
-        log: what it says is appended to this file; None if that goes where this process's goes.
-        inherited: further file numbers that it shares.
-        environment: variables to add to this process's.
+        module: its ``main`` gets in ``sys.argv[1:]`` the file descriptor of its socket, the inherited ones, and
+            ``arguments``.
+        log: file to which its standard output and error are appended; None inherits those of this process.
+        inherited: further file descriptors to pass on.
+        environment: variables to add to those of this process.
 
     Returns:
-        The process, and this process's end.
+        The process, and this process's socket.
     """
     ours, theirs = socket.socketpair()
     shared = (theirs.fileno(), *inherited)
@@ -56,7 +57,7 @@ def start(
             stdout=output,
             stderr=output,
             env={**os.environ, **environment} if environment else None,
-            # A Ctrl-C in the terminal is for this process, which ends the other one.
+            # Ctrl-C in a terminal must reach this process only, which ends the other one.
             start_new_session=True,
         )
     except BaseException:
@@ -70,13 +71,13 @@ def start(
 
 
 class Child:
-    """A process of this package that exchanges objects with this one, and ends when the connection closes.
+    """A child process that exchanges objects with this one, and ends when the connection is closed.
 
     Args:
-        module, arguments, log, inherited, environment: as of :func:`start`.
+        module, arguments, log, inherited, environment: see :func:`start`.
 
     Attributes:
-        connection: this process's end, to wait on.
+        connection: this process's end of the connection, to wait on.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Child:
         """Sends an object.
 
         Raises:
-            EOFError: the process is gone.
+            EOFError: the process has ended.
         """
         try:
             self.connection.send(message)
@@ -105,7 +106,7 @@ class Child:
         """The next object that the process has sent.
 
         Raises:
-            EOFError: the process is gone.
+            EOFError: the process has ended.
         """
         try:
             return self.connection.recv()
@@ -117,15 +118,15 @@ class Child:
         return self._process.pid
 
     def status(self) -> int:
-        """Its exit status, once it has ended."""
+        """Waits for the end of the process; its exit status."""
         return self._process.wait()
 
     def kill(self) -> None:
-        """Ends it at once; :meth:`end` is still to be called."""
+        """Kills the process; :meth:`end` must still be called."""
         self._process.kill()
 
     def end(self) -> int:
-        """Ends it, unless it has ended; its exit status."""
+        """Closes the connection and kills the process if it is running; its exit status."""
         self.connection.close()
         if self._process.poll() is None:
             self._process.kill()
@@ -133,7 +134,7 @@ class Child:
 
 
 def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """The exit status of a process that has been told to end; it is killed if it takes longer than that."""
+    """The exit status of a process that is ending; after ``seconds`` it is killed."""
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -142,14 +143,14 @@ def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 
 def last_words(log: Path, lines: int = 1, characters: int = 600, *, after: int = 0) -> str:
-    """The end of a process's log, to follow a sentence about the process: ``: ...``, or nothing.
+    """The end of a process's log, to be appended to a sentence: ``: ...``, or an empty text.
 
     Args:
-        lines, characters: at most so many.
-        after: lines at the beginning of the log that are not the process's.
+        lines, characters: largest number of either.
+        after: number of lines at the beginning of the log to skip.
     """
     try:
-        said = [line.strip() for line in log.read_text(errors="replace").splitlines()[after:] if line.strip()]
+        written = [line.strip() for line in log.read_text(errors="replace").splitlines()[after:] if line.strip()]
     except OSError:
         return ""
-    return f": {' / '.join(said[-lines:])[-characters:]}" if said else ""
+    return f": {' / '.join(written[-lines:])[-characters:]}" if written else ""

@@ -1,4 +1,4 @@
-"""How far reading or writing many files is."""
+"""Progress of reading or writing many files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FileProgress:
-    """How far reading or writing files is.
+    """Progress of reading or writing files.
 
     Attributes:
-        done: files so far, of ``files``; rows, where one file gets many.
-        seconds: since the first.
+        done: number of files so far, of ``files``; rows, where many go into one file.
+        seconds: seconds since the start.
     """
 
     done: int
@@ -26,7 +26,7 @@ FileWatch = Callable[[FileProgress], None]
 
 
 class FileCounter:
-    """Counts files, in any thread, and tells ``watch``."""
+    """Counts files, in any thread, and reports the progress to ``watch``."""
 
     def __init__(self, files: int, watch: FileWatch) -> None:
         self.files = files
@@ -36,7 +36,7 @@ class FileCounter:
         self._lock = threading.Lock()
 
     def add(self, files: int = 1) -> None:
-        """Counts files; :meth:`tell` tells of them."""
+        """Counts files; :meth:`tell` reports them."""
         with self._lock:
             self.done += files
 

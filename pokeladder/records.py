@@ -21,14 +21,14 @@ def other(side: Side) -> Side:
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One battle of a schedule, before it is played.
+    """A scheduled battle.
 
     Attributes:
         index: position in the schedule, from 0.
         pair: number of the mirrored pair within the schedule; None for the odd battle of a matchup.
-        p1, p2: agent names.
-        p1_team, p2_team: team names; None in formats with random teams.
-        seed: seed of the battle, as Showdown writes seeds; None if it was left to a server.
+        p1, p2: names of the agents.
+        p1_team, p2_team: names of the teams; None in formats with random teams.
+        seed: seed of the battle in Showdown's notation; None if a server chooses it.
     """
 
     index: int
@@ -41,7 +41,7 @@ class Game:
 
 
 class StateOutline(NamedTuple):
-    """What summaries need of a trajectory's state; None where the document does not have it."""
+    """The values of a trajectory's state that summaries use; None where the document lacks them."""
 
     species: str | None
     hp: float | None
@@ -60,14 +60,14 @@ class StateOutline(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """What summaries need of a trajectory; None where the document does not have it.
+    """The values of a trajectory that summaries use; None where the document lacks them.
 
     Attributes:
-        unreadable: why nothing else is known.
-        action_count: of all actions, the last one included, which stands for none; ``actions`` lacks it.
-        states: all of them.
-        bench: species of the first state's bench.
-        bench_hp: HP on the last state's bench.
+        unreadable: the reason why the document cannot be read; None if it can.
+        action_count: number of actions including the placeholder at the end, which ``actions`` lacks.
+        states: outlines of all states.
+        bench: species on the bench in the first state.
+        bench_hp: HP of the Pokémon on the bench in the last state.
     """
 
     unreadable: str | None = None
@@ -84,14 +84,14 @@ class Outline(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One side's trajectory of one battle, as what plays hands it on.
+    """One side's trajectory of one battle, as an arena returns it.
 
     Attributes:
         frame: the JSON document, as an lz4 frame.
-        size: bytes of the document.
-        outline: what summaries need of it.
-        invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
-        source: ``recorded``, or ``recorded by the agent`` itself.
+        size: size of the document in bytes.
+        outline: outline of the document.
+        invalid_steps: numbers, from 0, of the steps at which the agent's first choice was illegal; None if unknown.
+        source: ``recorded``, or ``recorded by the agent``.
     """
 
     frame: bytes
@@ -103,11 +103,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
-    """What a server said of a battle.
+    """What only the server knows of a battle that was played on it.
 
     Attributes:
-        room: what it called the battle.
-        p1_user, p2_user: under which names the agents played.
+        room: the server's id of the battle.
+        p1_user, p2_user: the user names under which the agents played.
         log: the battle's protocol as a spectator sees it.
     """
 
@@ -119,24 +119,24 @@ class ServerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one attempt at a game went.
+    """The result of one attempt at a game.
 
     Attributes:
         index: the game's position in its schedule.
         attempt: 0 for the first try; void battles are tried again.
         winner: the side that won; None for ties and void battles.
         end_reason: normal, turn_limit, endless_clause, forfeit (the agent gave up), invalid (forfeit after too many
-            invalid choices), timeout (forfeit after too many time-outs), disconnect (of one that was waited for and not
-            there), agent_crash (forfeit of the agent that took its process down), crash (void), agent_dead (void: the
-            agent's process failed again and again).
-        steps, invalid: decisions of each side, and how many of them were invalid choices; None when unknown.
-        left: Pokémon that each side had left; None when unknown.
-        teams: both teams in Showdown's packed form; None when unknown.
-        input_log: the simulator's input log, which replays the battle; None when it was lost.
-        trajectories: both sides' trajectories; None where it was not recorded, or lost.
-        server: what the server said, if it was played on one.
-        game: what was played, where a server did not keep to the schedule's sides, teams and seed.
-        unrecorded: of how many sides the trajectory was wanted and could not be made.
+            invalid choices), timeout (forfeit after too many time-outs), disconnect (forfeit: the agent left for
+            good), agent_crash (forfeit: the agent ended its process), crash (void), agent_dead (void: the agent's
+            process failed too often).
+        steps, invalid: number of each side's decisions, and of those with invalid choices; None if unknown.
+        left: number of Pokémon that each side had left; None if unknown.
+        teams: both teams in Showdown's packed form; None if unknown.
+        input_log: the simulator's input log, which replays the battle; None if it was lost.
+        trajectories: both sides' trajectories; None where one was not recorded, or lost.
+        server: what only the server knows; None on the embedded venue.
+        game: the game as it was played, if a server chose other sides, teams or seeds than the schedule.
+        unrecorded: number of sides whose trajectory was to be recorded and could not be.
     """
 
     index: int
@@ -160,10 +160,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a user should know, in a line: how an agent misbehaved for the first time, or what died.
+    """A line for the user: the first misbehaviour of an agent, or the death of a process.
 
     Attributes:
-        topic: what need be said once only, though several workers say it; None if each time counts.
+        topic: notices with one topic are shown once; None shows each.
     """
 
     text: str

@@ -1,24 +1,24 @@
-"""How often what has failed is tried again."""
+"""How often failed work is tried again."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-# Void attempts at one game; those that another battle's agent ended do not count.
+# Attempts at one game that stayed void; an attempt that another battle's agent ended does not count.
 ATTEMPTS = 5
-# Failures of one agent's process in a row, with no battle finished between, after which it is not started again.
+# Consecutive failures of an agent's process, with no finished battle between, after which it is not started again.
 AGENT_FAILURES = 3
-# Deaths in a row of processes that play for all agents, with no battle finished between, after which a run ends.
+# Consecutive deaths of processes that play for all agents, with no finished battle between, after which a run ends.
 DEATHS = 5
-# Choices of an agent for one request.
+# Choices that an agent is asked for at one request.
 CHOICES = 3
 
 
 class FailuresInARow:
-    """Counts failures of something since its last success.
+    """Counts consecutive failures, by name.
 
     Args:
-        most: how many there may be.
+        most: number of failures after which no further try is made.
     """
 
     def __init__(self, most: int) -> None:
@@ -26,10 +26,10 @@ class FailuresInARow:
         self._failures: Counter[str] = Counter()
 
     def add(self, name: str = "") -> bool:
-        """Counts a failure; whether it must not be tried again."""
+        """Counts a failure; returns whether no further try is allowed."""
         self._failures[name] += 1
         return self._failures[name] >= self._most
 
     def reset(self, name: str = "") -> None:
-        """It has succeeded."""
+        """Forgets the failures, after a success."""
         del self._failures[name]

@@ -1,4 +1,4 @@
-"""Folders for what a process needs for a while, which the next process clears away if this one is killed."""
+"""Temporary folders of a process; if it is killed, the next process removes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 from weakref import WeakSet
 
 PREFIX = "pokeladder-"
-# Is in each of these folders once its owner holds its lock.
+# A file in each of these folders, made once its owner holds the lock.
 MARK = ".pokeladder"
 
 
@@ -21,9 +21,9 @@ _open: WeakSet[Scratch] = WeakSet()
 
 
 class Scratch:
-    """A new folder in the system's temporary folder that only this user can open; a context manager that gives it.
+    """A new private folder in the system's temporary folder, as a context manager that returns its path.
 
-    It is locked while this process lives. Making one removes those of this user's processes that were killed.
+    The folder is locked while this process lives. Making one removes the folders of this user's killed processes.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Scratch:
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock = os.open(self.folder, os.O_RDONLY)
         _open.add(self)
-        # Whoever has it now looks for the mark, and lets go.
+        # Another process may hold the lock while it looks for the mark.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         (self.folder / MARK).touch()
 
@@ -45,10 +45,10 @@ class Scratch:
         self.close()
 
     def close(self) -> None:
-        """Removes the folder with all that is in it; several threads may, when Ctrl-C ends a command."""
+        """Removes the folder and its content. Two threads may call this at once, when Ctrl-C ends a command."""
         if self._lock < 0:
             return
-        # Outside of the lock: what another thread is removing, this one helps to remove.
+        # Not under the lock: both threads must return only once the folder is gone.
         shutil.rmtree(self.folder, ignore_errors=True)
         with self._closing:
             lock, self._lock = self._lock, -1
@@ -57,13 +57,13 @@ class Scratch:
 
 
 def close_all() -> None:
-    """Removes all folders of this process, which is going to end without the code that would do so."""
+    """Removes all folders of this process, before it ends without running its destructors."""
     for scratch in list(_open):
         scratch.close()
 
 
 def clear_leftovers() -> None:
-    """Removes folders of this user whose processes are gone."""
+    """Removes the folders of this user's processes that have ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
             _clear(folder)

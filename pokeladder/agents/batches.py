@@ -1,4 +1,4 @@
-"""Players that choose for many positions at once, as a neural network does best."""
+"""Players that choose for many positions in one call, which suits neural networks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from poke_env.battle import AbstractBattle
 from poke_env.player import Player
 from poke_env.player.battle_order import BattleOrder
 
-# How long a position waits for others to join it, at most; while the simulator has none in hand it waits for nothing.
+# Longest wait of a position for others; without positions to come it does not wait.
 BATCH_SECONDS = 0.1
 
 _seeds: WeakKeyDictionary[AbstractBattle, int] = WeakKeyDictionary()
 
 
 class BatchPlayer(Player):
-    """A player whose positions are collected, across all battles of a worker process and both sides of each.
+    """A player that chooses for the positions of all battles of a worker process, both sides of each, in one call.
 
-    Any ``Player`` that has a ``choose_batch`` is asked so; this class only spares the rest.
+    Any ``Player`` with a method ``choose_batch`` is called this way; this class adds the other methods.
 
     Attributes:
-        batch_size: positions of one call at most; None for half of those that there can be, so that the simulator
-            has the other half to work on.
-        batch_seconds: how long a position waits for others.
+        batch_size: largest number of positions of one call; None for half of all that there can be, so that the
+            simulator works on the other half.
+        batch_seconds: longest wait of a position for others, in seconds.
     """
 
     batch_size: int | None = None
@@ -37,24 +37,24 @@ class BatchPlayer(Player):
     def choose_batch(self, battles: Sequence[AbstractBattle]) -> Sequence[BattleOrder]:
         """A choice for each position, in their order; may be a coroutine.
 
-        Which positions come together depends on time. Whatever is drawn at random should therefore depend on
-        :func:`decision_seed` of each battle alone, or runs do not repeat. If it raises, it is asked again for one
-        position at a time.
+        Timing decides which positions come together. Random numbers should therefore be drawn from
+        :func:`decision_seed` of each battle, or runs do not repeat. After an exception the positions come again, one
+        a call.
         """
 
     def choose_move(self, battle: AbstractBattle) -> Any:
-        """A batch of one."""
+        """Chooses for one position."""
         chosen = self.choose_batch([battle])
         return _only(chosen) if inspect.isawaitable(chosen) else chosen[0]
 
     def battle_began(self, battle: AbstractBattle) -> None:
-        """A battle begins that will be asked about: room for what is kept for each, by ``battle`` itself.
+        """Called before the first decision of each battle, to set up what the player keeps for it.
 
-        Both sides of a battle of an agent against itself come, with one ``battle_tag``.
+        In self-play it is called for both sides, whose ``battle_tag`` is the same.
         """
 
     def battle_ended(self, battle: AbstractBattle) -> None:
-        """It is over, or void; nothing more will be asked about it."""
+        """Called when the battle has ended or is void: no decision follows."""
 
 
 async def _only(chosen: Awaitable[Sequence[BattleOrder]]) -> BattleOrder:
@@ -62,14 +62,14 @@ async def _only(chosen: Awaitable[Sequence[BattleOrder]]) -> BattleOrder:
 
 
 def decision_seed(battle: AbstractBattle) -> int:
-    """A number below 2**63 for what is drawn at the present decision of a battle.
+    """A number below 2**63 to seed random numbers of the present decision.
 
-    It is the same whenever the battle is played again; on a server, where agents do not repeat themselves, any number.
+    On the embedded venue it is the same whenever the battle is played again; on a server it is random.
     """
     seed = _seeds.get(battle)
     return secrets.randbits(63) if seed is None else seed
 
 
 def set_decision_seed(battle: AbstractBattle, seed: int) -> None:
-    """For the arena, before each decision."""
+    """Sets the seed of the next decision; the arena calls it."""
     _seeds[battle] = seed % 2**63

@@ -1,4 +1,4 @@
-"""What can be said of a Python module without running it."""
+"""Facts about Python modules that need no import."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 
 def search_path() -> list[str]:
-    """The folders in which agents' modules are looked for, the working directory first."""
+    """The search path of agents' modules: the working directory, then that of Python."""
     here = str(Path.cwd())
     return sys.path if here in sys.path else [here, *sys.path]
 
 
 def find_module(name: str, path: Sequence[str]) -> ModuleSpec | None:
-    """Where a module is, found without importing it or its packages; None if it is nowhere.
+    """The location of a module, without importing it or its packages; None if it is not found.
 
     Args:
-        path: folders to look for top-level modules in.
+        path: folders that are searched for top-level modules.
     """
     places: Sequence[str] | None = path
     spec = None
@@ -34,14 +34,14 @@ def find_module(name: str, path: Sequence[str]) -> ModuleSpec | None:
 
 
 def with_packages(name: str) -> list[str]:
-    """A module and the packages that it is in, the outermost first."""
+    """The names of a module's packages, the outermost first, and of the module."""
     parts = name.split(".")
     return [".".join(parts[:number]) for number in range(1, len(parts) + 1)]
 
 
 def _find(name: str, places: Sequence[str], *, top: bool) -> ModuleSpec | None:
     for finder in sys.meta_path:
-        # PathFinder alone looks where it is told to; finders of editable installations know their packages by name.
+        # Only PathFinder searches given folders; finders of editable installations know packages by name.
         looked = places if finder is PathFinder or not top else None
         try:
             spec = finder.find_spec(name, looked)
@@ -53,9 +53,9 @@ def _find(name: str, places: Sequence[str], *, top: bool) -> ModuleSpec | None:
 
 
 def what_is_missing(target: str) -> str | None:
-    """Why ``module:attribute`` cannot be imported, as far as files tell; None if nothing speaks against it.
+    """The reason why ``module:attribute`` cannot be imported, as far as files show; None if there is none.
 
-    Neither the module nor the packages that it is in are imported: that would run their code.
+    Nothing is imported, since that would run the code.
     """
     module, _, path = target.partition(":")
     package = None
@@ -76,14 +76,14 @@ def _missing_attribute(module: str, spec: ModuleSpec, attribute: str) -> str | N
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"module {module} cannot be read: {error}"
     names = set(_names(tree))
-    # A module may make its attributes while it runs.
+    # Such a module may define attributes at run time.
     if attribute in names or not names.isdisjoint({"*", "__getattr__", "globals"}):
         return None
     return f"module {module} has no {attribute}"
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """Whatever the code could define, wherever it stands in the file."""
+    """All names that the code may define."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):

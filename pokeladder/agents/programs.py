@@ -1,4 +1,4 @@
-"""Agents that are programs of their own: they log in to a Showdown server and play there."""
+"""Agents that are programs: they log in to a Showdown server and play there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pokeladder.errors import AgentError
 
-# How an agent comes to a battle: it challenges its opponent, accepts the challenge, or looks for one on the ladder.
+# How an agent enters a battle: it challenges its opponent, accepts the challenge, or searches on the ladder.
 Role = Literal["challenger", "acceptor", "ladder"]
 ROLES: tuple[Role, ...] = get_args(Role)
 PLACEHOLDERS = {
@@ -22,12 +22,12 @@ PLACEHOLDERS = {
     "port": "the server's port",
     "format": "the battle format's id",
     "opponent": "the opponent's user name",
-    "battles": "how many battles to play before it ends",
-    "role": "challenger, acceptor or ladder, in the program's own words",
+    "battles": "the number of battles to play before it exits",
+    "role": "challenger, acceptor or ladder, or the program's own word for it",
     "team_dir": "a folder of teams to play with: <format>/*.<format>_team",
-    "team_file": "one of them",
-    "backend": "what --battle-backend says",
-    "work_dir": "an empty folder for what it writes",
+    "team_file": "one of these teams",
+    "backend": "the value of --battle-backend",
+    "work_dir": "an empty folder for the program's files",
 }
 START_SECONDS = 120.0
 BATTLE_SECONDS = 3600.0
@@ -35,10 +35,10 @@ BATTLE_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Limits:
-    """How long an agent's process may take.
+    """Time limits of an agent's process.
 
     Attributes:
-        start_timeout: seconds to log in, and then at most between two battles.
+        start_timeout: seconds to log in, and between two battles.
         battle_timeout: seconds of one battle.
     """
 
@@ -53,18 +53,18 @@ class Program:
     Attributes:
         kind: command or metamon.
         command: the program and its arguments, with the :data:`PLACEHOLDERS` in braces.
-        roles: those it can take, and what its command line calls them.
-        environment: variables to set.
-        folder: where it runs; None for where pokeladder does.
-        port: the only one that it can reach; None if it goes to ``{server}``.
-        gpu: it uses one.
-        fixed_team: it can only play the team that it was started with.
-        policy: what runs its policy for embedded battles (see ``policy_server.py``), with {address} and {format} to be
-            filled in; None if it plays on a server only.
-        writes: it leaves trajectories and battle logs in ``{work_dir}``, as metamon does.
-        plays: what makes it another agent if it changes; the rest is how it is run.
-        base, parameters: what it was named by.
-        files: further files that decide how it plays: a checkpoint's weights.
+        roles: the roles that it can take, and its own words for them.
+        environment: environment variables to set.
+        folder: working directory; None for that of pokeladder.
+        port: the only port that it can connect to; None if it connects to ``{server}``.
+        gpu: whether it uses a GPU.
+        fixed_team: whether it keeps the team that it was started with.
+        policy: command of its policy server for embedded battles (see ``policy_server.py``), with the placeholders
+            {address} and {format}; None if it plays on a server only.
+        writes: whether it writes trajectories and battle logs to ``{work_dir}``, as metamon does.
+        plays: settings that are part of its identity; the others only affect how it is run.
+        base, parameters: the registered name and the parameters by which it was requested.
+        files: further files that decide how it plays: the weights of a checkpoint.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Program:
         return self.policy is not None
 
     def identity(self) -> dict[str, Any]:
-        """What tells this agent from another: for the settings of a run."""
+        """The settings that identify the agent, as a run stores them."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -100,18 +100,18 @@ class Program:
         }
 
     def policy_command(self, values: Mapping[str, str]) -> list[str]:
-        """What runs its policy, with the placeholders filled in."""
+        """The command of its policy server, with the placeholders filled in."""
         return [part.format_map(values) for part in self.policy or ()]
 
     def process_environment(self, gpu: str | None) -> dict[str, str]:
-        """The variables to set for its processes; an empty one stands for none.
+        """The environment variables of its processes; an empty value removes a variable.
 
         Args:
-            gpu: what CUDA calls the one to use.
+            gpu: CUDA's name of the GPU to use; None for no choice.
         """
         environment = {"PYTHONUNBUFFERED": "1"}
         if self.kind == "metamon":
-            # Its interpreter is not this one.
+            # Its interpreter is another one.
             environment |= {"PYTHONPATH": "", "PYTHONHOME": ""}
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
@@ -123,22 +123,22 @@ class Program:
 
 
 def expanded(folder: str | None) -> str | None:
-    """The folder with a home directory for ``~``."""
+    """The folder, with ``~`` replaced by the home directory."""
     return None if folder is None else str(Path(folder).expanduser())
 
 
 def parse_command(name: str, text: str) -> tuple[str, ...]:
-    """A command line, split as a shell would, with a home directory for each ``~``.
+    """A command line, split as by a shell, with ``~`` replaced by the home directory.
 
     Raises:
-        AgentError: it is empty or malformed, or has an unknown placeholder, or none for the user name.
+        AgentError: it is empty or malformed, has an unknown placeholder, or none for the user name.
     """
     try:
         parts = tuple(map(os.path.expanduser, shlex.split(text)))
         used = {found for part in parts for _, found, _, _ in string.Formatter().parse(part) if found is not None}
     except ValueError as error:
         raise AgentError(
-            f"cannot read the command of agent {name}: {error}; double braces that are not ours"
+            f"cannot read the command of agent {name}: {error}; write {{{{ and }}}} for braces that are no placeholder"
         ) from error
     if not parts:
         raise AgentError(f"the command of agent {name} is empty")
@@ -148,16 +148,16 @@ def parse_command(name: str, text: str) -> tuple[str, ...]:
         raise AgentError(f"the command of agent {name} has the unknown placeholder {{{unknown[0]}}}: there are {known}")
     if "username" not in used:
         raise AgentError(
-            f"the command of agent {name} has no {{username}}: it must log in under the name that it is given"
+            f"the command of agent {name} has no {{username}}: add it, since the program must log in under that name"
         )
     return parts
 
 
 def parse_roles(name: str, roles: Sequence[str] | Mapping[str, str]) -> dict[Role, str]:
-    """The roles that a table of the registry names: a list of them, or what the program calls each.
+    """The roles of a registered agent, from a list of them or from a mapping to the program's own words.
 
     Raises:
-        AgentError: there is another one, or none.
+        AgentError: a role is unknown, or there is none.
     """
     named = dict(roles) if isinstance(roles, Mapping) else {role: role for role in roles}
     unknown = [role for role in named if role not in ROLES]
@@ -167,7 +167,7 @@ def parse_roles(name: str, roles: Sequence[str] | Mapping[str, str]) -> dict[Rol
 
 
 def meet(first: Mapping[Role, str], second: Mapping[Role, str]) -> tuple[Role, Role] | None:
-    """The roles in which two agents come to a battle; None if they cannot."""
+    """The roles in which two agents can meet; None if they cannot."""
     if "challenger" in first and "acceptor" in second:
         return "challenger", "acceptor"
     if "acceptor" in first and "challenger" in second:

@@ -33,14 +33,14 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Agent:
-    """Something that can choose moves.
+    """An agent that is a poke-env player.
 
     Attributes:
-        name: what the store calls it.
-        target: a poke-env ``Player`` subclass, a callable that returns a ``Player``, or ``module:attribute`` of one.
+        name: its name in the store.
+        target: a ``Player`` subclass, a callable that returns a ``Player``, or ``module:attribute`` of one.
         parameters: keyword arguments for ``target``.
-        limits: how long its process may take where it has one of its own.
-        gpu: it uses one.
+        limits: time limits on the server venue, where it has a process of its own.
+        gpu: whether it uses a GPU.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Agent:
     parameters: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     gpu: bool = False
-    # As a :class:`~pokeladder.agents.programs.Program` has them.
+    # The attributes of :class:`~pokeladder.agents.programs.Program` that do not depend on the agent here.
     roles: ClassVar[Mapping[Role, str]] = {role: role for role in ROLES}
     folder: ClassVar[str | None] = None
     port: ClassVar[int | None] = None
@@ -57,10 +57,10 @@ class Agent:
     embedded: ClassVar[bool] = True
 
     def load(self) -> Any:
-        """The class or callable that builds the player.
+        """The class or callable that makes the player.
 
         Raises:
-            AgentError: its module cannot be imported, or has no such attribute, or it is not callable.
+            AgentError: the module cannot be imported, has no such attribute, or the attribute is not callable.
         """
         found = _import(self.target) if isinstance(self.target, str) else self.target
         if not callable(found):
@@ -71,15 +71,15 @@ class Agent:
         return found
 
     def process_environment(self, gpu: str | None) -> dict[str, str]:
-        """The variables to set for its process on a server.
+        """The environment variables of its process on the server venue.
 
         Args:
-            gpu: what CUDA calls the one to use.
+            gpu: CUDA's name of the GPU to use; None for no choice.
         """
         return {**REPEATABLE, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu is not None else {})}
 
     def identity(self) -> dict[str, Any]:
-        """What tells this agent from another, as text: for the settings of a run."""
+        """The settings that identify the agent, as a run stores them."""
         target = self.target if isinstance(self.target, str) else f"{self.target.__module__}:{self.target.__qualname__}"
         parameters = {key: repr(value) for key, value in sorted(self.parameters.items())}
         return {"name": self.name, "target": target, "parameters": parameters}
@@ -87,7 +87,7 @@ class Agent:
 
 @dataclass(frozen=True)
 class Listing:
-    """An agent that can play, for people to read."""
+    """A row of the table of agents."""
 
     name: str
     kind: str
@@ -96,29 +96,29 @@ class Listing:
 
 
 class Directory(Protocol):
-    """Knows agents that were registered or discovered (see :class:`pokeladder.registry.Registry`)."""
+    """Finds registered and discovered agents, as :class:`pokeladder.registry.Registry` does."""
 
     def find(self, base: str, name: str, parameters: dict[str, Any]) -> Agent | Program | None:
-        """The agent ``base``, with these parameters and called ``name``; None if there is none."""
+        """The agent ``base`` with these parameters and the name ``name``; None if there is none."""
 
     def names(self) -> list[str]:
-        """What it knows."""
+        """Names of all agents."""
 
     def registered(self) -> list[str]:
-        """What was registered; none if that cannot be read."""
+        """Names of registered agents; empty if they cannot be read."""
 
 
 def parse_agent(text: str, directory: Directory | None = None) -> Agent | Program:
-    """Reads ``NAME`` or ``package.module:Class``, followed by ``,key=value`` for each parameter.
+    """Parses ``NAME`` or ``package.module:Class``, followed by ``,key=value`` for each parameter.
 
-    Values are Python literals, and strings where they are not; ``name=`` renames the agent. Without it an agent with
-    parameters is called by all of them, so two variants of one class are two agents.
+    Values are Python literals, otherwise strings. ``name=`` renames the agent; without it the parameters become part of
+    the name, so that two variants of one class are two agents.
 
     Args:
-        directory: knows further names; what is built in or installed goes before.
+        directory: finds names that are neither built in nor of an installed package.
 
     Raises:
-        AgentError: the text is malformed, or names no agent.
+        AgentError: the text is malformed, or there is no such agent.
     """
     try:
         lexer = shlex.shlex(text, posix=True)
@@ -157,10 +157,10 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
 
 
 def as_agent(agent: Any, directory: Directory | None = None) -> Agent | Program:
-    """An :class:`Agent` or a program from text, a ``Player`` class, or one of them as it is.
+    """An agent from text, a ``Player`` class, or an agent.
 
     Raises:
-        AgentError: it is something else, a ``Player`` that was already built for instance.
+        AgentError: it is something else, for example an instance of ``Player``.
     """
     if isinstance(agent, Agent | Program):
         checked_name(agent.name)
@@ -176,10 +176,10 @@ def as_agent(agent: Any, directory: Directory | None = None) -> Agent | Program:
 
 
 def as_agents(agents: Iterable[Any], directory: Directory | None = None) -> list[Agent | Program]:
-    """All of them, checked to have different names.
+    """Agents from all that :func:`as_agent` takes.
 
     Raises:
-        AgentError: two have the same name.
+        AgentError: one is not an agent, or two have the same name.
     """
     known: dict[str, Agent | Program] = {}
     for given in agents:
@@ -206,10 +206,10 @@ def _origin(point: EntryPoint) -> str:
 
 
 def checked_name(name: str) -> str:
-    """``name`` if it can stand in tables and files.
+    """``name``, if it is valid.
 
     Raises:
-        AgentError: it is empty, over 100 characters, or has control characters.
+        AgentError: it is empty, has over 100 characters, or one that is not printable.
     """
     if not is_name(name):
         raise AgentError(f"{name!r} cannot be an agent's name: {RULE}")
@@ -217,7 +217,7 @@ def checked_name(name: str) -> str:
 
 
 def taken_by(name: str) -> str | None:
-    """What a name stands for that nothing else can be called by, to follow the name; None if it is free."""
+    """A clause that says why a name cannot be registered, to follow the name; None if it is free."""
     if name in BUILT_IN:
         return "is built in"
     if name in {point.name for point in _points()}:
@@ -246,7 +246,7 @@ def _target(base: str) -> str | None:
 
 def _import(target: str) -> Any:
     module_name, _, path = target.partition(":")
-    # What `python -m` does: a bot in the working directory can be named without being installed.
+    # As with `python -m`, a module in the working directory need not be installed.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -265,7 +265,7 @@ def _import(target: str) -> Any:
 
 
 def literal(text: str) -> Any:
-    """A Python literal's value; of other text, the text."""
+    """The value of a Python literal; other text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

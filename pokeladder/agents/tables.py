@@ -66,7 +66,7 @@ class CommandTable(_ProcessTable, kw_only=True):
 
 
 class MetamonDefaults(_ProcessTable, kw_only=True):
-    """The table ``[metamon]``: what applies to all agents of metamon that do not say otherwise."""
+    """The table ``[metamon]``: defaults of all agents of metamon."""
 
     start_timeout: Seconds = METAMON_START_SECONDS
     gpu: bool = True
@@ -108,10 +108,10 @@ def read_agent(name: str, table: Any, defaults: Mapping[str, Any]) -> AgentTable
     """The table of the agent ``name``.
 
     Args:
-        defaults: the table ``[metamon]``, which agents of that kind are laid over.
+        defaults: the table ``[metamon]``, whose keys agents of that kind have unless they set them.
 
     Raises:
-        AgentError: the table is none, or has an unknown key, or lacks one, or a value is out of its range.
+        AgentError: it is not a table, has an unknown key or lacks one, or a value is out of its range.
     """
     kind = table.get("kind") if isinstance(table, Mapping) else None
     if kind not in KINDS:
@@ -137,7 +137,7 @@ def _read(owner: str, table: Mapping[str, Any], kind: type[Table]) -> Table:
 
 
 def _reason(message: str, table: Mapping[str, Any], kind: type[msgspec.Struct]) -> str:
-    """msgspec's message, with the value that it is about."""
+    """msgspec's message with the key and its value, or the keys that there are."""
     reason, _, place = message.replace("`", "").partition(" - at ")
     unknown = re.fullmatch("Object contains unknown field (.+)", reason)
     if unknown is not None:

@@ -1,9 +1,8 @@
-"""Versions of agents: digests of what decides how they play.
+"""Versions of agents: digests of all that decides how they play.
 
-Of a poke-env player that is the source of its module and of the modules of its author that this one imports, the
-parameters, and the versions of the distributions that both come from. Of a program it is its file, of a checkpoint the
-weights. Nothing is imported or run for it: an import that is made while the agent plays, by a name that is computed, is
-not seen.
+For a poke-env player: the source of its module, of the author's modules that it imports, the parameters, and the
+versions of installed distributions. For a program: its file. For a checkpoint: the weights. Nothing is imported or run,
+so imports of computed names are not seen.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from pokeladder.agents.modules import find_module, search_path, with_packages
 from pokeladder.agents.programs import Program
 from pokeladder.agents.specs import Agent
 
-# Known by their versions alone.
+# Packages whose files are not read: the version of the distribution is enough.
 DISTRIBUTIONS = {"poke_env": "poke-env", "pokeladder": "pokeladder"}
 _INSTALLED = ("site-packages", "dist-packages")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -40,17 +39,17 @@ _PYTHON = re.compile(r"python[\d.]*")
 
 @dataclass(frozen=True)
 class Version:
-    """What decides how an agent plays.
+    """The version of an agent.
 
     Attributes:
-        parts: what was looked at, and its digest or value.
+        parts: digest or value of each thing that decides how the agent plays.
     """
 
     parts: Mapping[str, str]
 
     @cached_property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that are equal for equal parts."""
+        """Twelve hexadecimal digits, equal for equal parts."""
         return _digest(self.as_json().encode())[:12]
 
     def as_json(self) -> str:
@@ -58,16 +57,16 @@ class Version:
 
 
 def version_of(agent: Agent | Program) -> Version:
-    """The version of an agent as it would play now; what cannot be found is said so in the parts."""
+    """The present version of an agent; a part that cannot be found has a value that says so."""
     return Version(_of_program(agent) if isinstance(agent, Program) else _of_player(agent))
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What differs between the parts of two versions, as text for people."""
+    """The differences between the parts of two versions, as text."""
     found = []
     for part in sorted(before.keys() | now.keys()):
         if part not in now:
-            found.append(f"{part} is gone")
+            found.append(f"{part} was removed")
         elif part not in before:
             found.append(f"{part} is new")
         elif before[part] != now[part]:
@@ -87,7 +86,7 @@ def _of_player(agent: Agent) -> dict[str, str]:
     if top in DISTRIBUTIONS:
         return parts
     if not isinstance(agent.target, str) and not _has_file(module):
-        # A class of a notebook or of a script's main module.
+        # A class that was defined in a notebook or in a script's main module.
         parts |= _of_object(agent.target)
     return parts | _of_modules(module, search_path())
 
@@ -111,12 +110,12 @@ def _of_program(program: Program) -> dict[str, str]:
 
 
 def _run_modules(arguments: Sequence[str]) -> list[str]:
-    """What ``python -m MODULE`` runs."""
+    """The modules in ``-m MODULE`` of a command line."""
     return [module for option, module in pairwise(arguments) if option == "-m"]
 
 
 def _files(values: Iterator[Any] | Sequence[Any] | Any, folder: Path) -> list[Path]:
-    """The files that texts among the values name."""
+    """The existing files whose names are among the values."""
     found = []
     for value in values:
         if isinstance(value, str | Path) and value and "{" not in str(value) and "\0" not in str(value):
@@ -149,7 +148,7 @@ def _distribution_version(name: str) -> str:
 
 
 def _of_object(target: Any) -> dict[str, str]:
-    """The source of a class or function that no file has."""
+    """The source of a class or function that is in no file."""
     name = getattr(target, "__qualname__", type(target).__qualname__)
     try:
         source = inspect.getsource(target).encode()
@@ -159,7 +158,7 @@ def _of_object(target: Any) -> dict[str, str]:
 
 
 def _code_of(target: Any) -> Iterator[str]:
-    """What Python compiled of a class or function, without where its source was."""
+    """The bytecode of a class or function, without source positions."""
     for value in [target, *vars(target).values()] if inspect.isclass(target) else [target]:
         code = getattr(value, "__code__", None)
         if isinstance(code, CodeType):
@@ -180,7 +179,7 @@ def _has_file(module: str) -> bool:
 
 
 def _of_modules(module: str, path: Sequence[str]) -> dict[str, str]:
-    """A module, and those of its author that it imports, directly or by way of others."""
+    """A module, and the modules of the same author that it imports, directly or indirectly."""
     spec = find_module(module, path) if module != "__main__" else None
     top = module.partition(".")[0]
     parts: dict[str, str] = {}
@@ -223,7 +222,7 @@ def _walk(waiting: list[list[str]], top: str, path: Sequence[str]) -> dict[str, 
 
 
 def _is_own(name: str, origin: str, top: str) -> bool:
-    """Whether a module is the agent's author's, and not of Python or of another distribution."""
+    """Whether a module belongs to the agent, and not to Python or to another distribution."""
     first = name.partition(".")[0]
     if first in DISTRIBUTIONS or not Path(origin).is_absolute():
         return False
@@ -244,7 +243,7 @@ def _source(path: Path) -> bytes:
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
-    """The modules that a source may import; names that are imported from a package may be modules of it."""
+    """The modules that a source may import; names imported from a package may be modules, too."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
@@ -271,7 +270,7 @@ def _top(name: str) -> str:
 
 
 def shown(agent: Agent | Program) -> str:
-    """What playing with an agent runs, in a line."""
+    """The program or class that an agent runs, in one line."""
     if isinstance(agent, Program):
         return f"{agent.name}: the program {shlex.join(agent.command)}"
     identity = agent.identity()

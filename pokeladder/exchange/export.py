@@ -1,4 +1,4 @@
-"""Training sets: trajectories selected in SQL, written so that metamon trains on them."""
+"""``export-filtered``: selects trajectories in SQL and writes a training set for metamon."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def export_filtered(
     """Selects trajectories and writes them; without an output folder it only counts.
 
     Raises:
-        UsageError: the output folder holds something else, or options contradict each other.
+        UsageError: the folder has other content, or options contradict each other.
         QueryError: ``where`` is not a condition over ``trajectories``.
         StoreError: a document cannot be read, or a file not written.
-        InterruptedRunError: the user stopped it; the files so far are whole, and the same call completes the set.
+        InterruptedRunError: stopped by the user; the same call completes the set.
     """
     if overwrite and append:
         raise UsageError("--overwrite and --append contradict each other: choose one")
@@ -79,31 +79,31 @@ def export_filtered(
 
 @contextmanager
 def _stopped(output_dir: Path, progress: FileCounter) -> Iterator[None]:
-    """Raises what ends the writing of a set as an error that tells how to complete it."""
+    """Turns Ctrl-C and errors of the file system into errors that tell how to complete the set."""
     try:
         yield
     except KeyboardInterrupt:
         raise InterruptedRunError(
-            f"{progress.done} of {progress.files} trajectories are in {output_dir}, each whole: "
-            "the same command completes the set"
+            f"{progress.done} of {progress.files} trajectories are in {output_dir}: "
+            "complete the set with the same command"
         ) from None
     except OSError as error:
         raise StoreError(
-            f"cannot write to {output_dir}: {error}; what is there is whole, and the same command completes the set"
+            f"cannot write to {output_dir}: {error}; afterwards complete the set with the same command"
         ) from error
 
 
 def _check_form(output_dir: Path, to: Target) -> None:
     """
     Raises:
-        UsageError: the folder's trajectories were written in another form.
+        UsageError: the folder was written with another ``to``.
     """
     if _stats_there(output_dir).get("to", to) != to:
-        raise UsageError(f"{output_dir} was not written with --to {to}: add to it as it was, or name another folder")
+        raise UsageError(f"{output_dir} was not written with --to {to}: use the same --to, or name another folder")
 
 
 def _limit(output_dir: Path, filters: Filters, to: Target, there: int) -> int | None:
-    """How many trajectories to add at most: the rest, where the same call was stopped before."""
+    """The limit of added trajectories; the remaining number, if an earlier equal call was stopped."""
     stats = _stats_there(output_dir)
     try:
         goes_on = not stats["complete"] and stats["filters"] == filters.settings() and stats["to"] == to
@@ -113,7 +113,7 @@ def _limit(output_dir: Path, filters: Filters, to: Target, there: int) -> int | 
 
 
 def _stats_there(output_dir: Path) -> dict[str, Any]:
-    """What an earlier call says of the folder; empty if there was none."""
+    """The content of an earlier call's :data:`STATS_FILE`; empty if there is none."""
     try:
         found = json.loads((output_dir / STATS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -122,7 +122,7 @@ def _stats_there(output_dir: Path) -> dict[str, Any]:
 
 
 def _files(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, pa.Table]]:
-    """Files of documents with the rows of ``export_files`` that are of each."""
+    """The files of documents, each with its rows of ``export_files``."""
     table = statements.arrow_table(statements.query(connection, "export_files", {"folder": str(folder)}))
     # Not threaded, groups come in the order of the rows.
     counts = table.group_by("file", use_threads=False).aggregate([([], "count_all")])
@@ -137,7 +137,7 @@ def _files(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Pa
 def _stats(
     store: Store, output_dir: Path, filters: Filters, to: Target, exported: Exported, store_digest: str
 ) -> dict[str, Any]:
-    """The content of ``filtering_stats.json``: the old pipeline's keys first."""
+    """The content of :data:`STATS_FILE`, the keys of the former pipeline first."""
     return {
         "input_dir": str(store.folder),
         "output_dir": str(output_dir),
@@ -161,15 +161,15 @@ def _stats(
 
 
 def _prepare(output_dir: Path, stats: Mapping[str, Any], *, overwrite: bool, append: bool) -> None:
-    """Makes the folder ready, and says in it what it is going to hold.
+    """Prepares the folder, and writes :data:`STATS_FILE` into it.
 
     Raises:
-        UsageError: it holds something else.
+        UsageError: the folder has other content.
     """
     if output_dir.exists() and not output_dir.is_dir():
         raise UsageError(f"{output_dir} is a file: name a folder with --output-dir")
     output_dir.mkdir(parents=True, exist_ok=True)
-    # Those of a call that was killed.
+    # Unfinished files of a killed call.
     for path in [*output_dir.glob(".*.tmp"), *output_dir.glob("*/.*.tmp")]:
         path.unlink()
     if any(output_dir.iterdir()) and not append and not overwrite and not _is_the_same(output_dir, stats):
@@ -184,6 +184,6 @@ def _prepare(output_dir: Path, stats: Mapping[str, Any], *, overwrite: bool, app
 
 
 def _is_the_same(output_dir: Path, stats: Mapping[str, Any]) -> bool:
-    """Whether an earlier call began to write this selection there."""
+    """Whether an earlier call wrote the same selection to the folder."""
     there = _stats_there(output_dir)
     return all(there.get(key) == stats[key] for key in ("selection_digest", "to"))

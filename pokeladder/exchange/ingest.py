@@ -1,7 +1,7 @@
-"""Taking in what metamon has written: trajectories and battle logs become the battles of one run.
+"""``ingest``: metamon's trajectories and battle logs become the battles of one run.
 
-Files are read and summarised in parallel, some hundred at a time; only the summaries are kept until all are there.
-Then the perspectives are paired into battles, in SQL (``sql/queries/ingest_*.sql``).
+Files are read and summarised in parallel (:mod:`pokeladder.exchange.readers`). Once all summaries are there, SQL pairs
+the perspectives into battles (``sql/queries/ingest_*.sql``).
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ BATTLES_A_FILE = 50_000
 ROWS_AT_ONCE = 20_000
 MEMORY_LIMIT = "512MB"
 TOURNAMENT_FILE = "tournament_results.json"
-# What the old pipeline writes beside trajectories.
+# Other files of the former pipeline.
 NO_TRAJECTORIES = frozenset({TOURNAMENT_FILE, "filtering_stats.json", "elo_results_ratings.json"})
 
 
 @dataclass
 class Ingested:
-    """What an ingest has added to the store.
+    """The result of an ingest.
 
     Attributes:
-        run_id: of the run that owns the battles; None if there was nothing new.
-        trajectories, battles: how many were added.
-        half_known: of these battles, those known from one side only.
-        already_there: trajectory files and rows of battle logs that the store had, and further copies of a file.
-        broken: file or line, and what is wrong with it.
-        others: JSON files that are no trajectories, neither by their names nor by their content; left out.
-        unsure: perspectives kept apart although they may be of one battle, and the players of one of them.
+        run_id: the new run; None if nothing was added.
+        trajectories, battles: numbers of those that were added.
+        half_known: number of the added battles that are known from one side only.
+        already_there: number of files and log rows that the store has already, and of copies of one file.
+        broken: file or line, and the reason why it cannot be read.
+        others: JSON files that are not trajectories by name or content; skipped.
+        unsure: number of perspectives that may belong to one battle but are ambiguous, and the players of one of them.
     """
 
     run_id: str | None = None
@@ -69,7 +69,7 @@ class Ingested:
 
 @dataclass(frozen=True)
 class _Found:
-    """What lies under the paths."""
+    """The files under the paths."""
 
     trajectories: list[Path]
     logs: list[Path]
@@ -87,16 +87,15 @@ def ingest(
     """Adds trajectories and battle logs that the store does not have yet.
 
     Args:
-        paths: files, and folders with all that is under them.
-        renames: agents by the user names under which they played; an old ``tournament_results.json`` adds its own.
-        watch: told the progress about four times a second.
-        notify: told that another process is at work, which has to end first.
+        paths: files, and folders, which are searched.
+        renames: agents by the user names under which they played; an old ``tournament_results.json`` adds its renames.
+        watch: called with the progress about four times a second.
+        notify: called with a line when another ingest is running, which this one waits for.
 
     Raises:
-        UsageError: a path does not exist, there is nothing to ingest in any, or a name in ``renames`` cannot be an
-            agent's.
+        UsageError: a path does not exist, no path has files to ingest, or a name in ``renames`` cannot be an agent's.
         StoreError: the store cannot be read or written; nothing was added.
-        InterruptedRunError: the user stopped it; nothing was added.
+        InterruptedRunError: stopped by the user; nothing was added.
     """
     for agent in renames.values():
         if not is_name(agent):
@@ -131,24 +130,24 @@ def ingest(
 
 @contextmanager
 def _alone(store: Store, notify: Callable[[str], None]) -> Iterator[None]:
-    """Holds the store's lock for ingests.
+    """Holds the store's lock of ingests.
 
     Raises:
-        InterruptedRunError: the user stopped it while another process had the lock.
-        StoreError: files cannot be locked there.
+        InterruptedRunError: stopped by the user while another process had the lock.
+        StoreError: the file system has no locks.
     """
     lock = store.lock_ingest()
     try:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            notify("another ingest is adding to this store: this one waits until it has ended")
+            notify("another ingest into this store is running: this one waits for its end")
             lock.acquire()
     except KeyboardInterrupt:
         raise _interrupted() from None
     except (OSError, NotImplementedError) as error:
         raise StoreError(
-            f"cannot lock {lock.lock_file}: {error}; copy the store to where files can be locked"
+            f"cannot lock {lock.lock_file}: {error}; copy the store to a file system with locks"
         ) from error
     try:
         yield
@@ -157,7 +156,7 @@ def _alone(store: Store, notify: Callable[[str], None]) -> Iterator[None]:
 
 
 def _interrupted() -> InterruptedRunError:
-    return InterruptedRunError("nothing was added: the store is as it was; run the same command again")
+    return InterruptedRunError("nothing was added to the store; run the same command again")
 
 
 def _find(paths: Sequence[Path]) -> _Found:
@@ -187,7 +186,7 @@ def _find(paths: Sequence[Path]) -> _Found:
     if not found.trajectories and not found.logs and not found.unreadable:
         raise UsageError(
             f"there is nothing to ingest in {', '.join(map(str, paths))}: "
-            "looked for *.json.lz4, *.json and battle_log_*.csv"
+            "name files or folders of *.json.lz4, *.json or battle_log_*.csv"
         )
     return found
 
@@ -213,7 +212,7 @@ def _renames(tournaments: Sequence[Path], ingested: Ingested) -> dict[str, str]:
 
 
 def _new_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> list[Path]:
-    """Those whose names neither the store nor an earlier path has."""
+    """The files whose names are not in the store, each name once."""
     names = [shown(metamon_files.stem(path)) for path in paths]
     _append(connection, "file_names", pa.table({"place": pa.array(range(len(paths)), pa.int64()), "name": names}))
     new = [paths[place] for (place,) in statements.tuples(connection, "ingest_new_files")]
@@ -227,7 +226,7 @@ def _read_all(
     ingested: Ingested,
     watch: FileWatch,
 ) -> None:
-    """Fills ``summaries_read``."""
+    """Fills the table ``summaries_read``."""
     _append(connection, "summaries_read", Summariser().summaries("ingest_summaries", FACTS.empty_table()))
     progress = FileCounter(sum(len(task.paths) for task in tasks), watch)
     with closing(read_all(tasks)) as readings:
@@ -242,7 +241,7 @@ def _read_all(
 
 
 def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> None:
-    """Fills ``log_rows``."""
+    """Fills the table ``log_rows``."""
     kinds = {"str": pa.string(), "str | None": pa.string(), "int": pa.int64()}
     _create(connection, "log_rows", {column.name: kinds[str(column.type)] for column in fields(LogRow)})
     rows: list[Mapping[str, Any]] = []
@@ -262,7 +261,7 @@ def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ing
 
 
 def _leave_copies_out(connection: duckdb.DuckDBPyConnection, ingested: Ingested) -> None:
-    """Fills ``new_trajectories`` and ``new_rows`` with what has been read, but for what is known under another name."""
+    """Fills the tables ``new_trajectories`` and ``new_rows``, without those that the store has under another name."""
     for name in ("known_perspectives", "copies", "copied_rows", "new_trajectories", "new_rows"):
         statements.materialise(connection, f"ingest_{name}", name)
     for name in ("copies", "copied_rows"):
@@ -278,7 +277,7 @@ def _store(
     paths: Sequence[str | os.PathLike[str]],
     ingested: Ingested,
 ) -> None:
-    """Pairs the perspectives and writes the battles with their trajectories."""
+    """Pairs the perspectives, and writes the battles with their trajectories."""
     for name in ("perspectives", "all_perspectives", "pairs", "places"):
         statements.materialise(connection, f"ingest_{name}", name)
     (counts,) = statements.tuples(connection, "ingest_counts")
@@ -333,7 +332,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Map
 
 
 def _append(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-    """Adds rows to a table, which their columns make if it is not there."""
+    """Adds rows to a table, which is made if it does not exist."""
     connection.register("added", table)
     try:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM added LIMIT 0")

@@ -1,6 +1,6 @@
-"""Reading trajectory files on all cores: each process reads, summarises and puts aside some hundred files at a time.
+"""Reads trajectory files in parallel: each process summarises them and writes their documents to the store.
 
-Processes and not threads, since what takes the time (decoding JSON) holds Python's lock.
+Processes are used instead of threads, since decoding JSON holds Python's global lock.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pokeladder.store.staging import DocumentFile
 from pokeladder.trajectories.outlines import is_trajectory, outline_of
 from pokeladder.trajectories.summaries import Summariser, binary_array
 
-# Files of one task, whose documents share a file; how many of them are in memory at once, and from how many bytes of
-# documents on there are fewer; and how many states, or a part more, are outlined before they are summarised.
+# Number of files of one task, whose documents go to one file; number and bytes of documents in memory at once; number
+# of states that are outlined before they are summarised.
 FILES_A_TASK = 1024
 FILES_AT_ONCE = 64
 BYTES_AT_ONCE = 32 << 20
 STATES_AT_ONCE = 400_000
-# What the name of a trajectory's file tells, and where its document went.
+# Columns from the name of a trajectory's file, and the file of its document.
 FACTS = pa.schema(
     [
         ("trajectory_id", pa.string()),
@@ -56,7 +56,7 @@ FACTS = pa.schema(
 
 @dataclass(frozen=True)
 class Task:
-    """Files to read for a run of the store in ``folder``."""
+    """Files to read, for a run of the store in ``folder``."""
 
     folder: Path
     run_id: str
@@ -65,14 +65,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Reading:
-    """What has come of a task.
+    """The result of a task.
 
     Attributes:
-        files: how many it was.
+        files: number of its files.
         table: rows of ``sql/queries/ingest_summaries.sql``.
-        broken: files that cannot be read, and why.
-        others: JSON files that neither by their names nor by their content are trajectories.
-        documents: name of the file of documents, which is written and not yet published.
+        broken: files that cannot be read, with reasons.
+        others: JSON files that are not trajectories by name or content.
+        documents: name of the file of documents, which is complete and not published yet.
     """
 
     files: int
@@ -83,14 +83,14 @@ class Reading:
 
 
 class _OtherFileError(Exception):
-    """A JSON file is no trajectory, and does not look like one."""
+    """A JSON file is not a trajectory by name or content."""
 
 
 def read(task: Task) -> Reading:
     """Reads a task's files.
 
     Raises:
-        StoreError: their documents could not be written.
+        StoreError: the documents could not be written.
     """
     summariser = _summariser()
     file = DocumentFile(Store(task.folder), task.run_id, f"ingest-{secrets.token_hex(4)}")
@@ -101,7 +101,7 @@ def read(task: Task) -> Reading:
     for documents in _parts(task.paths, broken, others):
         names = [fact["name"] for fact, _ in documents]
         facts += [{**fact, "document_file": file.name} for fact, _ in documents]
-        # A view over all documents must find JSON in each.
+        # Only documents that are JSON are stored: the view steps reads all of them.
         outlines = [outline_of(document) for _, document in documents]
         summariser.add(names, outlines)
         kept = [two for two, outline in zip(documents, outlines, strict=True) if outline.unreadable is None]
@@ -109,7 +109,7 @@ def read(task: Task) -> Reading:
         if summariser.states > STATES_AT_ONCE:
             tables.append(_summaries(summariser, facts))
             facts = []
-        # The next ones are read before these names are bound to them.
+        # Otherwise these would stay in memory while the next part is read.
         del documents, outlines, kept
     file.complete()
     tables.append(_summaries(summariser, facts))
@@ -119,7 +119,7 @@ def read(task: Task) -> Reading:
 def _parts(
     paths: Iterable[Path], broken: list[tuple[str, str]], others: list[str]
 ) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
-    """Facts and documents of files, as many at once as memory is meant to hold; adds those that have none."""
+    """Columns and documents of files, in parts that fit in memory; adds to the lists of broken and other files."""
     part: list[tuple[dict[str, Any], bytes]] = []
     size = 0
     for path in paths:
@@ -141,7 +141,7 @@ def _summaries(summariser: Summariser, facts: Sequence[dict[str, Any]]) -> pa.Ta
     return summariser.summaries("ingest_summaries", pa.Table.from_pylist(facts, FACTS))
 
 
-# One a process: making it takes as long as reading twenty files.
+# One for each process: making it takes as long as reading twenty files.
 _summariser = cache(Summariser)
 
 
@@ -171,7 +171,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def read_all(tasks: Sequence[Task]) -> Generator[Reading | None]:
-    """Each task's reading as it comes, and None every quarter of a second; one task is done in this process.
+    """The reading of each task when it is done, and None every quarter of a second; a single task runs in this process.
 
     Raises:
         StoreError: documents could not be written, or a process died.
@@ -198,7 +198,7 @@ def read_all(tasks: Sequence[Task]) -> Generator[Reading | None]:
 
 
 class _Reader:
-    """A process that reads one task after another."""
+    """A process that carries out one task at a time."""
 
     def __init__(self) -> None:
         self._process = Child("pokeladder.exchange.readers")
@@ -225,7 +225,8 @@ class _Reader:
             yield
         except EOFError as error:
             raise StoreError(
-                f"a process that read trajectories died (status {self._process.status()}): is there memory enough?"
+                f"a process that read trajectories died (status {self._process.status()}); if memory was short, ingest "
+                "fewer files at once"
             ) from error
 
     def end(self) -> None:
@@ -233,7 +234,7 @@ class _Reader:
 
 
 def main() -> None:
-    """A reading process; it ends with the one that started it."""
+    """Runs in a reading process, which ends with the one that started it."""
     connection = Connection(int(sys.argv[1]))
     while True:
         try:

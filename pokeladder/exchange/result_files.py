@@ -21,7 +21,7 @@ ELO_FILES = {
 def write_elo_files(
     connection: duckdb.DuckDBPyConnection, folder: Path, prefix: str, k_factor: float, initial_rating: float
 ) -> list[Path]:
-    """Writes ratings, progression, matchup matrix and statistics of the connection's battles, all of one format.
+    """Writes ratings, progression, matchup matrix and statistics of the connection's battles, which have one format.
 
     Raises:
         StoreError: a file cannot be written.
@@ -35,7 +35,7 @@ def write_elo_files(
 
 
 def write_tournament_results(connection: duckdb.DuckDBPyConnection, run_id: str, folder: Path) -> Path:
-    """Writes ``tournament_results.json``: a run's settings, and each matchup's results.
+    """Writes ``tournament_results.json``: the settings of a run, and the results of each matchup.
 
     Raises:
         StoreError: the file cannot be written.

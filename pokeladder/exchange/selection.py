@@ -1,4 +1,4 @@
-"""Selecting the trajectories of a training set in SQL, beside those that its folder holds already."""
+"""Selection of the trajectories of a training set in SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pokeladder.query import statements, views
 from pokeladder.query.texts import query_text
 from pokeladder.store.files import Store
 
-# Lines of the digest are read so many at a time.
+# Number of lines of the digest that are read at once.
 LINES = 10_000
 # Format, name of file, result and digest of a trajectory in the folder of an export; None if unknown.
 Listed = tuple[str, str, str | None, str | None]
@@ -29,7 +29,7 @@ Listed = tuple[str, str, str | None, str | None]
 
 @dataclass(frozen=True)
 class Filters:
-    """Which trajectories to export; see :meth:`pokeladder.Ladder.export_filtered` for each."""
+    """Conditions on trajectories; see :meth:`pokeladder.Ladder.export_filtered`."""
 
     max_invalid_rate: float = 0.05
     min_steps: int = 10
@@ -44,7 +44,7 @@ class Filters:
     limit: int | None = None
 
     def settings(self) -> dict[str, Any]:
-        """The filters under the names that :data:`STATS_FILE` has for them; turns are steps there."""
+        """The filters by their names in ``filtering_stats.json``, where steps are called turns."""
         return {
             "max_invalid_rate": self.max_invalid_rate,
             "min_turns": self.min_steps,
@@ -62,16 +62,16 @@ class Filters:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has selected, what its folder held before included.
+    """The counts of an export, including trajectories that the folder had before.
 
     Attributes:
-        input_count: trajectories in scope, or there before.
-        output_count: those selected, or there before; ``wins``, ``losses`` and ``ties`` of them.
-        failed_reasons: how many were too_short, too_long or had too many invalid_actions.
-        removed: how many were left out for balance, or for the limit.
+        input_count: number of trajectories in scope.
+        output_count: number of those in the set; ``wins``, ``losses`` and ``ties`` count them by result.
+        failed_reasons: numbers of those that were too_short, too_long, or had too many invalid_actions.
+        removed: numbers of those dropped for balance and by the limit.
         digest: SHA-256 over names and contents of the set.
-        there, of_others: trajectories that the folder held before, and those of them that the store does not have.
-        unrecorded: trajectories of battles in scope that could not be recorded when they were played.
+        there, of_others: numbers of trajectories that the folder had before, and of those that are not in the store.
+        unrecorded: number of trajectories in scope that could not be recorded when they were played.
     """
 
     input_count: int
@@ -88,21 +88,21 @@ class Exported:
 
 
 def connect(store: Store) -> duckdb.DuckDBPyConnection:
-    """A connection to the views of a store, for the functions below."""
+    """A connection to the views of a store, for the functions of this module."""
     connection = views.connect(store.files)
-    # DuckDB estimates rows by the first file of a source, the empty one, and would hash the wider side of each join.
+    # DuckDB estimates the size of a source by its first file, which is empty, and would hash the wrong side of joins.
     connection.execute("SET disabled_optimizers = 'build_side_probe_side'")
     return connection
 
 
 def find_there(connection: duckdb.DuckDBPyConnection, output_dir: Path, to: Target) -> int:
-    """Makes the tables of what the folder holds already.
+    """Makes the tables ``kept`` and ``there`` of the trajectories that a folder has.
 
     Returns:
-        The number of trajectories in it.
+        Their number.
 
     Raises:
-        UsageError: something in it is no trajectory.
+        UsageError: a file in the folder is not a trajectory.
     """
     if to == "parquet":
         columns = "format, file_name, result, digest"
@@ -126,29 +126,29 @@ def find_there(connection: duckdb.DuckDBPyConnection, output_dir: Path, to: Targ
 
 
 def list_there(connection: duckdb.DuckDBPyConnection, listed: Sequence[Listed]) -> None:
-    """Makes the tables ``kept`` and ``there`` of what a folder holds."""
+    """Makes the tables ``kept`` (in the store) and ``there`` of a listing of trajectories."""
     columns = ("format", "file_name", "result", "digest")
     arrays = [pa.array([row[number] for row in listed], pa.string()) for number in range(len(columns))]
     connection.register("listed", pa.table(arrays, columns))
     for name in ("kept", "there"):
         query = statements.query(connection, f"export_{name}")
         with statements.query_errors(query_text(f"export_{name}")):
-            # To name all trajectories of a store takes a second.
+            # Naming all trajectories of a store takes a second.
             (query if listed else query.limit(0)).create(name)
 
 
 def _of_others(path: Path) -> tuple[str, str]:
-    """The result and the digest of a trajectory that the store does not have.
+    """The result and the digest of a trajectory that is not in the store.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the file is not a trajectory.
     """
     try:
         name = metamon_files.parse_name(metamon_files.stem(path))
         document = metamon_files.read_document(path)
     except BrokenFileError as error:
         raise UsageError(
-            f"cannot add to {path.parent.parent}: {path}: {error}; take it out, or name another folder"
+            f"cannot add to {path.parent.parent}: {path}: {error}; remove the file, or name another folder"
         ) from error
     return name.result, hashlib.sha256(document).hexdigest()
 
@@ -162,7 +162,7 @@ def select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int |
         if value is not None:
             conditions.append(ColumnExpression(column) == ConstantExpression(value))
     if filters.agents is not None:
-        # IN () is no SQL; nothing is IN (NULL).
+        # IN () is not valid SQL; IN (NULL) is never true.
         conditions.append(ColumnExpression("agent").isin(*map(ConstantExpression, filters.agents or (None,))))
     if filters.since is not None:
         conditions.append(ColumnExpression("played_at") >= ConstantExpression(_utc(filters.since)))

@@ -1,4 +1,4 @@
-"""The files of a training set: documents are read from the store in parts, and written as metamon reads them."""
+"""Files of a training set: reads documents of the store in parts, and writes them for metamon or as Parquet."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pokeladder.progress import FileCounter
 
 PARQUET_FILE = "trajectories.parquet"
 WATCH_SECONDS = 0.25
-# Documents are read so many bytes at a time.
+# Size of the parts in which documents are read.
 PART_BYTES = 4 << 20
-# Each holds a page of documents, 32 MB in files of earlier versions: few trajectories are not worth several.
+# Each thread holds a page of documents, 32 MB in files of earlier versions, so that a few trajectories get one thread.
 THREADS = 4
 FEW = 2000
 _KEY = ["document_file", "trajectory_id"]
@@ -34,13 +34,13 @@ Target = Literal["metamon", "parquet"]
 
 
 def write_files(output_dir: Path, files: Sequence[tuple[Path, pa.Table]], progress: FileCounter) -> None:
-    """Writes a file a trajectory, in some threads."""
+    """Writes one file for each trajectory, in several threads."""
     for folder in {name for _, chosen in files for name in chosen.column("format").unique().to_pylist()}:
         (output_dir / folder).mkdir(exist_ok=True)
     stopped = threading.Event()
 
     def write(path: Path, chosen: pa.Table) -> None:
-        # Text: with a Path for each, pathlib would take as long as the compression.
+        # Text, since pathlib would take as long as the compression.
         places = dict(zip(_keys(chosen), _columns(chosen, ["format", "file_name"]), strict=True))
         for documents in _documents(path, places):
             for key, document in documents:
@@ -72,11 +72,11 @@ def write_parquet(
     *,
     append: bool,
 ) -> None:
-    """Writes a file a format: the columns of ``trajectories``, and the document as text.
+    """Writes one Parquet file for each format: the columns of ``trajectories``, and the document as text.
 
     Args:
         selected: the rows of the selection.
-        append: take over the rows of the files that are there.
+        append: keep the rows of existing files.
     """
     formats = sorted(set(selected.column("format").to_pylist()))
     rows = {key: number for number, key in enumerate(_keys(selected))}
@@ -114,10 +114,10 @@ def write_parquet(
 
 
 def _rows_there(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of an earlier export to Parquet, if there was one; columns that it lacks are NULL.
+    """The rows of an earlier export to Parquet, if there is one; missing columns are NULL.
 
     Raises:
-        UsageError: it has other columns.
+        UsageError: the file has other columns.
     """
     if not path.exists():
         return
@@ -136,7 +136,7 @@ def _rows_there(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _keys(table: pa.Table) -> list[tuple[str, ...]]:
-    """By what documents are found: a killed process may have left another one of the same trajectory."""
+    """The keys of documents. The id of a trajectory is not enough: a killed process may have left a second document."""
     return _columns(table, _KEY)
 
 
@@ -145,7 +145,7 @@ def _columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
-    """Keys and documents of the wanted trajectories in a file of documents, some at a time.
+    """Keys and documents of the wanted trajectories in a file of documents, in parts.
 
     Raises:
         StoreError: the file is missing or broken.
@@ -175,7 +175,7 @@ def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[
 
 
 def _views(column: pa.Array) -> list[memoryview]:
-    """The values of a binary array, not copied."""
+    """The values of a binary array without copies."""
     _, offsets, data = column.buffers()
     bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1].tolist()
     content = memoryview(data)
@@ -183,7 +183,7 @@ def _views(column: pa.Array) -> list[memoryview]:
 
 
 def _write_bytes(folder: str, name: str, content: bytes) -> None:
-    """Makes a file that is whole as soon as it is there."""
+    """Writes a file atomically."""
     staged = f"{folder}/.{name}.tmp"
     try:
         file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)

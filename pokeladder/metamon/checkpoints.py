@@ -1,4 +1,4 @@
-"""Checkpoints of metamon: finding them, how long they were trained, and what it takes to have one play."""
+"""Checkpoints of metamon: discovery, training steps, and the programs that play them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pokeladder.errors import AgentError
 PLAYER = Path(__file__).parent / "side" / "ladder_client.py"
 POLICY = Path(__file__).parent / "side" / "policy_server.py"
 WEIGHTS = re.compile(r"policy_epoch_(\d+)\.pt")
-# Where amago keeps a run's weights, and the state of its optimizer and scheduler.
+# amago's folders of a run's weights, and of the state of its optimizer and scheduler.
 WEIGHTS_FOLDER = Path("ckpts", "policy_weights")
 STATES_FOLDER = Path("ckpts", "training_states")
-# Where it keeps what the network is like.
+# amago's file of the network's configuration.
 CONFIGURATION = Path("ckpts", "config.txt")
 # Options of ladder_client.py that a table of the registry may set: attributes of MetamonTable.
 ARCHITECTURE = ("base", "model_config", "train_config", "observation_space", "action_space", "reward", "tokenizer")
@@ -28,10 +28,11 @@ ARCHITECTURE = ("base", "model_config", "train_config", "observation_space", "ac
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights of a run after an epoch of training, the first of which is 0.
+    """The weights of a run after an epoch of training.
 
     Attributes:
-        steps: of training, in all; None if unknown.
+        epoch: number of the epoch, from 0.
+        steps: number of all training steps; None if unknown.
     """
 
     run: str
@@ -44,7 +45,7 @@ class Checkpoint:
         return f"{self.run}@{self.epoch}"
 
     def describe(self) -> str:
-        """For people to read."""
+        """Epoch and training steps as text."""
         return f"epoch {self.epoch}" if self.steps is None else f"epoch {self.epoch}, {self.steps:,} training steps"
 
 
@@ -52,8 +53,8 @@ def scan(folder: Path, steps_per_epoch: int | None = None, steps_before: int = 0
     """All checkpoints of all runs in a folder, by run and epoch.
 
     Args:
-        steps_per_epoch: of training; None for what each run's own files say.
-        steps_before: training that went before the runs.
+        steps_per_epoch: training steps of an epoch; None to read them from each run.
+        steps_before: training steps before the runs.
     """
     found = []
     for run in sorted(path for path in folder.glob("*") if (path / WEIGHTS_FOLDER).is_dir()):
@@ -147,12 +148,12 @@ def _weights(base: str, table: MetamonTable) -> tuple[list[str], dict[str, Any],
 
 
 def _literally(text: str) -> str:
-    """Text for a command with placeholders, of which it has none."""
+    """Text with its braces doubled, for a command with placeholders."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 def _steps_per_epoch(run: Path) -> int | None:
-    """What the scheduler's state after some epoch says; None if there is none, or it says something else."""
+    """Training steps of an epoch, from the scheduler's state after any epoch; None if there is no usable state."""
     for state in (run / STATES_FOLDER).glob("*_epoch_*/scheduler.bin"):
         epoch = state.parent.name.rpartition("_")[2]
         steps = _last_step(state)
@@ -162,7 +163,7 @@ def _steps_per_epoch(run: Path) -> int | None:
 
 
 def _last_step(path: Path) -> int | None:
-    """The count in a scheduler's state as PyTorch saves it: a zip with a pickle of a dictionary of numbers."""
+    """The step count in a scheduler's state, which PyTorch saves as a zip with a pickled dictionary of numbers."""
     try:
         with zipfile.ZipFile(path) as archive:
             (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -174,7 +175,7 @@ def _last_step(path: Path) -> int | None:
 
 
 class _Numbers(pickle.Unpickler):
-    """Reads plain values, and makes nothing of anything else: a checkpoint may come from anywhere."""
+    """Unpickles plain values only, since checkpoints may come from anybody."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+        raise pickle.UnpicklingError(f"{module}.{name} is not a plain value")

@@ -1,4 +1,4 @@
-"""Files as metamon names and writes them: trajectories, and the ``battle_log_*.csv`` beside them."""
+"""Files of metamon: names and documents of trajectories, and battle logs (``battle_log_*.csv``)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import msgspec
 
 from pokeladder.names import RULE, is_name, shown
 
-# No file is larger, compressed or not: the longest battle of 1,000 turns takes a fiftieth of it.
+# Largest size of a file, compressed or not: 50 times that of the longest battle, which has 1,000 turns.
 LARGEST = 256 << 20
-# Decompressed at once, if the file is not larger itself.
+# Size of the parts in which files are decompressed, unless four times the compressed size is more.
 PART = 4 << 20
 SUFFIXES = (".json.lz4", ".json")
 TIME_FORMATS = ("%m-%d-%Y-%H:%M:%S", "%m-%d-%Y")
@@ -34,7 +34,7 @@ _NAMES = (
 )
 _FORMAT = re.compile(r"(?:^|-)(gen\d[a-z0-9]*)-")
 _LOG_FORMAT = re.compile(r"battle_log(?:_.*)?_([a-z0-9]+)")
-# The heads of a battle log's columns, and the fields of LogRow that they fill; newer versions have one column more.
+# Heads of a battle log's columns, and fields of LogRow; newer versions have one more column.
 LOG_COLUMNS = {
     "Player Username": "player",
     "Team File": "team",
@@ -45,23 +45,23 @@ LOG_COLUMNS = {
 }
 OPPONENT_TEAM = "Opponent Team File"
 NEWER_LOG_COLUMNS = {"Player Username": "player", "Team File": "team", OPPONENT_TEAM: "opponent_team"} | LOG_COLUMNS
-# What metamon writes where no file holds the team.
+# The value of a team column if the team has no file.
 NO_TEAM = "None"
 
 
 class BrokenFileError(ValueError):
-    """A file, or a line of one, is not what its name promises; the message says why."""
+    """A file, or a line of one, cannot be read; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryName:
-    """What a trajectory's file name says.
+    """The parts of a trajectory's file name.
 
     Attributes:
-        record: metamon's id of this perspective, or of the game in sets of human replays.
-        rating: the player's; None if unrated.
-        played_at: to the second in metamon's own files, a date in those of human replays.
-        result: WIN or LOSS; ties are LOSS here.
+        record: metamon's id of this perspective, or of the battle in sets of human replays.
+        rating: rating of the player; None if unrated.
+        played_at: time to the second in metamon's own files, a date in sets of human replays.
+        result: WIN or LOSS; ties have LOSS.
     """
 
     record: str
@@ -77,10 +77,10 @@ class LogRow:
     """One row of a ``battle_log_<player>_<format>.csv``.
 
     Attributes:
-        line: its number in the file, from 1.
-        team, opponent_team: paths of both sides' team files; None where the log does not tell.
-        record: the id that this row's trajectory has in its file name, if there is one.
-        steps: the player's decisions; the column is called Turn Count.
+        line: number of the line in the file, from 1.
+        team, opponent_team: paths of both sides' team files; None if unknown.
+        record: the id in the file name of the trajectory, if there is one.
+        steps: number of the player's decisions; the column is called Turn Count.
     """
 
     source: str
@@ -111,15 +111,15 @@ def stem(path: Path) -> str:
 
 
 def parse_name(text: str) -> TrajectoryName:
-    """Reads a trajectory's file name without its suffix.
+    """Parses a trajectory's file name without its suffix.
 
     Raises:
-        BrokenFileError: it does not say who played when.
+        BrokenFileError: the name has another form.
     """
     found = next(filter(None, (name.fullmatch(text) for name in _NAMES)), None)
     if found is None:
         raise BrokenFileError(
-            "its name does not say who played: expected <id>_<rating>_<player>_vs_<opponent>_<date>_<WIN or LOSS>"
+            "its name has another form than <id>_<rating>_<player>_vs_<opponent>_<date>_<WIN or LOSS>"
         )
     for time_format in TIME_FORMATS:
         try:
@@ -129,15 +129,15 @@ def parse_name(text: str) -> TrajectoryName:
             continue
     else:
         raise BrokenFileError(
-            f"there is no date in its name: {found['date']!r} is neither 12-31-2025 nor that with a time"
+            f"the date {found['date']!r} in its name has another form than 12-31-2025 or 12-31-2025-23:59:59"
         )
     rating = _number(found["rating"]) if found["rating"].isdecimal() else None
     if rating is None and found["rating"].isdecimal():
-        raise BrokenFileError(f"there is no rating like the {found['rating']} in its name")
+        raise BrokenFileError(f"the rating {found['rating']} in its name is too large")
     for player in (found["player"], found["opponent"]):
         _check_player(player)
     if not text.isprintable():
-        raise BrokenFileError(f"its name has characters that cannot be shown: {text!r}")
+        raise BrokenFileError(f"its name has characters that are not printable: {text!r}")
     return TrajectoryName(
         record=found["record"],
         rating=rating,
@@ -154,10 +154,10 @@ def _check_player(name: str) -> None:
 
 
 def read_document(path: Path) -> bytes:
-    """A trajectory's JSON document as it was written.
+    """The JSON document of a trajectory.
 
     Raises:
-        BrokenFileError: the file cannot be read, is not one whole lz4 frame, is too large, or is no UTF-8 text.
+        BrokenFileError: the file cannot be read, is not one complete lz4 frame, is too large, or is not UTF-8.
     """
     content = _content(path)
     if path.name.endswith(".lz4"):
@@ -171,24 +171,24 @@ def read_document(path: Path) -> bytes:
 
 
 def _open(path: Path) -> io.FileIO:
-    """Opens a regular file: one that ends, and whose reading nothing blocks.
+    """Opens a regular file.
 
     Raises:
-        BrokenFileError: it is something else, too large, or cannot be opened.
+        BrokenFileError: it is not a regular file, is too large, or cannot be opened.
     """
     try:
-        # Without O_NONBLOCK the opening of a named pipe waits for its writer.
+        # Without O_NONBLOCK opening a named pipe would wait for its writer.
         file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise BrokenFileError("it is no regular file, but a socket or a device") from error
+            raise BrokenFileError("it is not a regular file, but a socket or a device") from error
         raise BrokenFileError(error.strerror or str(error)) from error
     try:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise BrokenFileError(f"it is no regular file, but {_kind(status.st_mode)}")
+            raise BrokenFileError(f"it is not a regular file, but {_kind(status.st_mode)}")
         if status.st_size > LARGEST:
-            raise BrokenFileError(f"it is too large: {status.st_size:,} bytes, of {LARGEST:,} at most")
+            raise BrokenFileError(f"it is too large: {status.st_size:,} bytes, at most {LARGEST:,} are allowed")
     except BaseException:
         file.close()
         raise
@@ -212,10 +212,10 @@ def _content(path: Path) -> bytes:
 
 
 def _decompressed(content: bytes) -> bytes:
-    """The content of one lz4 frame, which is all that there is.
+    """The content of one lz4 frame.
 
     Raises:
-        BrokenFileError: it is not whole, it is too large, or something follows it.
+        BrokenFileError: the frame is incomplete, too large, or followed by other bytes.
     """
     decompressor = lz4.frame.LZ4FrameDecompressor()
     parts: list[bytes] = []
@@ -226,25 +226,25 @@ def _decompressed(content: bytes) -> bytes:
             parts.append(decompressor.decompress(b"" if parts else content, max_length=at_once))
             size += len(parts[-1])
             if decompressor.needs_input and not decompressor.eof:
-                raise BrokenFileError("it is not a whole lz4 frame: it ends too early")
+                raise BrokenFileError("it is not a complete lz4 frame: it ends too early")
     except (RuntimeError, EOFError) as error:
-        raise BrokenFileError(f"it is not a whole lz4 frame: {error}") from error
+        raise BrokenFileError(f"it is not a complete lz4 frame: {error}") from error
     if size > LARGEST:
-        raise BrokenFileError(f"it is too large: more than {LARGEST:,} bytes when it is decompressed")
+        raise BrokenFileError(f"it is too large: more than {LARGEST:,} bytes after decompression")
     if decompressor.unused_data:
-        raise BrokenFileError(f"{len(decompressor.unused_data):,} bytes follow its lz4 frame: expected one frame alone")
+        raise BrokenFileError(f"{len(decompressor.unused_data):,} bytes follow its lz4 frame: expected one frame only")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_battle_log(path: Path) -> Iterator[LogRow | str]:
-    """The rows of a battle log; for a row that cannot be read, why.
+    """The rows of a battle log; the reason in place of each row that cannot be read.
 
     Raises:
-        BrokenFileError: the file is no battle log.
+        BrokenFileError: the file is not a battle log.
     """
     named = _LOG_FORMAT.fullmatch(path.stem)
     if named is None:
-        raise BrokenFileError("its name does not say the battle format: expected battle_log_<player>_<format>.csv")
+        raise BrokenFileError("its name has another form than battle_log_<player>_<format>.csv")
     try:
         # Some editors begin a file with a byte order mark.
         with io.TextIOWrapper(io.BufferedReader(_open(path)), encoding="utf-8-sig", newline="") as file:
@@ -295,20 +295,20 @@ def _row(path: Path, number: int, battle_format: str, columns: list[str], line: 
 
 
 def _number(text: str) -> int | None:
-    """A number as small as ratings and turn counts are; None if it is not."""
+    """A number of at most nine digits; None if the text is not one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def models_of_players(path: Path) -> dict[str, str]:
-    """Which model played under which user name, as an old ``tournament_results.json`` tells.
+    """The models by the user names under which they played, from an old ``tournament_results.json``.
 
     Raises:
-        BrokenFileError: the file is not such a file, or a name cannot be an agent's.
+        BrokenFileError: the file has another form, or a name cannot be an agent's.
     """
     try:
         matchups = msgspec.json.decode(_content(path).removeprefix(codecs.BOM_UTF8), type=_Tournament).matchups
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise BrokenFileError(f"it does not say which model played under which name: {error}") from error
+        raise BrokenFileError(f"it does not list matchups with models and user names: {error}") from error
     models = {
         player: model
         for matchup in matchups
@@ -321,11 +321,11 @@ def models_of_players(path: Path) -> dict[str, str]:
 
 
 def record_id(record: str) -> str:
-    """The id that a battle log's row and a file name share: metamon's ten digits, or the whole of another id."""
+    """The id that a battle log's row and a file name share: ten digits, or all of an id that is not metamon's."""
     return record.rpartition("-")[2] if record.startswith("metamon-") else record
 
 
 def format_of(record: str) -> str | None:
-    """The battle format that a file name begins with."""
+    """The battle format at the beginning of a file name."""
     found = _FORMAT.search(record.lower())
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""What metamon leaves of its battles: a trajectory and a line of a battle log each, taken in as they come."""
+"""Collects the trajectories and battle logs that a process of metamon writes while it plays on a server."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pokeladder.metamon.files import BrokenFileError, TrajectoryName
 from pokeladder.records import SIDES, Recorded
 from pokeladder.trajectories.outlines import outline_of
 
-# How long after the end of a battle its trajectory may come.
+# Longest wait for a trajectory after the end of its battle, in seconds.
 PATIENCE_SECONDS = 20.0
 
 
 @dataclass
 class _Expected:
-    """A battle whose trajectory is to come.
+    """A battle whose trajectory is expected.
 
     Attributes:
-        result: WIN or LOSS, as the server says; metamon writes LOSS for ties.
-        invalid_steps: the user's, as the server says.
+        result: WIN or LOSS according to the server; ties have LOSS, as in metamon's files.
+        invalid_steps: the agent's invalid steps according to the server.
         found: the trajectory.
-        remark: what the user should know of it.
-        final: there is nothing more to come.
+        remark: a remark for the user.
+        final: True once no more files can come.
     """
 
     result: str
@@ -40,10 +40,10 @@ class _Expected:
 
 
 class MetamonOutput:
-    """The folder that one process writes to; it plays one battle after the other. Files go once they are read.
+    """The output folder of a process that plays one battle at a time. Files are removed when read.
 
     Args:
-        user: its user name, by which its files are known.
+        user: user name of the process, which is part of its files' names.
     """
 
     def __init__(self, folder: Path, user: str) -> None:
@@ -52,8 +52,8 @@ class MetamonOutput:
         self._expected: dict[int, _Expected] = {}
 
     def expect(self, number: int, record: Mapping[str, Any]) -> None:
-        """Battle ``number`` has ended; what the server says of it is ``record``."""
-        # It writes when a battle ends, before it begins the next one: what is there now is of earlier ones.
+        """Registers battle ``number``, which has ended with the server's ``record``."""
+        # Files are written at the end of a battle, before the next one: the present ones belong to earlier battles.
         self.gather()
         for earlier in self._expected.values():
             earlier.final = True
@@ -63,10 +63,10 @@ class MetamonOutput:
         self._expected[number] = _Expected(result, invalid_steps, time.monotonic())
 
     def ready(self, number: int, *, gone: bool) -> bool:
-        """Whether the battle's trajectory is there, or will not come.
+        """Whether the battle's trajectory was found, or cannot come any more.
 
         Args:
-            gone: the process has ended.
+            gone: whether the process has ended.
         """
         self.gather()
         expected = self._expected[number]
@@ -74,14 +74,14 @@ class MetamonOutput:
         return expected.final or gone or late
 
     def take(self, number: int) -> tuple[Recorded | None, str | None]:
-        """The battle's trajectory, and what the user should know of it."""
+        """The battle's trajectory, and a remark for the user."""
         expected = self._expected.pop(number)
         if not expected.final or (expected.found is None and expected.remark is None):
-            return None, "it wrote no trajectory of a battle: what the server recorded takes its place"
+            return None, "it wrote no trajectory of a battle: the one recorded on the server is used instead"
         return expected.found, expected.remark
 
     def gather(self) -> None:
-        """Takes in the files that have come, and clears them away."""
+        """Reads and removes the files that were written since the last call."""
         paths = [path for suffix in metamon_files.SUFFIXES for path in self._folder.rglob(f"*{suffix}")]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime):
             try:
@@ -100,10 +100,10 @@ class MetamonOutput:
         except BrokenFileError as error:
             expected.remark = f"a trajectory that it wrote cannot be read: {error}"
             return
-        said = {name.result, *self._logged(metamon_files.record_id(name.record))}
-        if said != {expected.result}:
-            told = " and ".join(sorted(said))
-            expected.remark = f"it says {told} of a battle that is a {expected.result} of its, says the server"
+        results = {name.result, *self._logged(metamon_files.record_id(name.record))}
+        if results != {expected.result}:
+            logged = " and ".join(sorted(results))
+            expected.remark = f"it recorded {logged} for a battle whose result is {expected.result} on the server"
         outline = outline_of(document)
         if outline.unreadable is not None:
             expected.remark = f"a trajectory that it wrote cannot be read: {outline.unreadable}"
@@ -112,7 +112,7 @@ class MetamonOutput:
         expected.found = Recorded(frame, len(document), outline, expected.invalid_steps, "recorded by the agent")
 
     def _logged(self, record: str) -> set[str]:
-        """What the lines of battle logs say of a battle."""
+        """The results of a battle in battle logs."""
         results = set()
         for path in self._folder.rglob("battle_log_*.csv"):
             try:

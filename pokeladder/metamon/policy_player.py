@@ -1,4 +1,4 @@
-"""A player whose choices a policy process makes, for all battles of many worker processes at once."""
+"""A player that asks a policy server, which answers for the battles of many worker processes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from poke_env.player import Player
 from poke_env.player.battle_order import BattleOrder
 
 from pokeladder.agents.batches import decision_seed
-from pokeladder.metamon.side.policy_server import pack, unpack
+from pokeladder.metamon.side.protocol import pack, unpack
 from pokeladder.trajectories.observation import Observation
 
 POLL_SECONDS = 0.1
 
 
 class PolicyPlayer(Player):
-    """Sends states to a policy process (see ``policy_server.py``) and plays the actions that it answers.
+    """Sends states to a policy server (see ``policy_server.py``) and plays the actions of its answers.
 
-    It waits until that process is there and has loaded its policy, and ends this one when that has gone: what it knew
+    It waits until the server has loaded its policy. When the server dies, this process ends, since the server's memory
     of the battles is lost.
 
     Args:
-        address: where the policy process listens.
+        address: path of the policy server's socket.
     """
 
     batch_seconds = 0.002
@@ -53,13 +53,13 @@ class PolicyPlayer(Player):
         self._send("forget", [self._slots.pop(battle)])
 
     async def choose_positions(self, positions: Sequence[Observation]) -> list[str | None]:
-        """A choice for each position; None for one that the policy could not read."""
+        """A choice for each position; None if the policy could not read it."""
         loop = asyncio.get_running_loop()
         questions, answers, options = [], [], []
         for position in positions:
             slot = self._slots[position.battle]
             if slot in self._asked:
-                # It was given up as too late. The process takes one question at a time of a slot.
+                # The answer was too late. The server takes one question at a time of a slot.
                 self._send("forget", [slot])
                 del self._asked[slot]
                 slot = self._slots[position.battle] = next(self._numbers)
@@ -91,7 +91,7 @@ class PolicyPlayer(Player):
 
 
 def _connect(address: str) -> Connection:
-    # The process that started this one ends it if the policy does not come.
+    # If the server does not start, the parent process ends this one.
     while True:
         try:
             return Client(address, "AF_UNIX")
@@ -100,6 +100,6 @@ def _connect(address: str) -> Connection:
 
 
 def _give_up() -> None:
-    sys.stderr.write("the policy process is gone\n")
+    sys.stderr.write("the policy server has ended\n")
     sys.stderr.flush()
     os._exit(1)

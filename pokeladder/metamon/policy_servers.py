@@ -1,4 +1,4 @@
-"""Policy processes: each holds one agent's policy and answers the positions of all worker processes."""
+"""Policy servers: processes that load an agent's policy and answer positions of worker processes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pokeladder.retries import FailuresInARow
 from pokeladder.scratch import Scratch
 
 PLAYER = "pokeladder.metamon.policy_player:PolicyPlayer"
-# One of them is there where NVIDIA's or AMD's driver is.
+# Devices of NVIDIA's and AMD's drivers.
 GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
 TAIL_LINES = 4
 END_SECONDS = 5.0
 
 
 class _PolicyServer:
-    """A running policy process.
+    """A running policy server.
 
     Attributes:
-        address: where it listens.
-        failures: its deaths, with no battle finished between.
+        address: path of its socket.
+        failures: its consecutive deaths without a finished battle between.
     """
 
     def __init__(self, program: Program, format_id: str, address: Path, log: Path, gpu: str | None) -> None:
@@ -41,10 +41,10 @@ class _PolicyServer:
         self.start()
 
     def start(self) -> None:
-        """Starts it, again if it has died.
+        """Starts the process, or starts it again.
 
         Raises:
-            AgentError: there is no such program.
+            AgentError: the program does not exist.
         """
         self.address.unlink(missing_ok=True)
         command = self.program.policy_command({"address": str(self.address), "format": self._format})
@@ -54,11 +54,11 @@ class _PolicyServer:
                     command,
                     cwd=self.program.folder,
                     env=self._environment,
-                    # It ends when this does.
+                    # The server ends when its input is closed.
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    # A Ctrl-C in the terminal is for pokeladder.
+                    # Ctrl-C in a terminal must reach pokeladder only.
                     start_new_session=True,
                 )
             except OSError as error:
@@ -74,16 +74,16 @@ class _PolicyServer:
 
 
 class PolicyServers:
-    """The policy processes of a run.
+    """The policy servers of a run.
 
     Args:
-        programs: the agents that have one.
-        gpus: one process an agent on each; if none is named, one process wherever it wants.
-        workers: how many processes ask. Without a GPU, where a policy keeps one core busy, as many answer for all
-            agents together.
+        programs: the agents with a policy.
+        gpus: GPUs, with one server of each agent on each; without any, one server that chooses its GPU.
+        workers: number of worker processes. Without a GPU, where a policy keeps one core busy, this is the number of
+            servers of all agents together.
 
     Raises:
-        AgentError: one cannot be started.
+        AgentError: a server cannot be started.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class PolicyServers:
         self._servers: dict[str, list[_PolicyServer]] = {}
         if not programs:
             return
-        # The path of a Unix socket must be short.
+        # Paths of Unix sockets must be short.
         self._scratch = Scratch()
         self._folder = self._scratch.folder
         try:
@@ -123,32 +123,32 @@ class PolicyServers:
         self._servers = {}
 
     def agents_for(self, worker: int) -> tuple[Agent, ...]:
-        """What one of the worker processes has for these agents."""
+        """The players of these agents in one of the worker processes."""
         chosen = {name: servers[worker % len(servers)] for name, servers in self._servers.items()}
         return tuple(Agent(name, PLAYER, {"address": str(server.address)}) for name, server in chosen.items())
 
     def finished(self) -> None:
-        """A battle has been played to its end."""
+        """Resets the failures, after a battle was finished."""
         for server in self._all():
             server.failures.reset()
 
     def look(self) -> Iterator[Notice]:
-        """Starts again what has died.
+        """Restarts servers that have died.
 
         Raises:
-            AgentError: it does not help.
+            AgentError: a server ended with an error of its own, or died too often.
         """
         for server in self._all():
             status = server.status()
             if status is None:
                 continue
             hopeless = server.failures.add()
-            told = f"the policy process of agent {server.program.name} ended with exit status {status}"
-            told += last_words(server.log, TAIL_LINES)
-            # With a status of its own it has said why, and would say so again.
+            message = f"the policy server of agent {server.program.name} ended with exit status {status}"
+            message += last_words(server.log, TAIL_LINES)
+            # An exit status of its own is an error that would occur again.
             if status > 0 or hopeless:
-                raise AgentError(f"{told} (its log is {server.log})")
-            yield Notice(f"{told}; its battles are void and are played again")
+                raise AgentError(f"{message} (its log is {server.log})")
+            yield Notice(f"{message}; its battles are void and are played again")
             server.start()
 
     def _all(self) -> list[_PolicyServer]:

@@ -18,7 +18,7 @@ from pokeladder.query.texts import text
 # Of each source its name, and the names and types of its columns.
 Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
-# Everything that is made on top of the store's files, each after all that it reads.
+# All items, each after those that it reads.
 VIEWS = (
     "macros/misplaced",
     "macros/current_rows",
@@ -81,20 +81,20 @@ VIEWS = (
     "macros/gxe",
     "views/glicko",
 )
-# Sources of which files of earlier versions have fewer columns (see pokeladder.store.files.ADDED).
+# Sources whose files of earlier versions have fewer columns (see pokeladder.store.schemas.ADDED).
 MIXED = frozenset({"battle_files"})
-# Sources of which no file is ever merged.
+# Sources whose files are never merged.
 WHOLE = frozenset({"run_files", "merge_files", "version_files"})
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]]) -> Columns:
-    """The columns of the sources, without their rows.
+    """The columns of the sources.
 
-    The first glob alone is looked at: its file has the columns, and the others need not be listed.
+    Only the file of the first glob is read: it has the columns, and listing the others takes time.
     """
     described = []
     for name, globs in sources.items():
-        # Without hive_partitioning a folder named a=b does not add a column.
+        # With hive_partitioning a folder named a=b would add a column.
         read = connection.read_parquet(globs[:1], hive_partitioning=False, filename=True)
         described.append((name, tuple(zip(read.columns, map(str, read.types), strict=True))))
     return tuple(described)
@@ -103,8 +103,8 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequ
 def create_stand_ins(connection: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     """Makes the schema ``internal`` with empty tables in place of the sources.
 
-    DuckDB lists a view's files whenever it checks a view over it: so views are made over tables, and the sources after
-    them (:func:`create_sources`).
+    DuckDB lists the files of a source whenever a view over it is made. Views are therefore made over tables, which
+    :func:`create_sources` replaces.
     """
     connection.execute("CREATE SCHEMA IF NOT EXISTS internal")
     for source, fields in columns:
@@ -113,10 +113,10 @@ def create_stand_ins(connection: duckdb.DuckDBPyConnection, columns: Columns) ->
 
 
 def view_names(*, internal: bool = False) -> list[str]:
-    """The names of all views, as SQL writes them.
+    """The names of all views, qualified where needed.
 
     Args:
-        internal: those of the schema ``internal``, too, but not the sources.
+        internal: include the views of the schema ``internal``, without the sources.
     """
     folders = {"views": "", "internal": "internal."} if internal else {"views": ""}
     placed = (item.split("/") for item in VIEWS)
@@ -127,7 +127,7 @@ def create_item(connection: duckdb.DuckDBPyConnection, item: str, used: str | No
     """Makes one of :data:`VIEWS`.
 
     Args:
-        used: the item whose text to use, if it is another one.
+        used: an item whose text is used instead.
     """
     folder, name = item.split("/")
     schema = "internal." if folder == "internal" else ""
@@ -138,12 +138,12 @@ def create_item(connection: duckdb.DuckDBPyConnection, item: str, used: str | No
 def create_sources(
     connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]], guard: str | None = None
 ) -> None:
-    """Puts the views that read files in the place of the tables of :func:`create_stand_ins`.
+    """Replaces the tables of :func:`create_stand_ins` by the sources.
 
     Args:
-        guard: a condition on the sources of which no file is ever merged; every view reads one of them.
+        guard: a condition on the sources of :data:`WHOLE`; every view reads one of them.
     """
-    # The others read one of those that are whole.
+    # The other sources read one of these.
     for name in sorted(sources, key=lambda name: name not in WHOLE):
         connection.execute(f"DROP TABLE internal.{name}")
         files = ConstantExpression(sources[name])
@@ -156,15 +156,15 @@ def create_sources(
 
 
 def words(sql: str) -> frozenset[str]:
-    """The words of a statement in lower case, those of comments left out: what it names is among them."""
+    """The words of a statement in lower case without those of comments, among them all names that it uses."""
     return frozenset(re.findall(r"\w+", re.sub(r"^--.*", "", sql.lower(), flags=re.MULTILINE)))
 
 
 def described(item: str) -> tuple[str, dict[str, str]]:
-    """The description of a view, and those of its columns by name, from the head of its file.
+    """The description of a view, and the descriptions of its columns by name, from the head of its file.
 
-    The head is a paragraph, an empty comment line, and an entry for a column or several: ``-- name, name: text``, whose
-    further lines are indented. ``*`` stands for the columns of ``battles``.
+    The head has a paragraph, an empty comment line, and an entry for each column or several of them:
+    ``-- name, name: text``, with further lines indented. ``*`` means the columns of ``battles``.
     """
     lines = takewhile(lambda line: line.startswith("--"), text(item).split("\n"))
     about, _, columns = "\n".join(line[2:].removeprefix(" ") for line in lines).partition("\n\n")

@@ -22,30 +22,29 @@ from pokeladder.scratch import Scratch
 
 # The oldest format of DuckDB files that can hold pokeladder.duckdb. DuckDB 1.x reads it, too.
 STORAGE_VERSION = "v1.0.0"
-# Ends the first glob of each source, and matches as "/none.parquet" does. DuckDB shows it where the store is gone.
+# The end of the first glob of each source, which matches "/none.parquet". DuckDB shows it when the store was moved.
 MOVED = "/none.parque[t - this store was moved or deleted: open it once with pokeladder where it is now]"
 
 
 def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
-    """Makes the file through which any DuckDB client reads the store, in place of the one there may be.
+    """Makes the file through which any DuckDB client reads the store, or replaces it.
 
-    The file answers only where it was made: elsewhere, as a copy or in a store that was moved, its views raise an error
-    that says what to do (``sql/macros/misplaced.sql``). Beside it lies its seal, by which :func:`database_is_current`
-    knows it.
+    In a copied or moved store the views of the file raise an error with a remedy (``sql/macros/misplaced.sql``). A seal
+    beside the file lets :func:`database_is_current` recognise it.
 
     Raises:
         StoreError: the file cannot be written.
     """
     sources = _resolved(path, sources)
     try:
-        # DuckDB cannot write a file in a folder with "?" in its name: it puts the log that goes with it elsewhere.
+        # Made elsewhere, since DuckDB misplaces the log of a file in a folder with "?" in its name.
         with Scratch() as folder:
             made = folder / path.name
             with connections.connect() as connection:
                 columns = catalogue.columns_of(connection, sources)
             made.write_bytes(_without_sources(columns))
             with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
-                # In one transaction: each of its own would be synced by itself.
+                # In one transaction, since each transaction is synced.
                 connection.execute("BEGIN")
                 catalogue.create_sources(connection, sources, _guard(path))
                 connection.execute("COMMIT")
@@ -69,7 +68,7 @@ def database_is_current(path: Path, sources: Mapping[str, Sequence[str]]) -> boo
 
 @cache
 def _without_sources(columns: catalogue.Columns) -> bytes:
-    """A database file with all views and macros, over empty tables in place of the sources. It takes 0.4 s to make."""
+    """A database file with all views and macros over stand-ins of the sources; making it takes 0.4 s."""
     with Scratch() as folder:
         made = folder / "views.duckdb"
         with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
@@ -83,8 +82,10 @@ def _without_sources(columns: catalogue.Columns) -> bytes:
 
 
 def _resolved(path: Path, sources: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The globs as ``pokeladder.duckdb`` holds them: without symbolic links in the name of the store's folder, as
-    DuckDB names the file itself; the first one says why it finds nothing."""
+    """The globs that ``pokeladder.duckdb`` contains.
+
+    They have no symbolic links in the path of the store, and a text that DuckDB shows if the store was moved.
+    """
     named, real = (glob.escape(str(folder)) for folder in (path.parent, path.parent.resolve()))
     return {
         view: [
@@ -96,14 +97,14 @@ def _resolved(path: Path, sources: Mapping[str, Sequence[str]]) -> dict[str, lis
 
 
 def _guard(path: Path) -> str:
-    """A condition that fails, with an error, for each copy of the file ``path`` that is attached."""
+    """A condition that raises an error if a copy of the file ``path`` is attached."""
     place = str(path.parent.resolve() / path.name)
     mark = hashlib.sha256(os.fsencode(place)).hexdigest()
     return f"filename NOT IN (FROM misplaced({ConstantExpression(place)}, '{mark}'))"
 
 
 def _logs(path: Path) -> list[Path]:
-    """What clients that have the file open for writing, or have died, have yet to put into it."""
+    """The file's write-ahead logs, of clients that are writing or were killed."""
     return list(path.parent.glob(f"{glob.escape(path.name)}.wal*"))
 
 
@@ -112,7 +113,7 @@ def _seal_of(path: Path) -> Path:
 
 
 def _seal(database: bytes, sources: Mapping[str, Sequence[str]]) -> bytes:
-    """Differs when the file, the names of the files that it reads or any text that goes into it does."""
+    """A digest of the file, the globs and the texts of all items."""
     parts = (STORAGE_VERSION, *chain(*sources.values()), *map(text, catalogue.VIEWS))
     digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape"))
     digest.update(b"\0" + database)
@@ -120,7 +121,7 @@ def _seal(database: bytes, sources: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def _place(path: Path, content: bytes) -> None:
-    """Writes a file that nobody is to write again, in place of the one there may be."""
+    """Writes a read-only file, or replaces one."""
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         staged.write_bytes(content)

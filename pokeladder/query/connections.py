@@ -1,4 +1,4 @@
-"""DuckDB connections with the settings that hold for all of this package."""
+"""DuckDB connections with the settings of this package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-# A query never fetches code from the network, and neither reads nor leaves secrets in the user's home.
+# Queries never download extensions, and neither read nor write secrets in the user's home folder.
 SETTINGS = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -17,5 +17,5 @@ SETTINGS = {
 def connect(
     database: str | Path = ":memory:", **settings: str | bool | int | float | list[str]
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to a database of its own in memory, or to a file."""
+    """A connection to a new database in memory, or to a file."""
     return duckdb.connect(database, config={**SETTINGS, **settings})

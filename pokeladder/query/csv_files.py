@@ -1,9 +1,9 @@
-"""CSV files that spreadsheets open as data.
+"""CSV files without formulas.
 
-A spreadsheet takes a text that begins with one of ``= + - @``, a tab or a line break for a formula, and names of agents
-come from anywhere. Such a text gets ``'`` in front, unless it is a number or a sign alone; so does one that begins with
-``'`` and then one of these. Whoever takes one ``'`` from each text that begins so has the texts back. Numbers stay as
-they are.
+Spreadsheets run text that begins with one of ``= + - @``, a tab or a line break as a formula, and names of agents can
+be chosen by anybody. Such text gets a ``'`` in front, unless it is a number or a single sign; so does text that begins
+with ``'`` followed by one of these. Removing one ``'`` from each text that begins so restores the texts. Numbers are
+not changed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from duckdb import CaseExpression, ConstantExpression, Expression, FunctionExpre
 # Patterns of both DuckDB and Python. The last four signs are the wide ones of East Asian fonts.
 FORMULA = "'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20](.|\\s)*"
 NUMBER = "[+-]?[0-9]*[.]?[0-9]*%?"
-# Types whose values are whatever somebody wrote; all others look like formulas only where they are numbers.
+# Types that can contain any text.
 TEXTS = {"varchar", "enum", "blob", "union", "variant"}
 
 
 def write_csv(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
-    """Writes the rows of a relation, with a header."""
+    """Writes the rows of a relation with a header."""
     relation.project(*_cells(relation)).write_csv(str(path))
 
 
 def write_square(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
-    """Writes rows of a name and a list of cells, with a column of each row's name.
+    """Writes rows of a name and a list of cells, as columns that have the rows' names.
 
-    By hand, since DuckDB cannot have two columns that differ in case only, as names of agents may.
+    Not by DuckDB, where names of columns cannot differ in case only, as names of agents can.
     """
     rows = [[cell(name), *map(cell, cells)] for name, cells in relation.fetchall()]
     with path.open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""DuckDB databases of this process that take a bounded part of the memory, and put the rest aside on disk."""
+"""DuckDB databases of this process with bounded memory, which spill to disk."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pokeladder.interrupts import interruptible
 from pokeladder.query import connections
 from pokeladder.scratch import Scratch
 
-# Of one question: what sorts and joins need beyond it goes to disk. On 10 million battles they work with half of it.
+# Memory of one database; sorts and joins spill to disk beyond it. Half of it is enough for 10 million battles.
 MEMORY_BYTES = 800_000_000
-# With more threads that would be too little for each.
+# More threads would have too little memory each.
 THREADS = 8
 
 
@@ -26,7 +26,7 @@ def new(*, bounded: bool = True) -> duckdb.DuckDBPyConnection:
     """A connection to a new database in memory.
 
     Args:
-        bounded: answers take :data:`MEMORY_BYTES` at most, else DuckDB's default, four fifths of the machine's memory.
+        bounded: limit the memory to :data:`MEMORY_BYTES`; DuckDB's default is four fifths of the machine's memory.
     """
     name = f":memory:pokeladder-{secrets.token_hex(8)}"
     connection = _set_up(_connect(name), bounded=bounded)
@@ -41,10 +41,10 @@ def again(connection: duckdb.DuckDBPyConnection) -> Callable[[], duckdb.DuckDBPy
 
 
 class OnDisk:
-    """A bounded database whose tables are on disk, compressed; its files go with the object.
+    """A bounded database with tables on disk, which are removed with the object.
 
     Attributes:
-        connection: to it.
+        connection: a connection to the database.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def _set_up(connection: duckdb.DuckDBPyConnection, *, bounded: bool) -> duckdb.D
 
 @cache
 def _folder() -> Path:
-    """Where databases of this process put aside what exceeds the memory. The process removes it at its end."""
+    """The folder to which databases of this process spill; it is removed when the process ends."""
     scratch = Scratch()
     register(scratch.close)
     return scratch.folder

@@ -1,9 +1,9 @@
-"""Ratings that depend on the order of battles, folded in Python: a million battles take a second.
+"""Ratings that depend on the order of battles, folded in Python at a million battles a second.
 
-Battles are read in order of finish, a batch at a time, so that memory does not grow with their number. SQL gets final
+Battles are read in order of finish in batches, so that memory does not grow with their number. SQL gets the final
 ratings from the scalar functions ``elo_latest_rows`` and ``glicko_latest_rows``, and the ratings before and after each
 battle from a table that DuckDB scans (:class:`Progression`). The macros ``elo_latest``, ``glicko_latest`` and
-``elo_progression_with`` give the same in plain SQL, for clients that have no Python.
+``elo_progression_with`` compute the same in plain SQL, for other DuckDB clients.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pokeladder.query.texts import GAMES, query_text
 
 # p1 and p2, numbers of agents, and p1's score.
 Game = tuple[int, int, float]
-# Makes another connection to the database that is asked.
+# Makes another connection to the same database.
 Connect = Callable[[], duckdb.DuckDBPyConnection]
 # Numbers in the order of battles: p1's and p2's ratings before each, and what p1 gains by it and p2 loses.
 Elo = tuple[list[float], list[float], list[float]]
@@ -51,11 +51,11 @@ BATCH = 1 << 16
 
 
 def register(connection: duckdb.DuckDBPyConnection, connect: Connect) -> None:
-    """Makes the functions known to SQL; DuckDB answers NULL for NULLs by itself.
+    """Registers the functions; DuckDB returns NULL for arguments that are NULL.
 
     Args:
         connect: makes another connection to the same database, whose ``rated_battles`` the functions fold. It must not
-            hold ``connection``, which would keep itself open.
+            refer to ``connection``, or that would never be closed.
     """
     columns = ", ".join(f"{column} DOUBLE" for column in _ELO_COLUMNS)
     connection.create_function(
@@ -73,7 +73,7 @@ def register(connection: duckdb.DuckDBPyConnection, connect: Connect) -> None:
         return list(_glicko_latest(connect, initial))
 
     rows = "STRUCT(format VARCHAR, agent VARCHAR, {} DOUBLE, games BIGINT)[]"
-    # The answers depend on the battles: side effects keep DuckDB from asking before the query runs.
+    # The results depend on the battles: with side effects DuckDB does not call them while it plans the query.
     connection.create_function(
         "elo_latest_rows", elo_latest_rows, ["DOUBLE", "DOUBLE"], rows.format("elo"), side_effects=True
     )
@@ -144,7 +144,7 @@ def elo_fold(games: pa.ChunkedArray, agents: pa.ChunkedArray, k: pa.ChunkedArray
 
 
 def _elo_latest(connect: Connect, k: float, initial: float) -> Iterator[dict[str, Any]]:
-    """Each agent's rating after its last battle, and how many it had."""
+    """Each agent's rating after its last battle, and the number of its battles."""
     for numbering, parts in _by_numbering(connect):
         ratings: list[float] = []
         for part in parts:
@@ -298,5 +298,5 @@ def _lists(games: pa.ChunkedArray) -> Iterator[tuple[int, Iterator[Game]]]:
 
 
 def _array(column: np.ndarray[Any, np.dtype[Any]]) -> pa.Array:
-    """As pa.array, but without importing pandas, which takes longer than rating 100,000 battles."""
+    """The same as ``pa.array``, which would import pandas: that takes longer than rating 100,000 battles."""
     return pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(column), [None, pa.py_buffer(column)])

@@ -1,7 +1,7 @@
-"""What SQL that users write may do: read, and with leave write, but never into the store.
+"""Permissions of SQL that users write: reading, and on request writing outside of the store.
 
-DuckDB has no setting for this: where it may read, it may write. So each statement is looked at before it runs, by its
-kind and by the plan that DuckDB makes of it: a COPY can stand in a WITH clause, too.
+DuckDB has no such setting: where it may read, it may write. Each statement is therefore checked before it runs, by its
+kind and by the plan that DuckDB makes of it, since a WITH clause can contain a COPY.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pokeladder.query.statements import query_errors, run_sql
 READ = {"SELECT", "EXPLAIN", "SET"}
 # Of these, all but COPY change only what is in memory.
 WRITE = {"CREATE", "CREATE_FUNC", "INSERT", "UPDATE", "DELETE", "MERGE_INTO", "ALTER", "DROP", "TRANSACTION", "COPY"}
-# How statements begin that DuckDB takes apart into several, since they pivot.
+# First words of statements that pivot, which DuckDB splits into several statements.
 PARTS = dict.fromkeys(["SELECT", "FROM", "WITH", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "("], "SELECT")
 PARTS |= {kind: kind for kind in ("EXPLAIN", "COPY", "CREATE", "INSERT")}
 # Operators of a plan that write files, or run SQL that no plan shows.
 OUTSIDE = re.compile("COPY|SERIALIZED_SQL|EXTERNAL_RESOURCE|GRAMMAR_EXTENSION")
-# By these options a COPY gives its files other names than the one that it names.
+# Options by which a COPY writes files of other names.
 NAMING = {"filename", "filename_pattern", "file_extension", "hive_file_pattern"}
 EXPLAIN = "EXPLAIN (FORMAT json)\n"
 
@@ -36,10 +36,10 @@ def checked(sql: str, *, write: bool, store: Path) -> list[str]:
     """The statements of a text, for :func:`run`.
 
     Args:
-        write: whether they may make tables and the like in memory, and COPY to files outside of the folder ``store``.
+        write: whether they may make tables in memory, and COPY to files outside of the folder ``store``.
 
     Raises:
-        QueryError: there is none; or one may not run, of whatever it is made.
+        QueryError: there is no statement, or one is not allowed.
     """
     with query_errors(sql):
         # DuckDB's own error on text that is not UTF-8 names no reason.
@@ -55,15 +55,13 @@ def checked(sql: str, *, write: bool, store: Path) -> list[str]:
 def run(
     connection: duckdb.DuckDBPyConnection, statements: Sequence[str], parameters: Mapping[str, object] | None
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of the last of :func:`checked` statements, which gets the parameters.
-
-    As :func:`pokeladder.query.statements.run_sql`.
+    """Runs statements of :func:`checked`; the rows of the last one, which gets the parameters.
 
     Args:
-        connection: one with ``lock_configuration``.
+        connection: a connection with ``lock_configuration``.
 
     Raises:
-        QueryError: DuckDB refused a statement, or it may not run; those before it have.
+        QueryError: DuckDB refused a statement, or it is not allowed; the statements before it were run.
     """
     for text in statements[:-1]:
         _check_plan(connection, text, None)
@@ -82,18 +80,18 @@ def _check_kind(statement: Statement, *, write: bool, store: Path) -> None:
         for one in explained:
             _check_kind(one, write=write, store=store)
     elif kind == "SET" and "VARIABLE" not in [word.upper() for word, _ in words[1:3]]:
-        raise QueryError("no setting is changed here but SET VARIABLE; set it in a DuckDB client of your own", text)
+        raise QueryError("settings cannot be changed here, except with SET VARIABLE: use another DuckDB client", text)
     elif kind in WRITE and not write:
-        raise QueryError(f"{kind} is not run, since this only reads: add --write, or write=True in Python", text)
+        raise QueryError(f"{kind} writes, which is not allowed: add --write, or write=True in Python", text)
     elif kind not in READ | WRITE:
         raise QueryError(
-            f"{words[0][0].upper()} is not run here: use a DuckDB client of your own, and read pokeladder.duckdb there",
+            f"{words[0][0].upper()} is not allowed here: use another DuckDB client, and read pokeladder.duckdb with it",
             text,
         )
     if kind == "COPY":
         _check_target(text, store)
     if kind in ("CREATE", "CREATE_FUNC"):
-        # A macro can stand where no plan is looked at.
+        # A macro can be used where no plan is checked.
         _check_texts(text)
 
 
@@ -106,7 +104,7 @@ def _kind(statement: Statement) -> str:
     try:
         kind: str = statement.type.name
     except ValueError:
-        # A kind that DuckDB's Python does not know.
+        # A kind that the Python package of DuckDB lacks.
         return "this statement"
     if kind != "MULTI":
         return kind
@@ -116,14 +114,14 @@ def _kind(statement: Statement) -> str:
 
 
 def _check_parts(text: str) -> None:
-    """Of a statement that pivots DuckDB runs the first parts when it is asked for a plan: the text must do.
+    """Checks the text of a statement that pivots, since making its plan runs its first parts.
 
     Raises:
-        QueryError: there may be more in it than pivots.
+        QueryError: the statement may do more than pivot.
     """
     _check_texts(text)
     if ("(", "COPY") in pairwise(word.upper() for word, _ in _words(text)):
-        raise QueryError("a statement that pivots takes no COPY in parentheses", text)
+        raise QueryError("COPY in parentheses is not allowed in a statement that pivots", text)
 
 
 def _check_texts(text: str) -> None:
@@ -133,32 +131,32 @@ def _check_texts(text: str) -> None:
     """
     found = {word.strip('"').upper() for word, _ in _words(text)} & {"QUERY", "JSON_EXECUTE_SERIALIZED_SQL"}
     if found:
-        raise QueryError(f"a statement that pivots, or makes macros, takes no {found.pop().lower()} here", text)
+        raise QueryError(f"{found.pop().lower()} is not allowed in a statement that pivots or makes macros", text)
 
 
 def _check_target(text: str, store: Path) -> None:
     """
     Raises:
-        QueryError: a COPY may write into the store, or it cannot be told where.
+        QueryError: a COPY may write into the store, or its target is not clear.
     """
     target, options = _target(text)
     if target is None:
         return
     if not re.fullmatch(r"'([^'~]|'')([^']|'')*'", target) or re.match(r"'\w+:", target):
-        raise QueryError("COPY takes the plain name of a file in single quotes here", text)
+        raise QueryError("the target of COPY must be a plain file name in single quotes", text)
     if NAMING & options:
-        raise QueryError(f"COPY does not take {', '.join(sorted(NAMING & options))} here", text)
+        raise QueryError(f"COPY with {', '.join(sorted(NAMING & options))} is not allowed", text)
     try:
         there, here = Path(target[1:-1].replace("''", "'")).resolve(), store.resolve()
         within = _is_within(there, here) or _is_within(here, there)
     except (OSError, ValueError, RuntimeError) as error:
-        raise QueryError(f"cannot tell where {target} is: {error}", text) from error
+        raise QueryError(f"the target {target} cannot be resolved: {error}", text) from error
     if within:
-        raise QueryError(f"COPY does not write into the store, or a folder that it is in: {there}", text)
+        raise QueryError(f"COPY must not write into the store, or into a folder that contains it: {there}", text)
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Whether a path is a folder or in it, by whatever names."""
+    """Whether a path is a folder or inside it, also through links."""
     return any(
         above == folder or (above.exists() and folder.exists() and above.samefile(folder))
         for above in (path, *path.parents)
@@ -166,7 +164,7 @@ def _is_within(path: Path, folder: Path) -> bool:
 
 
 def _target(text: str) -> tuple[str | None, set[str]]:
-    """What a COPY writes to, as it stands there; None if it reads. And all names that come after."""
+    """The target of a COPY as written, None if it reads, and the names after it in lower case."""
     depth = 0
     words = _words(text)
     for word, kind in words:
@@ -211,7 +209,7 @@ def _placed_words(data: bytes) -> Iterator[tuple[str, duckdb.token_type, int]]:
 def _check_plan(connection: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, object] | None) -> None:
     """
     Raises:
-        QueryError: the statement writes files where :func:`_check_kind` does not see it; or DuckDB refused it.
+        QueryError: the plan writes files where :func:`_check_kind` does not see it, or DuckDB refused the statement.
     """
     inner = text
     while (first := next(word.upper() for word, _ in _words(inner))) == "EXPLAIN":
@@ -222,12 +220,12 @@ def _check_plan(connection: duckdb.DuckDBPyConnection, text: str, parameters: Ma
         try:
             found = connection.execute(EXPLAIN + inner, parameters).fetchall()
         except duckdb.Error as error:
-            # DuckDB counts lines from that of the EXPLAIN.
+            # The line of the EXPLAIN is counted.
             message = re.sub(r"\bLINE (\d+):", lambda line: f"LINE {int(line[1]) - 1}:", str(error))
             raise type(error)(message) from error
     (plan,) = json.loads(found[-1][1])
     if any(OUTSIDE.search(name) for name in _operators(plan, skip_first=first == "COPY")):
-        raise QueryError("COPY is run as a statement of its own only, and no SQL out of JSON", text)
+        raise QueryError("COPY inside a statement, and SQL from JSON, are not allowed", text)
 
 
 def _operators(plan: dict[str, Any], *, skip_first: bool) -> Iterator[str]:

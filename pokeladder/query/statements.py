@@ -15,14 +15,14 @@ from pokeladder.query.texts import query_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What DuckDB makes of KeyboardInterrupt, and of any other exception, that a signal raises in a query.
+# Message of DuckDB's RuntimeError after a signal has raised an exception in a query.
 INTERRUPTED = "Query interrupted"
 
 
 def query(
     connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of the query ``name``; its file says which parameters it takes. It runs when they are asked for, as with
+    """The rows of the query ``name``, whose file describes its parameters. It runs when the rows are fetched; see
     :func:`run_sql`.
 
     Raises:
@@ -34,8 +34,7 @@ def query(
 def run_sql(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | Sequence[object] | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of ``sql``. A SELECT runs when its rows are asked for: do that with :func:`fetched`, or under
-    :func:`query_errors`.
+    """The rows of ``sql``. A SELECT runs when its rows are fetched: use :func:`fetched`, or :func:`query_errors`.
 
     Raises:
         QueryError: DuckDB refused it, or there is no statement in it.
@@ -121,10 +120,10 @@ def query_errors(sql: str) -> Iterator[None]:
             raise KeyboardInterrupt from error
         if ".parquet" not in str(error):
             raise QueryError(str(error), sql) from error
-        # What follows is where in the views' own text it happened.
+        # The other lines point into the text of a view.
         reason = str(error).partition("\n")[0]
         raise StoreError(
-            f"{reason}; ask again, and if that is a file of the store, `pokeladder check` says what is broken"
+            f"{reason}; run it again, and if the file belongs to the store, find the fault with `pokeladder check`"
         ) from error
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error

@@ -22,6 +22,6 @@ def query_text(name: str) -> str:
 
 @cache
 def query_texts(prefix: str) -> str:
-    """The texts of all queries whose names begin so, one after the other."""
+    """The concatenated texts of all queries whose names begin with ``prefix``."""
     found = files("pokeladder.sql").joinpath("queries").iterdir()
     return "\n".join(file.read_text(encoding="utf-8") for file in found if file.name.startswith(prefix))

@@ -20,11 +20,11 @@ from pokeladder.query.catalogue import VIEWS
 from pokeladder.query.statements import query_errors
 from pokeladder.query.texts import GAMES, query_text, text
 
-# An agent whose version is not known keeps its name.
+# Agents without a version keep their names.
 _NAMED_BY_VERSION = (
     "* REPLACE (coalesce(p1 || '#' || p1_version, p1) AS p1, coalesce(p2 || '#' || p2_version, p2) AS p2)"
 )
-# What stands in for macros where Python functions fold; None for what only those macros use.
+# Texts that replace macros where Python functions fold; None for macros that only those use.
 FOLDED: Mapping[str, str | None] = {
     "macros/elo_rating": None,
     "macros/elo_change": None,
@@ -35,7 +35,7 @@ FOLDED: Mapping[str, str | None] = {
     "macros/glicko_fold": None,
     "macros/glicko_latest": "folded/glicko_latest",
 }
-# Words of statements that list views, or name them by values.
+# Words of statements that list views, or compute their names.
 CATALOGUE = frozenset(
     {"show", "describe", "desc", "summarize", "information_schema", "sqlite_master", "query", "query_table"}
 )
@@ -53,20 +53,20 @@ def connect(
     bounded: bool = True,
     items: Sequence[str] = VIEWS,
 ) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with all views, or some; ``battles`` and whatever is computed from it hold a slice only.
+    """A connection to a database in memory with views; ``battles``, and all that reads it, contains a slice only.
 
-    Relations made with the connection keep it open.
+    Relations keep the connection open.
 
     Args:
-        sources: globs by view, as ``files`` of :class:`pokeladder.store.files.Store` gives them. In the name of a
-            folder ``[``, ``*`` and ``?`` are written ``[[]``, ``[*]`` and ``[?]``.
+        sources: globs by name of source; see ``files`` of :class:`pokeladder.store.files.Store`. In names of folders
+            ``[``, ``*`` and ``?`` must be written ``[[]``, ``[*]`` and ``[?]``.
         where: an SQL condition over the columns of ``battles``.
         battle_format, run: keep battles of this format, of this run.
-        agents: keep battles between two of these agents; none if it is empty.
-        excluding: an SQL condition, too: leave out the battles that meet it.
-        by_version: name agents with their versions, so that each version is an agent of its own.
-        bounded: as of :func:`pokeladder.query.databases.new`.
-        items: those of :data:`VIEWS` to make, in their order: each takes milliseconds.
+        agents: keep battles between two of these agents.
+        excluding: an SQL condition; battles that meet it are left out.
+        by_version: append the version to each agent's name.
+        bounded: see :func:`pokeladder.query.databases.new`.
+        items: items of the catalogue to make, in their order; each takes milliseconds.
 
     Raises:
         QueryError: ``where`` or ``excluding`` is not one condition over ``battles``, or the files cannot be read.
@@ -84,11 +84,11 @@ def connect(
     if run is not None:
         conditions.append(ColumnExpression("run_id") == ConstantExpression(run))
     if agents is not None:
-        # IN () is no SQL; nothing is IN (NULL).
+        # IN () is not valid SQL; IN (NULL) is never true.
         names = [ConstantExpression(agent) for agent in agents or (None,)]
         conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
     connection = databases.new(bounded=bounded)
-    # Files never change, so what was read of them once holds for good.
+    # Files never change.
     connection.execute("SET parquet_metadata_cache = true")
     with query_errors(where or excluding or "\n".join(chain(*sources.values()))):
         _create(connection, sources, items, conditions, by_version=by_version)
@@ -102,7 +102,7 @@ def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> 
     """An SQL condition over the columns of a table or view.
 
     Raises:
-        QueryError: it is not one.
+        QueryError: the text is not a condition.
     """
     with query_errors(where):
         expression = SQLExpression(where)
@@ -119,7 +119,7 @@ def extend(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence
         QueryError: the files cannot be read.
     """
     with query_errors("\n".join(chain(*sources.values()))):
-        # In a transaction: to others the sources are always there.
+        # In a transaction, so that other connections always see the sources.
         connection.execute("BEGIN")
         for name in sources:
             connection.execute(f"DROP VIEW internal.{name}")
@@ -128,8 +128,10 @@ def extend(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence
 
 
 def needed(sql: str) -> tuple[str, ...]:
-    """Those of :data:`~pokeladder.query.catalogue.VIEWS` that a statement names, with all that these read, and what
-    every connection reads; all of them, where a statement looks into the catalogue or makes up names."""
+    """The items of the catalogue that a statement uses, directly or indirectly.
+
+    All items, if the statement lists the catalogue or computes names.
+    """
     named = catalogue.words(sql)
     if named & CATALOGUE or any(word.startswith(("duckdb_", "pg_", "pragma_")) for word in named):
         return VIEWS
@@ -153,7 +155,7 @@ def _words_of(item: str) -> frozenset[str]:
 
 
 def settle(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Puts tables of their rows in the place of views, in this order: what is asked several times is computed once.
+    """Replaces views by tables of their rows, in this order, so that they are computed once.
 
     Raises:
         QueryError: DuckDB refused it.
@@ -171,7 +173,7 @@ def settle(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
 def progression(connection: duckdb.DuckDBPyConnection, k: float, initial: float) -> None:
     """Makes the table ``progression``: the rows of ``elo_progression_with(k, initial)`` in their order.
 
-    They are computed whenever the table is read, and never in memory all at once.
+    Rows are computed whenever the table is read, and are never in memory all at once.
     """
     from pokeladder.query import folds
 
@@ -189,7 +191,7 @@ def _create(
     """Makes the sources, and views and macros over them; ``battles`` keeps the rows that meet the conditions."""
     catalogue.create_stand_ins(connection, catalogue.columns_of(connection, sources))
     if any(item in FOLDED for item in items):
-        # It needs NumPy and Arrow, which most questions do not.
+        # Imported here: it needs NumPy and Arrow, and most statements do not.
         from pokeladder.query import folds
 
         folds.register(connection, databases.again(connection))

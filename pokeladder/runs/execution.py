@@ -14,10 +14,10 @@ from pokeladder.runs.arenas import open_arena
 from pokeladder.runs.monitor import Monitor
 from pokeladder.runs.preparation import Prepared
 from pokeladder.runs.progress import Progress
+from pokeladder.store.background_compaction import BackgroundCompactor
 from pokeladder.store.files import Store
 from pokeladder.store.recorder import Recorder
 from pokeladder.store.rows import AgentVersion, Run
-from pokeladder.store.tidying import BackgroundCompactor
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,23 @@
-"""The store's folder: what lies where, and writing to it so that a reader or a crash never sees half of anything.
+"""The store's folder: paths, locks, and atomic writes of single files.
 
 Layout::
 
     battles/<run>/<writer>-<number>.parquet        whole battles, never changed once written
-    trajectories/<run>/<writer>-<number>.parquet   what is kept of their trajectories besides the documents
-    documents/<run>/<writer>-<number>.parquet      the documents, which only single steps and exports need
-    server_battles/<run>/<writer>-<number>.parquet what a server said of the battles that were played on it
-    points/<run>/<writer>-<number>.parquet         by what perspectives imported battles are known
-    runs/<run>.parquet                             one row: what the run was asked to do
-    versions/<run>.<session>.parquet               what decided how the run's agents played
-    merges/<run>.<merge>.<state>.parquet           which files were merged into which, until the old ones are gone
-    merged/<run>.<merge>/                          the old ones, for readers that have listed them
+    trajectories/<run>/<writer>-<number>.parquet   summaries of their trajectories
+    documents/<run>/<writer>-<number>.parquet      documents of the trajectories, read for steps and exports only
+    server_battles/<run>/<writer>-<number>.parquet logs of the battles that were played on a server
+    points/<run>/<writer>-<number>.parquet         perspectives by which imported battles are known
+    runs/<run>.parquet                             one row: the settings of the run
+    versions/<run>.<session>.parquet               versions of the run's agents
+    merges/<run>.<merge>.<state>.parquet           files that were merged, until the old ones are removed
+    merged/<run>.<merge>/                          the old files, for readers that have listed them
     unfinished/                                    files that are being written
-    logs/<run>/                                    what worker processes had to say
-    pokeladder.duckdb                              views over the files above, rebuilt when missing or outdated
+    logs/<run>/                                    logs of worker processes
+    pokeladder.duckdb                              views over these files, made anew when missing or outdated
 
-Files are written elsewhere, synced, and renamed, so that a glob finds whole files only. Of the
-files of one batch that of the battles is the last, and a trajectory is shown only beside its battle. What a row calls
-its batch and its file of documents are names that stay when files are merged (:mod:`pokeladder.store.compaction`).
+Files are written under ``unfinished/``, synced and renamed, so that a glob finds complete files only. The battles' file
+of a batch is published last, and views leave out trajectories without their battle. The columns ``batch`` and
+``document_file`` keep the names of the first files when files are merged (:mod:`pokeladder.store.merging`).
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ from pokeladder.store.schemas import (
 
 
 class Store:
-    """A store's folder.
+    """The folder of a store.
 
     Args:
-        create: make the folder if it holds no store yet.
+        create: make the store if there is none.
 
     Raises:
-        StoreError: there is no store, or the folder cannot be made or written, or DuckDB cannot read its path.
+        StoreError: there is no store, the folder cannot be made or written, or DuckDB cannot read its path.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.folder = _checked_path(folder)
-        # Empty files in place of those that an older store lacks, if it cannot be written.
+        # A folder with the empty files that an older store lacks, if the store cannot be written.
         self._lent: Path | None = None
         there_is_one = (self.folder / "battles").is_dir()
         if not create and not there_is_one:
@@ -77,7 +77,7 @@ class Store:
         try:
             for name in (*FOLDERS, *SINGLE_FILES, "unfinished", "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-            # A glob must match something, and an empty store must know its columns.
+            # A glob must match a file, and an empty store must have columns.
             empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
             empty |= {self.folder / name / "none.parquet": schema for name, schema in SINGLE_FILES.items()}
             for path, schema in empty.items():
@@ -92,13 +92,11 @@ class Store:
 
     @property
     def files(self) -> dict[str, list[str]]:
-        """Globs of the files behind the views that all others are made of, by the names of these views.
+        """The sources: globs of files, by the name of the view that reads them.
 
-        The first is of the file that is always there and empty: its columns are the view's, so that a broken file fails
-        only the questions about its kind.
-
-        ``**`` passes over symbolic links, which is how a file is taken out of the lists to come, but not away from
-        those who have listed it (:mod:`pokeladder.store.compaction`).
+        The first glob is that of an empty file, whose columns the view has: a broken file breaks only queries about its
+        kind. ``**`` skips symbolic links, which replace files that later queries must not read
+        (:mod:`pokeladder.store.merging`).
         """
         folder = glob.escape(str(self.folder))
         kinds = {
@@ -121,7 +119,7 @@ class Store:
         )
 
     def _with_lent(self, files: dict[str, list[str]], kinds: dict[str, str]) -> dict[str, list[str]]:
-        """The globs, with lent files for those that are not there, and without the folders that are not."""
+        """The globs with substitutes for missing empty files, and without missing folders."""
         assert self._lent is not None
         completed = {}
         for view, kind in kinds.items():
@@ -135,7 +133,7 @@ class Store:
 
     @property
     def database(self) -> Path:
-        """The file through which other DuckDB clients read the store."""
+        """Path of the file through which other DuckDB clients read the store."""
         return self.folder / "pokeladder.duckdb"
 
     def log_folder(self, run_id: str) -> Path:
@@ -147,16 +145,16 @@ class Store:
         return folder
 
     def runs_with_files(self) -> list[str]:
-        """The runs that have any file of the :data:`FOLDERS`."""
+        """The runs that have files in :data:`~pokeladder.store.schemas.FOLDERS`."""
         folders = {path.name for kind in FOLDERS for path in (self.folder / kind).glob("*")}
         return sorted(folders - {"none"})
 
     def files_of(self, kind: str, run_id: str) -> list[Path]:
-        """A run's files of one of the :data:`FOLDERS` that a query lists."""
+        """A run's files of one kind, those that queries list."""
         return sorted(path for path in (self.folder / kind / run_id).glob("*.parquet") if not path.is_symlink())
 
     def spare_files(self) -> int:
-        """Files of battles beyond one a run."""
+        """Number of files of battles beyond one a run."""
         spare = 0
         with suppress(FileNotFoundError):
             for folder in os.scandir(self.folder / "battles"):
@@ -168,40 +166,37 @@ class Store:
         self._write(table_of([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
 
     def add_versions(self, versions: Sequence[AgentVersion]) -> None:
-        """Adds what decides how the agents of a run play from now on.
-
-        Args:
-            versions: of one run.
+        """Adds versions of the agents of one run.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: the file could not be written.
         """
         name = f"{versions[0].run_id}.{secrets.token_hex(4)}.parquet"
         self._write(table_of(versions, VERSION_SCHEMA), self.folder / "versions" / name)
 
     def add_merges(self, merges: Sequence[Merge], name: str) -> None:
-        """Says what was merged, or is going to be, in the file ``name`` of the folder ``merges``.
+        """Writes the file ``name`` of the folder ``merges``.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: the file could not be written.
         """
         self._write(table_of(merges, MERGE_SCHEMA), self.folder / "merges" / name)
 
     def bytes_of(self, run_id: str) -> int:
-        """How much a run's files take on the disk."""
+        """Size of a run's files in bytes."""
         size = 0
         for name in FOLDERS:
-            # A file may be given its name, or go, in between.
+            # Files may be renamed or removed meanwhile.
             for path in (self.folder / name / run_id).glob("*.parquet"):
                 with suppress(FileNotFoundError):
                     size += path.lstat().st_size
         return size
 
     def lock_run(self, run_id: str) -> FileLock:
-        """Holds a run for one process; the system lets go of it when that process dies.
+        """Locks a run for this process; the system releases the lock when the process dies.
 
         Raises:
-            StoreError: another process is playing this run, or files cannot be locked there.
+            StoreError: another process is playing this run, or the file system has no locks.
         """
         lock = FileLock(self.log_folder(run_id) / "run.lock")
         try:
@@ -215,15 +210,15 @@ class Store:
         return lock
 
     def is_held(self, run_id: str) -> bool:
-        """Whether a process is playing a run; asked also of a store that cannot be written."""
+        """Whether a process is playing a run; works for read-only stores, too."""
         return _is_locked(self.folder / "logs" / run_id / "run.lock")
 
     def is_ingesting(self) -> bool:
-        """Whether a process is taking something in."""
+        """Whether a process is ingesting."""
         return _is_locked(self.folder / "logs" / "ingest" / "ingest.lock")
 
     def path(self, kind: str, run_id: str, batch: str) -> Path:
-        """Where a batch of a run has its file of one of the :data:`FOLDERS`; makes the folder."""
+        """Path of a batch's file of one kind; makes the folder."""
         folder = self.folder / kind / run_id
         folder.mkdir(exist_ok=True)
         return folder / f"{batch}.parquet"
@@ -237,7 +232,7 @@ class Store:
         self._write(table, self.path(kind, run_id, batch))
 
     def publish_documents(self, run_id: str, name: str) -> None:
-        """Gives a complete file of documents its name.
+        """Publishes a complete file of documents.
 
         Raises:
             StoreError: it could not be renamed.
@@ -245,7 +240,7 @@ class Store:
         self.publish(self.path("documents", run_id, name))
 
     def publish(self, path: Path) -> None:
-        """Gives a complete file its name.
+        """Publishes a complete file.
 
         Raises:
             StoreError: it could not be renamed.
@@ -256,15 +251,15 @@ class Store:
             raise self.cannot_write(path, error) from error
 
     def lock_ingest(self) -> FileLock:
-        """Holds what no two processes may do at once: each would add what the other does.
+        """The lock of ingests, of which only one may run at a time: two would add the same battles.
 
         Returns:
-            The lock, once no other process has it.
+            The lock, not yet acquired.
         """
         return FileLock(self.log_folder("ingest") / "ingest.lock")
 
     def remove_run(self, run_id: str) -> None:
-        """Takes all files of a run away, the battles' first; for a run that did not come to be."""
+        """Removes all files of a run that was not completed, the battles' first."""
         for name in FOLDERS:
             shutil.rmtree(self.folder / name / run_id, ignore_errors=True)
         for path in (self.folder / "versions").glob(f"{glob.escape(run_id)}.*.parquet"):
@@ -272,13 +267,13 @@ class Store:
         (self.folder / "runs" / f"{run_id}.parquet").unlink(missing_ok=True)
 
     def clear_unfinished(self, run_id: str) -> None:
-        """Removes files that a process which died was writing; for the one that holds the run's lock."""
+        """Removes unfinished files of a killed process; the caller must hold the run's lock."""
         for path in (self.folder / "unfinished").glob(f"*.{glob.escape(run_id)}.*"):
             path.unlink(missing_ok=True)
         self._clear_work(run_id)
 
     def clear_work(self) -> None:
-        """Removes what agents of runs that were killed left in the folders that they had beside the logs."""
+        """Removes the working folders of agents of killed runs."""
         for folder in (self.folder / "logs").iterdir():
             if not self.is_held(folder.name):
                 self._clear_work(folder.name)
@@ -289,10 +284,10 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def cannot_write(self, path: Path, error: OSError) -> StoreError:
-        return StoreError(f"cannot write {path}: {error}; nothing stored before is lost: make room for it, and go on")
+        return StoreError(f"cannot write {path}: {error}; no stored battle is lost: make room, and continue")
 
     def staged(self, path: Path) -> Path:
-        """Where a file is until it is published, maybe by another process than the one that writes it."""
+        """Path of a file until it is published, which another process than its writer may do."""
         return self.folder / "unfinished" / f"{'.'.join(path.relative_to(self.folder).parts)}.tmp"
 
     def _write(self, table: pa.Table, path: Path) -> None:
@@ -315,7 +310,7 @@ class Store:
 
 
 def _has_columns(path: Path, schema: pa.Schema) -> bool:
-    """Whether a file that may be broken, and then stays for ``check``, lacks none of the columns."""
+    """Whether a file has all columns; True for a broken file, which ``check`` reports."""
     try:
         return set(schema.names) <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
@@ -324,7 +319,7 @@ def _has_columns(path: Path, schema: pa.Schema) -> bool:
 
 @cache
 def _empty_files() -> Path:
-    """A folder with an empty file of each kind, which goes when the process ends: relations outlive their store."""
+    """A temporary folder with an empty file of each kind. It stays until the process ends, since relations use it."""
     made = Scratch()
     atexit.register(made.close)
     for name, schema in SCHEMAS.items():
@@ -336,7 +331,7 @@ def _checked_path(folder: str | os.PathLike[str]) -> Path:
     """The absolute path of a store.
 
     Raises:
-        StoreError: DuckDB cannot read what lies there.
+        StoreError: DuckDB cannot read files under this path.
     """
     try:
         path = Path(folder).absolute()
@@ -365,7 +360,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def new_run_id(started_at: datetime) -> str:
-    """An id that sorts by time and that no other process picks."""
+    """A new id of a run: date, time and four random hexadecimal digits."""
     return f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
@@ -377,7 +372,7 @@ def sync(file: BinaryIO) -> None:
 
 
 def _rename(staged: Path, path: Path) -> None:
-    """Gives a file that is synced its name for good."""
+    """Renames a synced file; on return the new name survives a crash of the machine."""
     staged.rename(path)
     parent = os.open(path.parent, os.O_RDONLY)
     try:

@@ -19,14 +19,14 @@ from pokeladder.store.schemas import TRAJECTORY_SCHEMA
 from pokeladder.store.writer import BatchWriter
 from pokeladder.trajectories.summaries import Summariser, binary_array
 
-# A batch waits for this share of the time that the run has lasted, so that a long run leaves hundreds of files
-# and not one for every second.
+# A batch is written after this share of the run's duration, so that a long run makes hundreds of files instead of one a
+# second.
 SHARE = 0.01
 SHORTEST_SECONDS = 2.0
 LONGEST_SECONDS = 15.0
-# Documents are put aside on disk when there are so many bytes of them: few enough to stay in the caches.
+# Documents are written when they have this size, small enough for the processor's caches.
 DOCUMENT_BYTES = 8 << 20
-# What is known of a trajectory besides its document.
+# Columns of a trajectory that do not follow from its document.
 FACTS = pa.schema(
     [
         TRAJECTORY_SCHEMA.field(name)
@@ -52,12 +52,12 @@ FACTS = pa.schema(
 
 
 class Recorder:
-    """Turns results of one run into stored battles.
+    """Stores the results of one run.
 
     Attributes:
-        stored: battles that count, on disk.
-        void: void battles, on disk.
-        unrecorded: trajectories of the stored battles that were wanted and could not be made.
+        stored: number of stored battles that are not void.
+        void: number of stored void battles.
+        unrecorded: number of trajectories of the stored battles that could not be recorded.
     """
 
     def __init__(self, store: Store, run: Run, games: Sequence[Game], versions: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ class Recorder:
                 self._trajectories.add(battle, side, recorded)
 
     def flush_if_due(self) -> bool:
-        """Writes the batch if it has waited long enough; whether it did."""
+        """Writes the batch if it is due; returns whether it was."""
         now = time.monotonic()
         patience = min(max(SHORTEST_SECONDS, SHARE * (now - self._started)), LONGEST_SECONDS)
         if not self._batch or now - self._flushed < patience:
@@ -99,10 +99,10 @@ class Recorder:
     def flush(self) -> None:
         """Writes all battles added so far; on return they survive a crash of the machine.
 
-        Ctrl-C waits until then: a batch that is written again after half of it was would lack trajectories.
+        Ctrl-C is delayed until then: a batch that was written in part and then again would lack trajectories.
 
         Raises:
-            StoreError: they could not be written, and are forgotten: they are to be played again.
+            StoreError: they could not be written; they are dropped and must be played again.
         """
         try:
             self._writer.write(self._batch, self._trajectories.rows(), self._server_battles)
@@ -119,7 +119,7 @@ class Recorder:
 
 
 class _Trajectories:
-    """The trajectories of a batch; their documents go to disk in a thread, so that battles need not wait for it."""
+    """The trajectories of a batch, whose documents a thread writes while battles are played."""
 
     def __init__(self, writer: BatchWriter) -> None:
         self._writer = writer
@@ -136,15 +136,15 @@ class _Trajectories:
             self._hand_over()
 
     def rows(self) -> pa.Table | None:
-        """The rows of the batch's trajectory file, now that all documents are on disk; None if there are none.
+        """Waits until all documents are on disk; the rows of the batch's trajectory file, or None without trajectories.
 
         Raises:
-            StoreError: a document could not be written; all are forgotten.
+            StoreError: a document could not be written; all are dropped.
         """
         if self._waiting:
             self._hand_over()
         written, self._written = self._written, []
-        # All of them, before the first error: what is still being written must not go to the next batch.
+        # All must have ended before an error is raised, or one might be written to the next batch.
         wait(written)
         facts = [future.result() for future in written]
         return self._summariser.summaries("trajectory_rows", pa.concat_tables(facts)) if facts else None

@@ -14,17 +14,17 @@ from pokeladder.records import Digest, Game, Kind, Outcome, Result, Side
 
 @dataclass(frozen=True, slots=True)
 class Battle:
-    """One row of ``battles``, with the teams and the input log, which ``input_logs`` shows.
+    """One row of the battle files: columns of the views ``battles`` and ``input_logs``.
 
-    Of imported battles only some is known. Columns that were added after version 0.1.0 stand last and are NULL in the
-    files of earlier versions.
+    Imported battles lack some values. Columns added after version 0.1.0 come last and are NULL in the files of earlier
+    versions.
 
     Attributes:
-        batch: the file that the row came in; trajectories and perspectives of the battle name it too.
-        p1_version, p2_version: of the agents (:mod:`pokeladder.agents.versions`).
-        run_seed: of the run's schedule: only runs of one seed can have equal battles.
-        played: digest of all that was played (:func:`played_digest`); NULL where the input log is.
-        unrecorded: sides whose trajectory was wanted and could not be made.
+        batch: name of the file that the row was written to; trajectories and perspectives of the battle refer to it.
+        p1_version, p2_version: versions of the agents (:mod:`pokeladder.agents.versions`).
+        run_seed: seed of the run's schedule; only runs of one seed can have equal battles.
+        played: digest of all that was played (:func:`played_digest`); NULL if there is no input log.
+        unrecorded: number of sides whose trajectory was to be recorded and could not be.
     """
 
     battle_id: str
@@ -66,7 +66,7 @@ class Battle:
 
 @dataclass(frozen=True, slots=True)
 class ServerBattle:
-    """One row of ``server_battles``: what a server said of a battle; see :class:`ServerRecord`."""
+    """One row of ``server_battles``; see :class:`~pokeladder.records.ServerRecord`."""
 
     battle_id: str
     batch: str
@@ -78,15 +78,15 @@ class ServerBattle:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One row of the trajectory files, which ``trajectories`` shows with what follows from it.
+    """One row of the trajectory files, from which the view ``trajectories`` is made.
 
     Attributes:
-        batch: the battle's; a trajectory whose battle was never stored is not shown.
-        document_file: name of the file of documents that this one came in.
-        rating: the agent's on Showdown's ladder when it played; None if unrated.
-        invalid_steps: steps, from 0, at which the agent had no legal choice to offer at first; None if unknown.
-        source: ``recorded``, ``recorded by the agent``, or the file that it came from.
-        name: what its file was called, without the suffix; None if recorded.
+        batch: batch of the battle; the view leaves out trajectories whose battle was never stored.
+        document_file: name of the file of documents that the document was written to.
+        rating: the agent's rating on Showdown's ladder when it played; None if unrated.
+        invalid_steps: numbers, from 0, of the steps at which the agent's first choice was illegal; None if unknown.
+        source: ``recorded``, ``recorded by the agent``, or the path of the ingested file.
+        name: name of the ingested file without the suffix; None if recorded.
         digest: SHA-256 of the document.
 
     The others are described in ``sql/queries/trajectory_summaries.sql``.
@@ -124,15 +124,15 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True)
 class Perspective:
-    """One perspective of an imported battle, as it was taken in; later ones find their battles by it.
+    """One ingested perspective of a battle; later ones are matched with it.
 
     Attributes:
-        point: the trajectory's name; of a row of a battle log its format, player, opponent and record.
-        player, opponent: user names, which may not be the agents' names.
-        record: metamon's id of what it wrote.
+        point: name of the trajectory; without one, format, player, opponent and record of the battle log's row.
+        player, opponent: user names, which may differ from the agents' names.
+        record: metamon's id in the name of the trajectory or the row of the log.
         result: WIN, LOSS, or TIE where a trajectory ends with neither.
-        team_file, log, line: from the battle log; None if there is only a trajectory.
-        name, played_at, own_signature, other_signature: of the trajectory; None if there is only a log's row.
+        team_file, log, line: from the battle log; None if only a trajectory was ingested.
+        name, played_at, own_signature, other_signature: from the trajectory; None if only a log was ingested.
     """
 
     point: str
@@ -157,7 +157,7 @@ class Perspective:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One row of the document files: a trajectory's JSON document as metamon reads it."""
+    """One row of the document files: the JSON document of a trajectory, as metamon reads it."""
 
     trajectory_id: str
     document_file: str
@@ -169,8 +169,8 @@ class Run:
     """One row of ``runs``.
 
     Attributes:
-        settings: what was asked for, as JSON; two runs with equal settings have equal schedules.
-        scheduled: how many battles the run is to have.
+        settings: the run's settings as JSON; runs with equal settings have equal schedules.
+        scheduled: number of battles in the schedule.
     """
 
     run_id: str
@@ -185,19 +185,19 @@ class Run:
 
     @cached_property
     def seed(self) -> str | None:
-        """Of the schedule; None where there is none."""
+        """Seed of the schedule; None for imports."""
         seed = json.loads(self.settings).get("seed")
         return None if seed is None else str(seed)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentVersion:
-    """What decided how an agent played in a run, or in a session that resumed one.
+    """The version of an agent in a run, or in a session that resumed one.
 
     Attributes:
         version: digest of ``parts``.
-        parts: what was looked at, and its digest or value, as a JSON object.
-        recorded_at: when the session began; a run's latest row of an agent is in force.
+        parts: JSON object of the digests or values of all that decides how the agent plays.
+        recorded_at: start of the session; the latest row of an agent in a run is the valid one.
     """
 
     run_id: str
@@ -212,8 +212,8 @@ class Merge:
     """A file of a run that is merged into another.
 
     Attributes:
-        merged, file: the new and the old file, within the store's folder.
-        done: the new one counts, and not the old one; until a row says so it is the other way round.
+        merged, file: the new and the old file, relative to the store's folder.
+        done: True if readers must use the new file; without such a row they must use the old one.
     """
 
     merged: str
@@ -222,11 +222,11 @@ class Merge:
 
 
 def played_digest(battle: tuple[str | None, ...], input_log: str) -> Digest:
-    """A digest of a battle that is equal for battles in which the same was played, whenever and in whatever run.
+    """A digest that two battles share if agents, teams, seed and all choices were the same, in whatever run.
 
     Args:
-        battle: format, agents, versions and packed teams, whatever tells battles apart besides seed and choices.
-        input_log: the simulator's; its lines about players are left out, since generated user names differ.
+        battle: format, agents, versions and packed teams.
+        input_log: the simulator's input log; its lines about players are skipped, since generated user names differ.
     """
     choices = [line for line in input_log.split("\n") if not line.startswith((">version", ">player"))]
     text = json.dumps([*battle, *choices])
@@ -234,10 +234,10 @@ def played_digest(battle: tuple[str | None, ...], input_log: str) -> Digest:
 
 
 def battle_of(run: Run, game: Game, result: Result, batch: str, versions: Mapping[str, str]) -> Battle:
-    """The row that ``result`` of ``game`` makes in ``run``; a void attempt gets an id of its own.
+    """The row of a battle; void attempts have ids of their own.
 
     Args:
-        versions: of the agents, by name.
+        versions: versions of the agents, by name.
     """
     suffix = f".void{result.attempt + 1}" if result.outcome == "void" else ""
     game = result.game or game

@@ -1,4 +1,4 @@
-"""Which columns the store's files have, and how they are compressed."""
+"""Columns and compression of the store's files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
 _ARROW |= {"Kind": pa.string(), "Outcome": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary()}
 _ARROW |= {"Digest": pa.int64(), "list[str]": pa.list_(pa.string()), "list[int]": pa.list_(pa.int32())}
-# Takes hardly longer than no compression; 5 would leave three quarters of the size, and take twice as long.
+# Hardly slower than no compression; level 5 would give three quarters of the size in twice the time.
 DOCUMENT_LEVEL = 3
-# Checksums tell a damaged page from a whole one; readers may leave them alone.
+# Checksums reveal damaged pages; readers may ignore them.
 PLAIN: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
 def _schema(row: type) -> pa.Schema:
-    """Column types from a dataclass's annotations, which are strings here."""
+    """Column types from a dataclass's annotations, which are strings because of the future import."""
     columns = []
     for column in fields(row):
         kind, _, optional = str(column.type).partition(" | ")
@@ -37,7 +37,7 @@ PERSPECTIVE_SCHEMA = _schema(Perspective)
 SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
 MERGE_SCHEMA = _schema(Merge)
 VERSION_SCHEMA = _schema(AgentVersion)
-# Those of which a store has a folder for each run.
+# Kinds of files with a folder for each run.
 FOLDERS = {
     "battles": BATTLE_SCHEMA,
     "trajectories": TRAJECTORY_SCHEMA,
@@ -51,25 +51,25 @@ COMPRESSION["documents"] = {
     "compression_level": DOCUMENT_LEVEL,
     "use_dictionary": False,
     "write_statistics": ["trajectory_id"],
-    # Documents are large: without the first, pages would not end before 1,024 of them.
+    # Pages end after a multiple of the batch size, which is 1,024 by default: too many of these large values.
     "write_batch_size": 8,
     "data_page_size": 2 << 20,
 }
-# Those with files of runs side by side.
+# Kinds of files with one folder for all runs.
 SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA, "versions": VERSION_SCHEMA}
 SCHEMAS = {**FOLDERS, **SINGLE_FILES}
-# Columns, the last of their kind, that files of version 0.1.0 lack.
+# The last columns of a kind, which files of version 0.1.0 lack.
 ADDED = {"battles": frozenset({"p1_version", "p2_version", "run_seed", "played", "unrecorded"})}
 
 
 def conformed(table: pa.Table, kind: str) -> pa.Table:
-    """The rows of a file of this version or an earlier one, with all columns of this version.
+    """The rows of a file of any version, with all columns of this version.
 
     Args:
-        kind: one of the :data:`FOLDERS` or :data:`SINGLE_FILES`.
+        kind: one of :data:`SCHEMAS`.
 
     Raises:
-        pa.ArrowInvalid: the columns are those of no version.
+        pa.ArrowInvalid: no version has these columns.
     """
     schema = SCHEMAS[kind]
     for name in schema.names:
@@ -81,6 +81,6 @@ def conformed(table: pa.Table, kind: str) -> pa.Table:
 
 
 def table_of(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
-    """Rows, dataclasses of :mod:`pokeladder.records`, as a table."""
+    """Dataclasses of :mod:`pokeladder.store.rows` as a table."""
     arrays = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in schema]
     return pa.table(arrays, schema=schema)

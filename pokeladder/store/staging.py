@@ -1,4 +1,4 @@
-"""Files that are written to the store: staged under another name, synced, and then renamed."""
+"""Parquet files that are written to the store in parts, and published when complete."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pokeladder.store.schemas import COMPRESSION, DOCUMENT_SCHEMA, FOLDERS
 
 
 class StagedFile:
-    """A Parquet file on its way to the store: readers see it once it is published.
+    """A Parquet file that readers see once it is published.
 
     Args:
-        kind: one of the :data:`FOLDERS`.
-        name: of the file, without its suffix.
+        kind: one of :data:`~pokeladder.store.schemas.FOLDERS`.
+        name: name of the file, without its suffix.
 
     Attributes:
-        path: where it will be.
+        path: path of the published file.
     """
 
     def __init__(self, store: Store, kind: str, run_id: str, name: str) -> None:
@@ -38,7 +38,7 @@ class StagedFile:
         """Writes a row group.
 
         Raises:
-            StoreError: the disk is full, say.
+            StoreError: it could not be written.
         """
         try:
             self._parquet.write_table(table)
@@ -47,7 +47,7 @@ class StagedFile:
             raise self._store.cannot_write(self.path, error) from error
 
     def complete(self) -> None:
-        """On return the whole file is on disk (synced), under another name.
+        """Closes the file; on return it is on disk (synced), but not published.
 
         Raises:
             StoreError: it could not be written.
@@ -60,7 +60,7 @@ class StagedFile:
             raise self._store.cannot_write(self.path, error) from error
 
     def publish(self) -> None:
-        """On return the file is on disk (synced) under its name.
+        """Completes and publishes the file.
 
         Raises:
             StoreError: it could not be written.
@@ -69,8 +69,8 @@ class StagedFile:
         self._store.publish(self.path)
 
     def discard(self) -> None:
-        """Removes the file that is not published."""
-        # Left open, the writer would complain when it is forgotten.
+        """Removes the unpublished file."""
+        # An open writer would print an error when it is destroyed.
         for open_file in (self._parquet, self._file):
             with suppress(OSError, ValueError):
                 open_file.close()
@@ -78,7 +78,7 @@ class StagedFile:
 
 
 class DocumentFile(StagedFile):
-    """Documents on their way to the store; their rows say which file they are in."""
+    """A file of documents, whose rows have the name of the file."""
 
     def __init__(self, store: Store, run_id: str, name: str) -> None:
         super().__init__(store, "documents", run_id, name)
@@ -87,7 +87,7 @@ class DocumentFile(StagedFile):
         """Writes a row group.
 
         Raises:
-            StoreError: the disk is full, say.
+            StoreError: it could not be written.
         """
         names = [self.name] * len(documents)
         columns = [pa.array(trajectory_ids, pa.string()), pa.array(names, pa.string()), documents]

@@ -1,4 +1,4 @@
-"""Adding battles of a run to the store, in batches that are whole or not there."""
+"""Adding battles of a run to the store in batches, each atomically."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pokeladder.store.staging import DocumentFile
 
 
 class BatchWriter:
-    """Adds battles of one run with their trajectories, in batches that are whole or not there.
+    """Adds battles of one run with their trajectories in batches, each atomically.
 
     Attributes:
-        batch: name of the batch that is being made: that of its files.
+        batch: name of the present batch and of its files.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -33,7 +33,7 @@ class BatchWriter:
         return f"{self._name}-{self._written:06d}"
 
     def add_documents(self, trajectory_ids: Sequence[str], documents: pa.Array) -> None:
-        """Puts documents of the batch aside on disk; they count once :meth:`write` has returned.
+        """Writes documents of the batch; readers see them once :meth:`write` has returned.
 
         Raises:
             StoreError: they could not be written.
@@ -52,7 +52,7 @@ class BatchWriter:
         trajectories: pa.Table | None = None,
         server_battles: Sequence[ServerBattle] = (),
     ) -> None:
-        """On return the batch is on disk (synced) and visible to readers.
+        """Writes the batch; on return it is on disk (synced) and visible to readers.
 
         Raises:
             StoreError: a file could not be written; the batch is not in the store.
@@ -71,7 +71,7 @@ class BatchWriter:
         self._written += 1
 
     def drop_documents(self) -> None:
-        """Drops what was put aside and not written."""
+        """Drops the documents of the present batch."""
         if self._documents is not None:
             self._documents.discard()
             self._documents = None

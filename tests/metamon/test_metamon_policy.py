@@ -18,7 +18,8 @@ from metamon_data import read, trajectories_in
 from pokeladder.metamon.checkpoints import scan
 from pokeladder.metamon.side import policy_server
 from pokeladder.metamon.side.memory import Memory
-from pokeladder.metamon.side.policy_server import MISSING, PROTOCOL, Question, Queue, pack, unpack
+from pokeladder.metamon.side.policy_server import Question, Queue
+from pokeladder.metamon.side.protocol import MISSING, PROTOCOL, pack, unpack
 from running import DATA, METAMON, wait_until
 
 POLICY = Path(policy_server.__file__)

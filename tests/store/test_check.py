@@ -18,8 +18,8 @@ import pokeladder
 from metamon_data import LADDER
 from pokeladder.cli import app
 from pokeladder.errors import StoreError
-from pokeladder.store import compaction
-from pokeladder.store.check import Checked
+from pokeladder.store import merging
+from pokeladder.store.examination import Checked
 from pokeladder.store.files import Store
 from running import slowly
 from stores import run_of
@@ -254,7 +254,7 @@ def test_a_run_that_is_played_is_left_alone(store: Store, cli: Cli) -> None:
 
 
 def test_a_broken_merged_file_gives_way_to_those_it_was_made_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(merging, "SETTLE_SECONDS", 0.0)
     pokeladder.open(store.folder).compact()
     for kind in ("battles", "documents"):
         (merged,) = store.files_of(kind, "run")

@@ -20,7 +20,7 @@ import bots
 import pokeladder
 from pokeladder import Agent
 from pokeladder.errors import StoreError
-from pokeladder.store import compaction, tidying
+from pokeladder.store import background_compaction, compaction, merging
 from pokeladder.store.files import Store
 from pokeladder.store.schemas import FOLDERS
 from running import slowly, wait_until
@@ -40,13 +40,13 @@ ANSWERS = {
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(merging, "SETTLE_SECONDS", 0.1)
 
 
 def settled_by(monkeypatch: pytest.MonkeyPatch, queries_are_over: Callable[[], None]) -> None:
     """A compaction waits until all queries are over that began before, instead of a time that is enough for them."""
     monkeypatch.setattr(compaction, "settle", lambda _: queries_are_over())
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(merging, "SETTLE_SECONDS", 0.0)
 
 
 def answers(source: duckdb.DuckDBPyConnection | pokeladder.Ladder) -> dict[str, list[tuple]]:
@@ -96,10 +96,10 @@ def test_old_files_stay_for_queries_that_are_under_way(tmp_path: Path, cli: Cli)
 
 def test_large_files_are_left_and_few_are_not_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = batch_files.new_store(tmp_path / "ladder", battles=12)
-    monkeypatch.setattr(compaction, "LARGE_BYTES", max(p.stat().st_size for p in store.folder.glob("[bdpst]*/run/*")))
+    monkeypatch.setattr(merging, "LARGE_BYTES", max(p.stat().st_size for p in store.folder.glob("[bdpst]*/run/*")))
     with store.lock_run("run"):
         assert compaction.compact(store, "run", at_least=7).merged < 30
-        monkeypatch.setattr(compaction, "LARGE_BYTES", 1)
+        monkeypatch.setattr(merging, "LARGE_BYTES", 1)
         assert compaction.compact(store, "run").merged == 0
     assert pokeladder.open(store.folder).check().battles == 12
 
@@ -145,7 +145,7 @@ def test_readers_see_every_battle_once(tmp_path: Path, monkeypatch: pytest.Monke
             read_anew()
             # Each time fewer and larger files.
             for large in (30_000, 60_000, 120_000, 1 << 20):
-                monkeypatch.setattr(compaction, "LARGE_BYTES", large)
+                monkeypatch.setattr(merging, "LARGE_BYTES", large)
                 ladder.compact(grace=3600)
             while sum(files(store).values()) > 5:
                 read_anew()
@@ -160,8 +160,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import pokeladder
-from pokeladder.store import compaction
-from pokeladder.store import tidying
+from pokeladder.store import background_compaction, merging
 
 def killing(function):
     def wrapper(path, *arguments, **options):
@@ -172,7 +171,7 @@ def killing(function):
     return wrapper
 
 left = {sys.argv[1]: int(sys.argv[2])}
-compaction.SETTLE_SECONDS = 0.1
+merging.SETTLE_SECONDS = 0.1
 Path.rename, Path.unlink = killing(Path.rename), killing(Path.unlink)
 ladder = pokeladder.open("ladder")
 while True:
@@ -261,8 +260,8 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_merges_its_files_while_it_is_played(
     ladder: pokeladder.Ladder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tidying, "FILES", 3)
-    monkeypatch.setattr(tidying, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(background_compaction, "FILES", 3)
+    monkeypatch.setattr(background_compaction, "LOOK_SECONDS", 0.0)
     querying = Lock()
 
     def query_is_over() -> None:
@@ -308,15 +307,15 @@ def test_what_earlier_runs_have_left_is_merged(tmp_path: Path, monkeypatch: pyte
     store = batch_files.new_store(tmp_path / "ladder", battles=8)
     ladder = pokeladder.open(store.folder)
     before = answers(ladder)
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 3600.0)
+    monkeypatch.setattr(merging, "SETTLE_SECONDS", 3600.0)
     heard: list[str] = []
     for _ in range(2):
-        compactor = tidying.BackgroundCompactor(store, "next", heard.append)
+        compactor = background_compaction.BackgroundCompactor(store, "next", heard.append)
         compactor.begin()
         until(lambda: files(store) == dict.fromkeys(FOLDERS, 5))
         compactor.close()
         assert answers(ladder) == before
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(merging, "SETTLE_SECONDS", 0.0)
     stop = threading.Event()
     compaction.merge_earlier(store, "next", stop)
     assert files(store) == dict.fromkeys(FOLDERS, 1)
@@ -334,7 +333,7 @@ def until(happened: Callable[[], bool]) -> None:
 
 
 def test_what_others_play_or_are_to_play_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(merging, "SETTLE_SECONDS", 0.0)
     store = batch_files.new_store(tmp_path / "ladder", battles=4)
     with store.lock_run("run"):
         compaction.merge_earlier(store, "next", threading.Event())
@@ -361,10 +360,10 @@ def test_many_files_are_said_once(tmp_path: Path) -> None:
 
 
 def test_a_run_that_leaves_many_files_merges_them_at_its_end(tmp_path: Path) -> None:
-    few = batch_files.new_store(tmp_path / "few", battles=2 * tidying.FILES_AT_THE_END - 2)
-    many = batch_files.new_store(tmp_path / "many", battles=2 * tidying.FILES_AT_THE_END)
-    for store, left in ((few, tidying.FILES_AT_THE_END - 1), (many, 1)):
-        compactor = tidying.BackgroundCompactor(store, "run", pytest.fail)
+    few = batch_files.new_store(tmp_path / "few", battles=2 * background_compaction.FILES_AT_THE_END - 2)
+    many = batch_files.new_store(tmp_path / "many", battles=2 * background_compaction.FILES_AT_THE_END)
+    for store, left in ((few, background_compaction.FILES_AT_THE_END - 1), (many, 1)):
+        compactor = background_compaction.BackgroundCompactor(store, "run", pytest.fail)
         compactor.finish()
         compactor.close()
         assert files(store)["battles"] == left

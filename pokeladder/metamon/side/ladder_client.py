@@ -1,10 +1,10 @@
-"""Plays battles with one agent of metamon on a Showdown server; run by the interpreter that has metamon.
+"""Plays battles of one metamon agent on a Showdown server; runs in metamon's interpreter.
 
-Nothing but metamon and the standard library is needed here. metamon's versions differ in what they can do and in what
-their functions take, so that is looked up and never concluded from a version. What cannot be told to metamon is changed
-where it reads it: the server's address, which older ones fix at localhost:8000, and where it writes.
+It needs only metamon and the standard library. Functions of metamon's versions take different arguments, which are
+looked up and not derived from the version. Some values are patched in metamon: the server's address, which older
+versions fix at localhost:8000, and the folders that it writes to.
 
-Exit status: 0 when all battles are over; else the last line on stderr says what was wrong.
+Exit status: 0 after all battles; otherwise the last line on stderr is the reason.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHALLENGE_SECONDS = 1.0
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     loading.add_weights(parser)
-    parser.add_argument("--backend", default="poke-env", help="what reads battles")
+    parser.add_argument("--backend", default="poke-env", help="metamon's battle backend")
     parser.add_argument("--username", required=True)
     parser.add_argument("--server", required=True)
     parser.add_argument("--format", required=True)
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--battles", type=int, required=True)
     parser.add_argument("--role", choices=["ladder", "challenger", "acceptor"], default="ladder")
     parser.add_argument("--opponent", required=True)
-    parser.add_argument("--work-dir", required=True, help="gets trajectories, battle logs and temporary files")
+    parser.add_argument("--work-dir", required=True, help="folder for trajectories, battle logs and temporary files")
     return parser.parse_args()
 
 
@@ -54,7 +54,7 @@ def poke_env(module: str) -> Any:
 
 
 def point_to_server(metamon: loading.Metamon, url: str) -> None:
-    """Has metamon play on this server; fails at once if there is none, for which metamon would wait for minutes."""
+    """Sets the server; fails at once if it does not answer, since metamon would wait for minutes."""
     address = urlsplit(url)
     try:
         socket.create_connection((address.hostname, address.port or 80), 5).close()
@@ -66,8 +66,10 @@ def point_to_server(metamon: loading.Metamon, url: str) -> None:
 
 
 def teach_fight(metamon: loading.Metamon) -> None:
-    """Gen 1's ``fight``, the one move of a Pokémon that cannot choose, is shown as ``struggle`` to those that do not
-    know it: they would raise, and wait until they lose."""
+    """Shows gen 1's ``fight``, the only move of a Pokémon that cannot choose, as ``struggle`` to older versions.
+
+    They do not know ``fight``, raise an exception, and lose by time-out.
+    """
     client_class = poke_env("ps_client.ps_client").PSClient
     known = '"fight"' in inspect.getsource(metamon.interface.UniversalAction.action_idx_to_BattleOrder)
     if known and "fight" in getattr(poke_env("environment.move"), "SPECIAL_MOVES", ()):
@@ -94,7 +96,7 @@ def teach_fight(metamon: loading.Metamon) -> None:
 
 
 def heed_refusals(options: argparse.Namespace) -> None:
-    """Ends the process where metamon would wait for ever, its name or team refused; challenges those who come late."""
+    """Ends the process if its name or team is refused, since metamon would wait for ever; repeats early challenges."""
     client_class = poke_env("ps_client.ps_client").PSClient
     handle = client_class._handle_message
     asking: set[Any] = set()
@@ -105,7 +107,7 @@ def heed_refusals(options: argparse.Namespace) -> None:
 
     async def handle_message(client: Any, message: str) -> None:
         if message.startswith("|nametaken|"):
-            end(f"the server refuses the name {options.username}: {message.rpartition('|')[2]}")
+            end(f"the server refused the name {options.username}: {message.rpartition('|')[2]}")
         if message.startswith("|popup|"):
             if options.role == "challenger" and "not found" in message:
                 asked = asyncio.ensure_future(ask_again(client))
@@ -120,7 +122,7 @@ def heed_refusals(options: argparse.Namespace) -> None:
 
 
 def watch_connection(metamon: loading.Metamon) -> list[Any]:
-    """Ends the process when the server is gone; the environments that metamon makes."""
+    """Ends the process when the server closes the connection; returns a list that fills with metamon's environments."""
     made: list[Any] = []
     base = metamon.wrappers.PokeEnvWrapper
     initialize: Callable[..., None] = base.__init__
@@ -137,7 +139,7 @@ def watch_connection(metamon: loading.Metamon) -> list[Any]:
                 end("the connection to the server has ended")
 
     base.__init__ = note
-    # It draws a bar, and what it may raise would forfeit the battle.
+    # It draws a bar, and an exception in it would forfeit the battle.
     base.render = lambda *_, **__: None
     threading.Thread(target=watch, daemon=True).start()
     return made
@@ -165,7 +167,7 @@ def play(metamon: loading.Metamon, options: argparse.Namespace, folder: Path) ->
         function = getattr(metamon.evaluate, "pretrained_vs_challenge", None)
         if function is None:
             raise loading.PlayError(
-                f"metamon {metamon.package.__version__} can only ladder: register it with that role alone"
+                f"metamon {metamon.package.__version__} can only ladder: register the agent with that role only"
             )
     wanted = {
         "pretrained_model": model,
@@ -190,14 +192,14 @@ def play(metamon: loading.Metamon, options: argparse.Namespace, folder: Path) ->
 
 
 def leave(environment: Any) -> None:
-    """Closes the connection, which metamon leaves to the end of the process."""
+    """Closes the connection, which metamon leaves open until the process ends."""
 
     async def close() -> None:
         await environment.agent.ps_client.websocket.close()
 
     with suppress(Exception):
         asyncio.run_coroutine_threadsafe(close(), poke_env("concurrency").POKE_LOOP).result(10)
-    # The watching thread must not take this for the server's doing.
+    # The watching thread would take this for a disconnection by the server.
     os._exit(0)
 
 

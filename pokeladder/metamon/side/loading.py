@@ -1,7 +1,7 @@
-"""Loads an agent of metamon; used by what is run by the interpreter that has metamon.
+"""Loads a metamon agent; runs in metamon's interpreter.
 
-Nothing but metamon and the standard library is needed here. metamon's versions differ in what they can do and in what
-their functions take, so that is looked up and never concluded from a version.
+It needs only metamon and the standard library. Functions of metamon's versions take different arguments, which are
+looked up and not derived from the version.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SETTINGS = {
 
 
 class PlayError(Exception):
-    """It cannot be played; the message says why."""
+    """The agent cannot be played; the message has the reason."""
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which weights, and what they were trained with."""
+    """Adds the options of the weights and their architecture."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", help="a registered pretrained model")
     which.add_argument("--run", type=Path, help="the folder of a run, with ckpts/policy_weights in it")
@@ -43,13 +43,13 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Sets the environment that metamon reads when it is imported; temporary files go to ``folder``, which is made."""
+    """Makes ``folder`` for temporary files, and sets the environment variables that metamon reads at import."""
     folder.mkdir(exist_ok=True)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    # Needed for its import; registered models are found there.
+    # metamon cannot be imported without it; pretrained models are found there.
     os.environ.setdefault("METAMON_CACHE_DIR", str(folder))
-    # Libraries leave folders behind where a process ends at once, as these do; what torch compiles serves the next one.
+    # Libraries leave folders behind, since these processes end abruptly; compiled kernels are kept for later processes.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}")
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
@@ -91,23 +91,23 @@ class Metamon:
         return models[name]
 
     def gin_file(self, given: str, kind: str) -> str:
-        """A gin file by its path, or by its name among metamon's own."""
+        """The path of a gin file, given as a path or as the name of one of metamon's."""
         from metamon import rl
 
         for path in (Path(given), Path(getattr(rl, f"{kind}_CONFIG_DIR")) / given):
             if path.is_file():
                 return str(path.resolve())
-        raise PlayError(f"there is no gin file {given}, neither here nor among metamon's")
+        raise PlayError(f"there is no gin file {given}: name a path, or one of metamon's files")
 
 
 def model_of(metamon: Metamon, options: argparse.Namespace, folder: Path) -> Any:
-    """metamon's description of the agent: where its weights are, and what they were trained with."""
+    """metamon's model of the agent, with the path and the architecture of its weights."""
     if options.model:
         return metamon.registered(options.model)()
     weights = options.run / "ckpts" / "policy_weights"
     if not (weights / f"policy_epoch_{options.epoch}.pt").is_file():
         raise PlayError(f"there is no epoch {options.epoch} in {weights}")
-    # Configurations are joined to metamon's own folders, which an absolute path overrides.
+    # metamon joins paths of configurations to its own folders, which an absolute path overrides.
     train_config = folder / "empty.gin"
     train_config.touch()
     configs: dict[str, Any] = {"train_gin_config": str(train_config)}
@@ -129,7 +129,7 @@ def model_of(metamon: Metamon, options: argparse.Namespace, folder: Path) -> Any
     elif recorded.is_file():
         configs["model_gin_config"] = str(recorded.resolve())
     else:
-        raise PlayError(f"the run does not say its architecture ({recorded} does not exist): set base or model_config")
+        raise PlayError(f"the run has no configuration ({recorded} does not exist): set base or model_config")
     return metamon.pretrained.LocalPretrainedModel(
         tokenizer=metamon.tokenizer.get_tokenizer(options.tokenizer),
         observation_space=metamon.interface.get_observation_space(options.observation_space),
@@ -141,7 +141,7 @@ def model_of(metamon: Metamon, options: argparse.Namespace, folder: Path) -> Any
 
 
 def mend_configuration(metamon: Metamon, model: Any) -> None:
-    """Has the model's tokenizer used everywhere, and an attention that this machine has."""
+    """Patches metamon to use the model's tokenizer everywhere, and an attention that this machine supports."""
     import gin
     import torch
 
@@ -161,7 +161,7 @@ def mend_configuration(metamon: Metamon, model: Any) -> None:
 
     def use(custom: Any, configs: Any = None, finalize: bool = True) -> None:
         use_config(custom, configs, finalize=False)
-        # Files are read after what was given, and win: what must hold is bound last.
+        # Bound last, since files override given values.
         with gin.unlock_config():
             for name in with_tokenizer:
                 gin.bind_parameter(f"{name}.tokenizer", model.tokenizer)
@@ -175,7 +175,7 @@ def mend_configuration(metamon: Metamon, model: Any) -> None:
 
 
 def mend_loading(metamon: Metamon, model: Any, options: argparse.Namespace, folder: Path) -> None:
-    """Has nothing written into the run's folder, epoch 0 loaded too, and the temperature heeded."""
+    """Patches metamon: read-only run folder, load epoch 0, apply the temperature."""
     import torch
 
     make_experiment = metamon.pretrained.make_placeholder_experiment
@@ -193,7 +193,7 @@ def mend_loading(metamon: Metamon, model: Any, options: argparse.Namespace, fold
             path = model.get_path_to_checkpoint(epoch)
             agent = initialize(*given, **named)
             if epoch == 0:
-                # metamon takes 0 for none and would play with random weights.
+                # metamon takes 0 for no epoch, and would play with random weights.
                 weights = torch.load(path, map_location="cpu", weights_only=True)
                 agent.policy.load_state_dict(weights, strict=True)
                 if hasattr(agent.policy, "on_checkpoint_loaded"):

@@ -1,6 +1,6 @@
-"""Keeps the hidden states of many battles of one policy of metamon, whose steps come at different times.
+"""Hidden states of a metamon policy for many battles, whose steps come at different times.
 
-Run by the interpreter that has metamon.
+Runs in metamon's interpreter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ else:  # run as a file, by an interpreter that has no pokeladder
 
 
 class Memory:
-    """Hidden states, one row a slot, of a policy that has none."""
+    """Memory of a policy without hidden states; rows are slots."""
 
     ROWS = 16
 
@@ -24,7 +24,7 @@ class Memory:
         self._rows = 0
 
     def take(self) -> int:
-        """A row of a battle that begins."""
+        """A free row, for a new battle."""
         if not self._free:
             rows = max(self.ROWS, 2 * self._rows)
             self._grow(rows)
@@ -38,11 +38,11 @@ class Memory:
         self._free.append(row)
 
     def gather(self, rows: Any) -> Any:
-        """The hidden state of a batch, as metamon's networks take and change it."""
+        """The hidden states of a batch, in the form that metamon's networks take and change."""
         return None
 
     def scatter(self, rows: Any, hidden: Any) -> None:
-        """Keeps what :meth:`gather` gave, after a step."""
+        """Stores the hidden states of :meth:`gather` after a step."""
 
     def _grow(self, rows: int) -> None:
         pass
@@ -52,7 +52,7 @@ class Memory:
 
 
 class RecurrentMemory(Memory):
-    """Of a GRU: a tensor of layers, rows and units."""
+    """Memory of a GRU: a tensor of layers, rows and units."""
 
     def __init__(self, encoder: Any, device: Any) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class RecurrentMemory(Memory):
 
 
 class TransformerMemory(Memory):
-    """Of a transformer: keys and values of the steps so far, with layers, rows, steps, heads and units."""
+    """Memory of a transformer: keys and values of all steps, by layer, row, step, head and unit."""
 
     def __init__(self, encoder: Any, device: Any) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class TransformerMemory(Memory):
 
     def gather(self, rows: Any) -> Any:
         self._batch.seq_lens = self._kept.seq_lens[rows]
-        # Only as many steps as the longest of these battles has.
+        # Not more steps than the longest of these battles has.
         steps = int(self._batch.seq_lens.max()) + 1
         for kept, batch in self._caches:
             batch.data = kept.data[:, :, :steps].index_select(1, rows)
@@ -104,7 +104,7 @@ class TransformerMemory(Memory):
 
     def scatter(self, rows: Any, hidden: Any) -> None:
         before = self._kept.seq_lens[rows]
-        # At its full length a battle's steps have moved up by one; else only one has been added.
+        # In a full row all steps moved by one; in others one step was added.
         full = before == self._kept.key_cache.max_seq_len - 1
         where = (~full).nonzero().squeeze(-1)
         for kept, batch in self._caches:
@@ -126,10 +126,10 @@ class TransformerMemory(Memory):
 
 
 def memory_of(metamon: loading.Metamon, policy: Any, device: Any) -> Memory:
-    """What keeps the hidden states of this policy.
+    """The memory for a policy's kind of network.
 
     Raises:
-        PlayError: nothing here does.
+        PlayError: there is none.
     """
     encoders = metamon.amago.nets.traj_encoders
     encoder = policy.traj_encoder
@@ -141,5 +141,5 @@ def memory_of(metamon: loading.Metamon, policy: Any, device: Any) -> Memory:
     if isinstance(encoder, without):
         return Memory()
     raise loading.PlayError(
-        f"the hidden state of {type(encoder).__name__} cannot be kept for many battles: play this agent on the server"
+        f"the hidden state of {type(encoder).__name__} is not supported here: play this agent with --venue server"
     )

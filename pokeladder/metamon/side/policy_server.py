@@ -1,20 +1,10 @@
-"""Answers positions of many battles with one policy of metamon, in batches; run by the interpreter that has metamon.
+"""Answers positions of many battles with one metamon policy, in batches; runs in metamon's interpreter.
 
-Clients connect to a Unix socket and exchange tuples, packed by :func:`pack`:
+Clients connect to a Unix socket; ``protocol.py`` describes the messages. An action depends on the state, the earlier
+steps of the slot, and the seed. Other positions of the batch have no influence, except on the rounding of sums.
 
-- ``("ready",)``, to a client, once, when positions can be asked.
-- ``("ask", [(slot, state, legal, seed), ...])``, from a client. A slot is one side of one battle, any int that is
-  unique within the connection; its first question begins the battle, and its next one must wait for the answer. The
-  state is the JSON of one of the ``states`` of a parsed replay, as bytes; legal the indices of actions that can be
-  played; from the seed the action is drawn.
-- ``("answer", [(slot, action), ...])``, to a client: an index among the legal ones, if there are any; ``MISSING`` if
-  the position cannot be read, which stderr explains once.
-- ``("forget", [slot, ...])``, from a client: these battles are over.
-
-What is drawn depends on the state, what went before in the slot, and the seed, and not on which other positions are
-answered at the same time (but for the rounding of sums).
-
-Exit status: 0 when the standard input or the parent has ended; else the last line on stderr says what was wrong.
+Exit status: 0 when the standard input is closed or the parent has ended; otherwise the last line on stderr is the
+reason.
 """
 
 from __future__ import annotations
@@ -23,7 +13,6 @@ import argparse
 import copy
 import gc
 import os
-import pickle
 import random
 import select
 import sys
@@ -37,54 +26,45 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from pokeladder.metamon.side import loading, memory
+    from pokeladder.metamon.side.protocol import MISSING, pack, unpack
 else:  # run as a file, by an interpreter that has no pokeladder
     import loading
     import memory
+    from protocol import MISSING, pack, unpack
 
 POLL_SECONDS = 0.5
 BACKLOG = 128
-# Of a question that cannot be answered; metamon's own sign for no action.
-MISSING = -1
-# Both ends may be of different versions of Python.
-PROTOCOL = 4
-
-
-def pack(message: tuple[Any, ...]) -> bytes:
-    return pickle.dumps(message, PROTOCOL)
-
-
-def unpack(data: bytes) -> tuple[Any, ...]:
-    message: tuple[Any, ...] = pickle.loads(data)  # noqa: S301 (the socket lies in a folder of the run's own)
-    return message
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     loading.add_weights(parser)
-    parser.add_argument("--address", required=True, help="of the Unix socket")
+    parser.add_argument("--address", required=True, help="path of the Unix socket")
     parser.add_argument("--format", required=True)
-    parser.add_argument("--batch-size", type=int, help="positions at a time, at most; 64 on a CPU, 256 on a GPU")
-    parser.add_argument("--delay", type=float, default=0.002, help="seconds to wait for others before a smaller batch")
-    parser.add_argument("--seed", type=int, default=0, help="for what metamon itself draws")
+    parser.add_argument(
+        "--batch-size", type=int, help="largest number of positions of a batch; default 64 on a CPU, 256 on a GPU"
+    )
+    parser.add_argument("--delay", type=float, default=0.002, help="seconds to wait for more positions")
+    parser.add_argument("--seed", type=int, default=0, help="seed of metamon's own random numbers")
     return parser.parse_args()
 
 
 class Slot:
-    """One side of one battle: what metamon's environment would remember of it.
+    """One side of one battle, with the state of metamon's environment.
 
     Attributes:
-        row: where its hidden state is, once it has one.
-        asking: whether an answer is due.
+        row: row of its hidden state in the memory; None before the first answer.
+        asking: whether a question of the slot is unanswered.
     """
 
     def __init__(self, client: Client, number: int, environment: Any, model: Any) -> None:
         self.client = client
         self.number = number
-        # The tokenizer knows thousands of words and does not change.
+        # The tokenizer is large and does not change: copies share it.
         tokenizer = model.tokenizer
         self.observe = copy.deepcopy(model.observation_space, {id(tokenizer): tokenizer})
         self.observe.reset()
-        # Only the count of steps is its own: what it wraps is handed all it returns just before.
+        # A shallow copy is enough: only the count of steps differs between slots.
         self.environment = copy.copy(environment)
         self.state: Any = None
         self.action: Any = None
@@ -94,7 +74,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Question:
-    """A position as the policy takes it: observations by name, previous action and reward, number of the step."""
+    """A position in the form of the policy's input: observations by name, previous action and reward, step number."""
 
     slot: Slot
     legal: list[int]
@@ -105,7 +85,7 @@ class Question:
 
 
 class Client:
-    """A connection, and the thread that reads it and turns positions into what the policy takes."""
+    """A connection, with a thread that reads it and prepares positions for the policy."""
 
     def __init__(self, connection: Connection[bytes, bytes], policy: Policy, queue: Queue) -> None:
         self._connection = connection
@@ -115,7 +95,7 @@ class Client:
         self._slots: dict[int, Slot] = {}
 
     def send(self, message: tuple[Any, ...]) -> None:
-        # That it is gone is seen, and its slots are given up, where it is read.
+        # The reading thread notices a closed connection, and releases its slots.
         with suppress(OSError):
             self._connection.send_bytes(pack(message))
 
@@ -133,7 +113,7 @@ class Client:
         except (EOFError, ConnectionError):
             pass
         except Exception as error:
-            loading.say(f"a client is given up, what it sends cannot be understood: {type(error).__name__}: {error}")
+            loading.say(f"a client was disconnected because of an invalid message: {type(error).__name__}: {error}")
         finally:
             self._queue.forget(list(self._slots.values()))
             self._connection.close()
@@ -159,7 +139,7 @@ class Client:
 
 
 class Queue:
-    """Questions that wait and slots that are over, of all clients."""
+    """Waiting questions and ended slots of all clients."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -176,7 +156,7 @@ class Queue:
             self._over += slots
 
     def take(self, most: int, delay: float) -> tuple[list[Question], list[Slot]]:
-        """The next questions, at least one, and the slots that have none after them."""
+        """The next questions, at least one, and the ended slots without further questions."""
         with self._changed:
             self._changed.wait_for(lambda: self._questions)
             self._changed.wait_for(lambda: len(self._questions) >= most, delay)
@@ -188,11 +168,11 @@ class Queue:
 
 
 class Policy:
-    """A loaded agent of metamon, and what it needs of metamon's environment to see positions as it does there.
+    """A loaded metamon agent, with metamon's environment to prepare its input.
 
     Attributes:
-        model: metamon's description of the agent.
-        batch_size: positions to answer at a time, at most.
+        model: metamon's model of the agent.
+        batch_size: largest number of positions of a batch.
     """
 
     def __init__(self, metamon: loading.Metamon, options: argparse.Namespace, folder: Path) -> None:
@@ -213,7 +193,7 @@ class Policy:
         self._agent.eval()
         self._device = self._experiment.DEVICE
         self._memory = memory.memory_of(metamon, self._agent, self._device)
-        # More fall out of the caches of a CPU: 256 positions at a time take two thirds longer each than 64.
+        # On a CPU larger batches exceed the caches: each position takes two thirds longer in batches of 256 than of 64.
         self.batch_size = options.batch_size or (64 if self._device.type == "cpu" else 256)
         self._sample = getattr(
             self._experiment, "sample_actions_val", getattr(self._experiment, "sample_actions", True)
@@ -225,7 +205,7 @@ class Policy:
         self._complained: set[str] = set()
 
     def new_environment(self) -> Any:
-        """metamon's wrappers around an environment that returns what it is handed."""
+        """metamon's wrappers around an environment that returns given values."""
         import gymnasium
 
         model, battle_format = self.model, self._format
@@ -249,7 +229,7 @@ class Policy:
         return self._metamon.bridge.MetamonAMAGOWrapper(Handed())
 
     def question(self, slot: Slot, state: bytes, legal: list[int], seed: int) -> Question:
-        """The position as metamon's environment would show it after what went before in the slot."""
+        """The policy's input for a position, as metamon's environment makes it after the slot's earlier steps."""
         interface = self._metamon.interface
         now = interface.UniversalState.from_dict(self._parse(state))
         handed = slot.environment.unwrapped
@@ -262,13 +242,13 @@ class Policy:
             step, _ = slot.environment.reset()
         else:
             handed.reward = self.model.reward_function(slot.state, now)
-            # metamon's own would begin another battle, and not say so, at whatever is raised.
+            # metamon's own ``step`` would silently begin another battle after an exception.
             step, *_ = self._metamon.amago.envs.AMAGOEnv.step(slot.environment, slot.action)
         slot.state = now
         return Question(slot, legal, seed, *step.as_input())
 
     def answer(self, questions: list[Question]) -> list[int]:
-        """An action for each, in their order."""
+        """An action for each question, in their order."""
         torch = self._torch
         for question in questions:
             if question.slot.row is None:
@@ -299,10 +279,10 @@ class Policy:
         kind = type(error).__name__
         if kind not in self._complained:
             self._complained.add(kind)
-            loading.say(f"a position cannot be read, and is answered by no action: {kind}: {error}")
+            loading.say(f"a position could not be read and got no action: {kind}: {error}")
 
     def _stacked(self, arrays: list[Any]) -> Any:
-        """Of arrays with one row: a tensor with a row for each, and a step."""
+        """Stacks arrays of one row into a tensor of rows with one step."""
         import numpy as np
 
         return self._torch.from_numpy(np.concatenate(arrays)).to(self._device).unsqueeze(1)
@@ -322,15 +302,15 @@ class Policy:
         index: int = self.model.action_space.agent_output_to_action(state=slot.state, agent_output=action[0]).action_idx
         if index in question.legal or not question.legal:
             return index
-        # Illegal ones keep a small probability; metamon's environment then plays at random, and tells the policy what
-        # it wanted to play.
+        # Illegal actions keep a small probability. As metamon's environment does, play a random legal action, and show
+        # the policy its own choice at the next step.
         generator = random.Random(question.seed)  # noqa: S311
         generator.random()
         return generator.choice(question.legal)
 
 
 def serve(policy: Policy, listener: Listener, options: argparse.Namespace) -> None:
-    """Answers until the process is ended."""
+    """Answers questions until the process ends."""
     queue = Queue()
 
     def accept() -> None:
@@ -352,7 +332,7 @@ def serve(policy: Policy, listener: Listener, options: argparse.Namespace) -> No
 
 
 def watch_parent(address: Path) -> None:
-    """Ends the process with its standard input or its parent, whatever it is doing."""
+    """Starts a thread that ends the process when its standard input is closed or its parent has ended."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -367,15 +347,15 @@ def watch_parent(address: Path) -> None:
 
 def main() -> int:
     options = arguments()
-    # Batches are of any size, for each of which the networks would be compiled.
+    # Networks would be compiled anew for each size of batch.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     watch_parent(Path(options.address))
     try:
         listener = Listener(options.address, "AF_UNIX", backlog=BACKLOG)
     except OSError as error:
-        loading.say(f"no socket can be made at {options.address}: {error}")
+        loading.say(f"the socket {options.address} cannot be made: {error}")
         return 1
-    # Clients can connect, and wait, while metamon is loaded.
+    # Clients can connect while metamon is being loaded.
     with listener:
         folder = Path(f"{options.address}.tmp")
         loading.settle(folder)
@@ -384,7 +364,7 @@ def main() -> int:
         except loading.PlayError as error:
             loading.say(str(error))
             return 1
-        # Nothing that has been loaded is ever garbage.
+        # Loaded objects live as long as the process: the garbage collector can skip them.
         gc.freeze()
         serve(policy, listener, options)
     return 0

@@ -1,4 +1,4 @@
-"""Keeping the files of a store few, while a run is played."""
+"""Compaction in a thread while a run is played."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from pokeladder.errors import StoreError
-from pokeladder.store.compaction import StoppedError, compact, merge_earlier
+from pokeladder.store.compaction import compact, merge_earlier
 from pokeladder.store.files import Store
+from pokeladder.store.merging import StoppedError
 
-# So many small files are merged, looked for so often.
+# Smallest number of files that is merged, and the seconds between two looks at it.
 FILES = 64
 LOOK_SECONDS = 60.0
-# A run that ends with so many has lasted a minute or more, and is worth the seconds that new files take to settle.
+# A run that ends with this many files has lasted a minute or more: waiting for new files to settle is acceptable.
 FILES_AT_THE_END = 32
 
 
 class BackgroundCompactor:
-    """Merges small files of a run, and of the runs before it, in a thread; for the process that holds the run's lock.
+    """Merges small files of a run and of earlier runs in a thread of the process that holds the run's lock.
 
     Args:
-        notify: told if it cannot be done, which costs nothing but speed of questions.
+        notify: called with a warning if files cannot be merged, which only slows queries down.
     """
 
     def __init__(self, store: Store, run_id: str, notify: Callable[[str], None]) -> None:
@@ -37,11 +38,11 @@ class BackgroundCompactor:
         self._over = threading.Event()
 
     def begin(self) -> None:
-        """Begins to merge what earlier runs have left."""
+        """Starts merging the files of earlier runs."""
         self._merging = self._thread.submit(merge_earlier, self._store, self._run_id, self._over)
 
     def compact_if_due(self) -> None:
-        """Begins to merge, if there is enough to merge."""
+        """Starts merging the run's files, if there are enough."""
         if time.monotonic() < self._next_look or (self._merging is not None and not self._merging.done()):
             return
         self._settle()
@@ -49,7 +50,7 @@ class BackgroundCompactor:
         self._merge(FILES)
 
     def finish(self) -> None:
-        """Begins to merge what the run leaves, which the next run would merge otherwise; before :meth:`close`."""
+        """Starts merging all files of the run, at its end; call :meth:`close` afterwards."""
         self._over.set()
         if self._merging is not None:
             wait([self._merging])
@@ -57,12 +58,12 @@ class BackgroundCompactor:
         self._merge(FILES_AT_THE_END)
 
     def stop(self) -> None:
-        """Has what is being merged end soon; a later merge goes on from there."""
+        """Ends a running merge early; a later one continues."""
         self._stopped.set()
         self._over.set()
 
     def close(self) -> None:
-        """Waits for what is being merged."""
+        """Waits for the end of a running merge."""
         self._over.set()
         self._thread.shutdown()
         self._settle()
