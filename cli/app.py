@@ -1,4 +1,4 @@
-"""The ``pokeladder`` command, and the one place where errors become exit statuses."""
+"""The ``pokeladder`` command; turns errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from pokeladder.errors import OutputError, PokeladderError
 from pokeladder.names import shown
 
 NAME = "pokeladder"
-# Which shell asks for what to complete; set by the script that click makes.
+# Variable of click's completion scripts.
 COMPLETE = "_POKELADDER_COMPLETE"
-# Commands that take a while to store what has finished.
+# Commands that need some seconds to store finished battles.
 RUNS = ("tournament", "selfplay")
-# The commands by what they are for: the module of each, so that one command does not wait for the imports of the
-# others, and what it does in a line.
+# The commands in groups: the module of each, which is imported for that command only, and its description.
 GROUPS = {
     "Play": {
         "tournament": ("play", "play a round-robin of agents"),
         "selfplay": ("play", "play an agent against itself, for trajectories"),
         "agents": ("agents", "list the agents that can play, and register more"),
-        "server": ("server", "run a Showdown server to practise on"),
+        "server": ("server", "run a Showdown server for practice"),
     },
     "Ask": {
         "elo": ("ratings", "rank the agents by Elo"),
@@ -43,9 +42,9 @@ GROUPS = {
         "export-filtered": ("export", "write a training set for metamon"),
     },
     "Keep": {
-        "check": ("upkeep", "read every file of the store, and repair it"),
+        "check": ("upkeep", "check every file of the store, and repair it"),
         "compact": ("upkeep", "merge many small files into few large ones"),
-        "doctor": ("doctor", "look at what pokeladder needs, and set it up"),
+        "doctor": ("doctor", "check the installation, and set up the simulator"),
     },
 }
 COMMANDS = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}
@@ -62,7 +61,7 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Shows each group of commands, without importing any."""
+        """Writes the groups of commands without importing them."""
         width = max(map(len, COMMANDS))
         for heading, commands in GROUPS.items():
             with formatter.section(heading):
@@ -84,11 +83,12 @@ class _Commands(click.Group):
 def pokeladder(context: click.Context, store: Path | None) -> None:
     """Play Pokémon battle agents against each other and ask, in SQL, who is stronger.
 
-    Ctrl-C, SIGTERM and SIGHUP end every command within a second, a run within five with what has finished stored.
+    Ctrl-C, SIGTERM and SIGHUP end a command within a second, and a run within five seconds, with finished battles
+    stored.
 
     \b
-    Exit status: 0, also if what reads the output has enough of it; 1 for an error; 2 for
-    wrong usage; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
+    Exit status: 0, also if the reader of the output closes it; 1 for an error; 2 for wrong
+    usage; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
     """
     context.obj = store
     if context.invoked_subcommand in RUNS:
@@ -99,7 +99,7 @@ def run() -> int:
     """Runs the command line; the exit status.
 
     Raises:
-        KeyboardInterrupt: a signal arrived; other errors that it brings about are raised, too.
+        KeyboardInterrupt: a signal arrived; other errors caused by it are raised, too.
     """
     try:
         status = _invoked()
@@ -114,7 +114,7 @@ def run() -> int:
 
 
 def _invoked() -> int:
-    # Not click's own main, which prints a blank line when it is interrupted, and ends with 1 when a pipe is closed.
+    # click's own main prints a blank line when it is interrupted, and returns 1 when a pipe is closed.
     instruction = os.environ.get(COMPLETE)
     if instruction:
         return shell_complete(pokeladder, {}, NAME, COMPLETE, instruction)
@@ -133,7 +133,7 @@ def _invoked() -> int:
 
 
 def _told(error: click.ClickException | PokeladderError) -> int:
-    """Says what went wrong, in a line on stderr; the exit status."""
+    """Prints an error in one line on stderr; the exit status."""
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code

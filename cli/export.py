@@ -20,13 +20,13 @@ from pokeladder.exchange.export import STATS_FILE
     name="export-filtered",
     epilog='Example: pokeladder export-filtered --output-dir v0_filtered --balance-outcomes --where "rating > 1400"',
 )
-@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Gets <format>/*.json.lz4.")
+@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder for <format>/*.json.lz4.")
 @click.option(
     "--max-invalid-rate",
     type=Finite(0, 1),
     default=0.05,
     show_default=True,
-    help="Missing and invalid actions over steps, at most.",
+    help="Largest share of missing and invalid actions.",
 )
 @click.option(
     "--min-steps",
@@ -35,7 +35,7 @@ from pokeladder.exchange.export import STATS_FILE
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="Steps, at least.",
+    help="Smallest number of steps.",
 )
 @click.option(
     "--max-steps",
@@ -44,31 +44,36 @@ from pokeladder.exchange.export import STATS_FILE
     type=click.IntRange(min=0),
     default=1000,
     show_default=True,
-    help="Steps, at most.",
+    help="Largest number of steps.",
 )
-@click.option("--balance-outcomes", is_flag=True, help="As many wins as losses, and no ties.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Decides what goes for balance and limit.")
+@click.option("--balance-outcomes", is_flag=True, help="Keep equally many wins and losses, and no ties.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Decides what balance and limit drop.")
 @click.option("--where", metavar="SQL", help="Only trajectories that meet this condition over their columns.")
-@click.option("--agent", "agents", metavar="NAME", multiple=True, help="Only trajectories of these; repeat it.")
+@click.option("--agent", "agents", metavar="NAME", multiple=True, help="Only trajectories of this agent; repeatable.")
 @click.option("--battle-format", metavar="FORMAT", help="Only trajectories of this battle format.")
 @click.option("--format", "old_format", hidden=True)
 @click.option("--run", metavar="RUN_ID", help="Only trajectories of this run.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
-    help="Only trajectories played from this time (UTC) on.",
+    help="Only trajectories played at this time (UTC) or later.",
 )
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; with --append, so many more.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Largest number of trajectories; with --append, of added ones.",
+)
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option(
     "--to",
     type=click.Choice(["metamon", "parquet"]),
     default="metamon",
     show_default=True,
-    help="A file each, or <format>/trajectories.parquet.",
+    help="One file for each trajectory, or <format>/trajectories.parquet.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the trajectories in a folder that is not empty.")
-@click.option("--append", is_flag=True, help="Add to those in a folder, which count for balance.")
+@click.option("--append", is_flag=True, help="Add to the trajectories in the folder, which count for balance.")
 @click.pass_context
 def export_filtered(
     context: click.Context,
@@ -91,7 +96,7 @@ def export_filtered(
     the whole set.
 
     \b
-    Files appear whole or not at all; after a kill, the same command completes the set.
+    Files are written atomically; after an interruption the same command completes the set.
     """
     if output_dir is None and not dry_run:
         raise click.UsageError("name a folder with --output-dir, or count only with --dry-run")
@@ -114,15 +119,15 @@ def export_filtered(
         f"{exported.wins:,} wins, {exported.losses:,} losses, {exported.ties:,} ties."
     )
     if exported.there:
-        others = f", {exported.of_others:,} of them not of this store" if exported.of_others else ""
-        click.echo(f"Of these {exported.there:,} were in {output_dir} before{others}.")
+        others = f", {exported.of_others:,} of them not from this store" if exported.of_others else ""
+        click.echo(f"{exported.there:,} of these were in {output_dir} before{others}.")
     for reasons, what in ((exported.failed_reasons, "Failed"), (exported.removed, "Left out")):
         if reasons:
             click.echo(f"{what}: {_listed(reasons)}.")
     if exported.unrecorded:
-        click.echo(f"Not recorded when they were played: {exported.unrecorded:,} trajectories more.")
+        click.echo(f"{exported.unrecorded:,} more trajectories could not be recorded when they were played.")
     if not dry_run and output_dir is not None:
-        say(f"Wrote {output_dir}; {output_dir / STATS_FILE} says how.", err=True)
+        say(f"Wrote {output_dir}; {output_dir / STATS_FILE} describes the selection.", err=True)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

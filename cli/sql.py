@@ -27,7 +27,7 @@ read by name: `FROM 'notes.csv'`. No extension is fetched from the network.
 @click.option(
     "--write",
     is_flag=True,
-    help="Let QUERY make tables of its own, which are gone afterwards, and COPY to files outside of the store.",
+    help="Allow QUERY to make temporary tables, and to COPY to files outside of the store.",
 )
 @click.pass_context
 def sql(context: click.Context, query: str, output: str, write: bool) -> None:

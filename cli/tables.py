@@ -1,4 +1,4 @@
-"""How standings, matchups and statistics look to people: at most 100 columns wide."""
+"""Tables of ratings, matchups and statistics, at most 100 characters wide."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ MARK = "(!)"
 
 
 def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> None:
-    """Prints the rows, and says on stderr what it means that agents are marked."""
+    """Prints the rows, and explains marks of agents on stderr."""
     console().print(drawn(relation, columns, marked))
     if marked:
         told = ", ".join(f"{agent} {_percent(rate)}" for (_, agent), rate in marked.items())
         say(
-            f"{MARK} over 5% of the decisions were invalid, and a random choice was played instead ({told}): "
-            "see `pokeladder stats`, and what the agent said in the logs of its runs",
+            f"{MARK} more than 5% of the decisions were invalid and replaced by random ones ({told}): see `pokeladder "
+            "stats`, and the agent's output in the logs of its runs",
             err=True,
         )
 
 
 def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> Table:
-    """The relation's rows under these heads; a column with the format in front where there are several.
+    """The relation's rows as a table, with a first column of formats if there are several.
 
     Args:
-        marked: formats and agents that get a mark after their names.
+        marked: formats and agents whose names get a mark.
     """
     rows = [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
     found = [with_names_shown(row) for row in rows]
@@ -90,7 +90,7 @@ RATING_COLUMNS: Columns = {
     "ranks": lambda row: _ranks(row),
     "games": lambda row: row["games"],
 }
-# Where some agents are not comparable.
+# For agents of which some are not comparable.
 STATUS_COLUMNS: Columns = {
     "component": lambda row: row["component"] if row["rating"] is not None else None,
     "status": lambda row: row["status"],

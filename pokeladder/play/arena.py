@@ -1,4 +1,4 @@
-"""What plays the games of a run: worker processes, a Ray cluster or a server."""
+"""The protocol of arenas, which play the games of a run: worker processes, a Ray cluster or a server."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pokeladder.records import Notice, Result
 
 
 class Arena(Protocol):
-    """A context manager that leaves no process behind."""
+    """Plays games. It is a context manager, which ends all of its processes."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
-        """Yields every result as it comes, notices between them, and None every quarter of a second.
+        """Yields each result when it is there, notices, and None every quarter of a second.
 
-        A void result is followed by the next attempt at the same game, if there is one.
+        A void result is followed by the next attempt at the same game, unless there were too many.
 
         Raises:
             AgentError: an agent cannot play.
-            SimulatorError: what plays keeps dying.
+            SimulatorError: the playing processes died too often.
         """
         ...

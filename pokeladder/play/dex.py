@@ -1,4 +1,4 @@
-"""Moves and Pokémon of formats of their own, for poke-env, which knows those of the games."""
+"""Adds moves and Pokémon of special formats to poke-env's data, which has only those of the games."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pokeladder.play.messages import Additions
 
 
 def learn(gen: int, additions: Additions) -> None:
-    """Adds what poke-env does not know of a generation to its data, for this process; what it knows stays as it is."""
+    """Adds moves and Pokémon that poke-env lacks to its data of a generation, in this process."""
     data = GenData.from_gen(gen)
     no_type = PokemonType.THREE_QUESTION_MARKS.name
     for multipliers in data.type_chart.values():
@@ -24,7 +24,7 @@ def learn(gen: int, additions: Additions) -> None:
 
 
 def take_unknown_types() -> None:
-    """Has poke-env take types that it does not know, such as Bird, for no type."""
+    """Patches poke-env to read unknown types, such as Bird, as no type."""
     known = {kind.name: kind for kind in PokemonType}
 
     def from_name(name: str) -> PokemonType:

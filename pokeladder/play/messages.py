@@ -1,4 +1,4 @@
-"""Messages between the process that keeps the store and those that play."""
+"""Messages between the main process and the playing processes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pokeladder.errors import PokeladderError
 from pokeladder.records import Game, Recorded
 from pokeladder.simulator.setup import Simulator
 
-# Moves and Pokémon by their ids, as Showdown's data files have them; see ``additions`` in ``driver.js``.
+# Moves and Pokémon by id, in the form of Showdown's data files; see ``additions`` in ``driver.js``.
 Additions = Mapping[str, Mapping[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What all battles of a run have in common.
+    """The rules of all battles of a run.
 
     Attributes:
-        format_id, gen: the battle format.
-        teams: packed team of each team name; empty where Showdown makes the teams.
-        turn_timeout: seconds an agent may take for one decision.
-        max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
-        record_trajectories: whether to keep what each side knew and did at each decision.
-        additions: moves and Pokémon that the format has beyond its generation's (see ``play/dex.py``).
+        format_id, gen: battle format and its generation.
+        teams: packed teams by name; empty in formats with random teams.
+        turn_timeout: time limit of a decision, in seconds.
+        max_invalid, max_timeouts: number of invalid decisions, of time-outs in a battle, after which an agent forfeits.
+        record_trajectories: whether trajectories are recorded.
+        additions: moves and Pokémon that the generation's data lacks (see ``play/dex.py``).
     """
 
     format_id: str
@@ -41,7 +41,7 @@ class Rules:
     additions: Additions = field(default_factory=dict)
 
     def packed_teams(self, game: Game) -> tuple[str, str] | None:
-        """Both sides' teams; None where Showdown makes them."""
+        """Both sides' packed teams; None in formats with random teams."""
         if game.p1_team is None or game.p2_team is None:
             return None
         return self.teams[game.p1_team], self.teams[game.p2_team]
@@ -49,10 +49,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know before its first game.
+    """The settings of a worker.
 
     Attributes:
-        simulators: how many simulator processes it keeps.
+        simulators: number of its simulator processes.
     """
 
     simulator: Simulator
@@ -66,8 +66,8 @@ class Attempt:
     """An attempt at a game.
 
     Attributes:
-        number: how often the game was begun before.
-        own_failures: void attempts of this session that no other battle's agent ended.
+        number: number of the attempt, from 0.
+        own_failures: attempts not caused to be void by another battle's agent, in this session.
     """
 
     game: Game
@@ -75,10 +75,10 @@ class Attempt:
     own_failures: int = 0
 
     def next(self, *, own_failure: bool) -> list[Attempt]:
-        """The attempt that follows this one, which was void; none after :data:`~pokeladder.retries.ATTEMPTS`.
+        """The attempt after this void one, or none after :data:`~pokeladder.retries.ATTEMPTS`.
 
         Args:
-            own_failure: no other battle's agent ended it.
+            own_failure: whether no other battle's agent caused it.
         """
         failures = self.own_failures + own_failure
         return [Attempt(self.game, self.number + 1, failures)] if failures < retries.ATTEMPTS else []
@@ -86,28 +86,28 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The worker has built its agents and started its simulator."""
+    """Message of a worker that has made its agents and started its simulator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker cannot play at all."""
+    """Message of a worker that cannot play."""
 
     error: PokeladderError
 
 
 @dataclass(frozen=True)
 class AgentTask:
-    """What an agent's process is to do on a server.
+    """The task of an agent's process on a server.
 
     Attributes:
-        user: the name to log in as.
-        opponent: its user name.
-        battles: how many to play before the process ends.
-        team: packed; None where Showdown makes the teams.
-        team_folder: a folder of teams, for programs.
-        backend: the battle backend, for metamon.
-        gen, additions: as the rules have them.
+        user: user name to log in with.
+        opponent: user name of the opponent.
+        battles: number of battles to play.
+        team: packed team; None in formats with random teams.
+        team_folder: folder of teams, for programs.
+        backend: battle backend, for metamon.
+        gen, additions: see :class:`Rules`.
     """
 
     agent: Agent | Program
@@ -126,11 +126,11 @@ class AgentTask:
 
 @dataclass(frozen=True)
 class ReconstructJob:
-    """A battle of which both trajectories are to be made from its input log.
+    """A battle whose trajectories are to be reconstructed from its input log.
 
     Attributes:
-        number: the battle's number in the answer.
-        invalid_steps: of each side, the steps at which it had no legal choice to offer at first.
+        number: number that identifies the battle in the answer.
+        invalid_steps: of each side, the steps at which its first choice was illegal.
     """
 
     number: int
@@ -142,7 +142,7 @@ class ReconstructJob:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """Both rebuilt trajectories, None where there is none, and why those that could not be made are missing."""
+    """Both rebuilt trajectories, and the reasons of missing ones."""
 
     number: int
     trajectories: tuple[Recorded | None, Recorded | None]

@@ -1,4 +1,4 @@
-"""Results of games: of those that were not played to their end, and of those that a server reports."""
+"""Results of games that were aborted, and of games on a server; end reasons."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from pokeladder.play.messages import Attempt
 from pokeladder.records import SIDES, Game, Recorded, Result, ServerRecord, Side
 
-# Past this turn a battle is a tie.
+# Showdown ties a battle after this turn.
 TURN_LIMIT = 1000
-# What the Endless Battle Clause says of a side that it has lose.
+# Words of the Endless Battle Clause about a side that loses by it.
 BERRY_CYCLING = "berry-cycling and thus loses"
 
 
 def aborted(attempt: Attempt, winner: Side | None, reason: str, started_at: datetime) -> Result:
-    """The result of a game that was cut short: void, or a win if one side's agent did it."""
+    """The result of an aborted game: void, or a win if the agent of one side caused it."""
     return Result(
         index=attempt.game.index,
         attempt=attempt.number,
@@ -45,12 +45,12 @@ def from_server(
     """The result of a game that was played on a server.
 
     Args:
-        record: see ``server.js``.
-        p1: the agent that played that side.
-        unrecorded: trajectories that are wanted and could not be made.
+        record: the server's record of the battle (see ``server.js``).
+        p1: name of the agent that played p1.
+        unrecorded: number of trajectories that could not be recorded.
     """
     game, invalid = attempt.game, record["invalid"]
-    # A server that does not know the schedule gives sides and teams as it likes.
+    # A server that does not know the schedule chooses sides and teams.
     p2 = game.p2 if p1 == game.p1 else game.p1
     found = None if record["arranged"] else Game(game.index, None, p1, p2, None, None, None)
     return Result(
@@ -75,13 +75,13 @@ def from_server(
 
 
 def unrecorded(game: int, reason: str) -> tuple[str, str]:
-    """What to tell of a trajectory that could not be made: what is wrong, and in which battle and why."""
+    """Kind and text of a notice about a trajectory that could not be recorded."""
     wrong = "has a trajectory that could not be recorded"
-    return wrong, f"battle {game}: {reason}; the run's last line says how many are missing"
+    return wrong, f"battle {game}: {reason}; the run's last line has the number of such trajectories"
 
 
 def _steps(record: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Decisions of each side, that to give up included."""
+    """Number of each side's decisions, including that to forfeit."""
     if record["input_log"] is None:
         return None
     lines = [line.split(" ") for line in record["input_log"].split("\n")]
@@ -93,21 +93,21 @@ def _steps(record: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def reported_end_reason(record: Mapping[str, Any]) -> str:
-    """How the battle of a server's record ended, as the column ``end_reason`` of ``battles`` has it."""
+    """The end reason of a battle from a server's record."""
     if record["turns"] <= TURN_LIMIT and record["end_reason"] != "normal":
         return str(record["end_reason"])
     return end_reason(record["turns"], record["winner"], record["left"], berry_cycling=BERRY_CYCLING in record["log"])
 
 
 def end_reason(turns: int, winner: Side | None, left: Sequence[int] | None, *, berry_cycling: bool) -> str:
-    """How a battle ended that nobody gave up.
+    """The end reason of a battle without a forfeit.
 
     Args:
-        left: Pokémon of each side; None if unknown.
-        berry_cycling: the Endless Battle Clause had a side lose for its berries.
+        left: number of Pokémon that each side has left; None if unknown.
+        berry_cycling: whether the Endless Battle Clause made a side lose for cycling berries.
     """
     if turns > TURN_LIMIT:
         return "turn_limit"
-    # The clause ties a battle that both sides could go on with.
+    # The clause ties a battle that both sides could continue.
     undecided = winner is None and left is not None and all(left)
     return "endless_clause" if undecided or berry_cycling else "normal"

@@ -1,6 +1,7 @@
-"""The pictures of a report, as altair charts; all of one format's battles.
+"""The pictures of a report as altair charts.
 
-Each takes a connection of :func:`pokeladder.query.views.connect`, and shows what the query of the same name gives.
+Each takes a connection of :func:`pokeladder.query.views.connect` to battles of one format, and shows the rows of the
+query ``chart_<name>``.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import duckdb
 from pokeladder.names import shown
 from pokeladder.query import statements, views
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is faint on white.
+# Okabe and Ito's colours for colour-blind readers, without yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MAIN, INK = COLOURS[0], "#333333"
 FONT = "Helvetica, Arial, sans-serif"
-# Of all lines together.
+# Number of points of all lines together.
 LINE_POINTS = 480
-# Agents that are chosen on the page that shows a chart; with none, all are. Pictures show all.
+# Agents chosen on the page; an empty list means all.
 CHOSEN = alt.param(name="chosen", value=[])
-# Pixels a row of an axis, a line of text and the longest name take.
+# Height of a row of an axis and of a line of text, and width of the longest name, in pixels.
 ROW, LINE_OF_TEXT, NAME_LIMIT = 20, 15, 160
-# Names of so many characters are never cut; later characters than this one have two halves in JavaScript.
+# Longest name that is never cut; last character that is one unit in JavaScript.
 UNCUT, LAST_WHOLE = 8, "\uffff"
 Row = dict[str, Any]
 
@@ -55,7 +56,7 @@ def rankings(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 def progression(
     connection: duckdb.DuckDBPyConnection, k_factor: float = 32.0, initial_rating: float = 1500.0
 ) -> alt.TopLevelMixin:
-    """Sequential Elo over the battles of the format, a line an agent with its name at the end."""
+    """Sequential Elo over the battles of the format: a line for each agent, with its name at the end."""
     views.progression(connection, k_factor, initial_rating)
     rows = _rows(connection, "chart_progression", {"initial": initial_rating, "points": LINE_POINTS})
     last = [row for row in rows if row["is_last"]]
@@ -91,7 +92,7 @@ def progression(
 
 
 def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
-    """Every agent's mean score against every other, the strongest first, with the number of battles."""
+    """Mean score of every agent against every other with the number of battles, the strongest agent first."""
     rows = _rows(connection, "chart_heatmap")
     names = _in_order(rows)
     size = 54 if len(names) <= 12 else max(16, 650 // len(names))
@@ -133,7 +134,7 @@ def heatmap(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
 
 
 def statistics(connection: duckdb.DuckDBPyConnection) -> alt.TopLevelMixin:
-    """What the agents did, a small chart a statistic; agents in the order of the rankings."""
+    """Statistics of the agents, a small chart for each; agents in the order of the rankings."""
     rows = _rows(connection, "chart_statistics")
     names = _in_order(rows)
     title = _title("Statistics", "Win rates with 95% intervals; forfeits and invalid choices as shares")
@@ -171,10 +172,10 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Row | N
 
 
 def with_names_drawn(row: Row) -> Row:
-    """A row with its agents' names as pictures can hold them.
+    """A row with names of agents that can be drawn.
 
-    Control characters, which names of an old store may have, end the process that draws them. Long names are cut, maybe
-    between the two halves of a character such as an emoji, which the renderer refuses: those stand as escapes there.
+    Control characters, which old stores may have in names, end the drawing process. The renderer cuts long names, maybe
+    inside a character of two units such as an emoji, and then refuses them: in long names such characters are escaped.
     """
     names: Row = {column: shown(row[column]) for column in ("agent", "opponent") if column in row}
     for column, name in names.items():
@@ -184,7 +185,7 @@ def with_names_drawn(row: Row) -> Row:
 
 
 def _lit(opacity: float = 1.0, also: str = "agent") -> Any:
-    """Chosen agents stand out."""
+    """The opacity, low for agents that are not chosen."""
     chosen = f"!length(chosen) || indexof(chosen, datum.agent) >= 0 || indexof(chosen, datum.{also}) >= 0"
     return alt.condition(chosen, alt.value(opacity), alt.value(0.12))
 
@@ -210,9 +211,9 @@ def _tooltips(**titles: str) -> list[alt.Tooltip]:
 
 
 def _place_labels(last: Sequence[Row], drawn: Sequence[float], height: float) -> None:
-    """Gives each row the Elo at which its name does not overlap others': lines may end close to each other.
+    """Sets the heights of names so that they do not overlap.
 
-    Names stay within ``drawn``, the ratings that the axis spans, so that they do not change it.
+    Names stay within ``drawn``, the ratings on the axis, so that they do not extend it.
     """
     if not last:
         return

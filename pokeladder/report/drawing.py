@@ -1,4 +1,4 @@
-"""A process that draws charts: the library that does it keeps signals and threads waiting for seconds."""
+"""A process that draws charts, since the drawing library blocks signals and threads for seconds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pokeladder.errors import DrawingError
 from pokeladder.processes import Child
 
 Kind = Literal["png", "svg", "pdf"]
-# Points an inch, for which the size of a chart is meant.
+# Points an inch, the unit of a chart's size.
 PPI = 72
 
 
 class Drawer:
-    """The process; a context manager that leaves none behind."""
+    """The drawing process; a context manager, which ends it."""
 
     def __init__(self) -> None:
         self._process = Child("pokeladder.report.drawing")
@@ -28,13 +28,13 @@ class Drawer:
         self._process.end()
 
     def draw(self, spec: Mapping[str, Any], kind: Kind, scale: float = 1) -> bytes:
-        """A file with the picture of a Vega-Lite specification.
+        """The picture of a Vega-Lite specification as the content of a file.
 
         Args:
-            scale: of PNG and PDF.
+            scale: scale of PNG and PDF.
 
         Raises:
-            DrawingError: it cannot be drawn.
+            DrawingError: the chart cannot be drawn.
         """
         return self._answer("draw", dict(spec), kind, scale)
 
@@ -42,7 +42,7 @@ class Drawer:
         """JavaScript that defines ``window.vegaEmbed``.
 
         Raises:
-            DrawingError: it cannot be made.
+            DrawingError: the script cannot be made.
         """
         return self._answer("script").decode()
 

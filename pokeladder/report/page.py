@@ -1,4 +1,4 @@
-"""A report: pictures, a summary, and one page with everything that works without a network."""
+"""Reports: pictures, a summary as CSV, and an HTML page with all of it that needs no network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pokeladder.report.drawing import Drawer, Kind
 
 SUMMARY_FILE = "tournament_summary.csv"
 PAGE_FILE = "index.html"
-# The views that most of the pictures and tables are made of, each after those that it reads.
+# Views that several pictures and tables read, each after those that it reads.
 SETTLED = ("repeated_battles", "internal.matchup_totals", "ratings", "internal.agent_order", "matchups", "statistics")
-# Twice the pixels, for screens and print.
+# Scale of PNG pictures, for screens of high resolution and print.
 SCALE = 2.0
 
 
@@ -30,11 +30,11 @@ def write_report(
     kinds: Sequence[Kind],
     watch: Callable[[Path], None],
 ) -> list[Path]:
-    """Writes the report of the connection's battles, all of one format.
+    """Writes the report of the connection's battles, which have one format.
 
     Args:
-        kinds: of the pictures.
-        watch: told each file when it is there.
+        kinds: file types of the pictures.
+        watch: called with each file once it is written.
 
     Raises:
         StoreError: a file cannot be written.
@@ -100,7 +100,7 @@ def _percent(share: float | None) -> str:
     return "" if share is None else _fixed(100 * share, 1, "%")
 
 
-# What each part of the page shows, for any DuckDB client on pokeladder.duckdb, or `pokeladder sql`.
+# The SQL of each part of the page, for `pokeladder sql` or any DuckDB client.
 QUERIES = {
     "Standings": "FROM ratings",
     "Elo over time": "FROM elo_progression ORDER BY format, seq",

@@ -1,4 +1,4 @@
-"""Opening the arena that a run's settings ask for."""
+"""Opens the arena of a run's settings."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from pokeladder.runs.teams import team_files
 from pokeladder.simulator.setup import Simulator
 
 BATTLES_A_WORKER = 8
-# A policy answers many positions for hardly more than one.
+# Number of battles at once with policies, which answer many positions in hardly more time than one.
 BATTLES_WITH_POLICIES = 128
 
 
 def open_arena(simulator: Simulator, plan: Plan, rules: Rules, log_folder: Path, games: int) -> Arena:
-    """The arena for a plan; a context manager.
+    """The arena of a plan; a context manager.
 
     Args:
-        log_folder: what processes print goes there.
-        games: how many are to be played.
+        log_folder: folder for the logs of processes.
+        games: number of games to play.
 
     Raises:
-        AgentError, SimulatorError, UsageError: as the message says.
+        AgentError, SimulatorError, UsageError: the arena cannot be opened.
     """
     settings = plan.settings
     if plan.venue == "server":
@@ -43,7 +43,7 @@ def open_arena(simulator: Simulator, plan: Plan, rules: Rules, log_folder: Path,
     if settings.ray is not None:
         if programs:
             raise UsageError(
-                f"agent {programs[0].name} has a policy process, which no other machine can reach: leave --ray out"
+                f"agent {programs[0].name} has a policy server, which other machines cannot reach: leave out --ray"
             )
         return RayPool(job, settings.ray, settings.workers, settings.parallel, BATTLES_A_WORKER, log_folder)
     workers = min(settings.workers or default_workers(), settings.parallel or games, games)
@@ -68,17 +68,15 @@ def _server_settings(plan: Plan, rules: Rules) -> ServerSettings:
 
 
 def _port(plan: Plan) -> int:
-    """That of the server to start; 0 for a free one.
+    """The port of the server to start; 0 for a free one.
 
     Raises:
-        UsageError: an agent cannot reach it.
+        UsageError: agents need different ports.
     """
     wanted = {agent.name: agent.port for agent in plan.agents if agent.port}
     if plan.settings.port:
         wanted["--port"] = plan.settings.port
     if len(set(wanted.values())) > 1:
         told = ", ".join(f"{who} {number}" for who, number in wanted.items())
-        raise UsageError(
-            f"there is one server, and its port cannot be all that are asked for ({told}): leave --port out"
-        )
+        raise UsageError(f"the server has one port, but several are needed ({told}): leave out --port")
     return next(iter(wanted.values()), 0) or 0

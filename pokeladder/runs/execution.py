@@ -1,4 +1,4 @@
-"""Playing what is missing of a run, and recording it."""
+"""Plays the missing games of a run, and records them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pokeladder.store.rows import AgentVersion, Run
 
 @dataclass(frozen=True)
 class History:
-    """What a run has in the store: the games that were played, and how many void attempts there were at each."""
+    """The stored games of a run: those that were played, and the number of void attempts at each."""
 
     played: frozenset[int]
     voided: Mapping[int, int]
@@ -37,19 +37,19 @@ def execute(
     *,
     resumed: bool,
 ) -> Progress:
-    """Plays what is missing of a run, whose lock the caller holds.
+    """Plays the missing games of a run, whose lock the caller holds.
 
     Args:
-        history: what the store has of it.
-        new_versions: of its agents, which the store does not have.
-        resumed: the store has the run.
+        history: the stored games of the run.
+        new_versions: versions of its agents that are not in the store.
+        resumed: whether the run is in the store.
 
     Returns:
         The final progress; ``stored`` is less than ``scheduled`` if battles stayed void after all attempts.
 
     Raises:
-        AgentError, SimulatorError, StoreError, UsageError: as the message says.
-        InterruptedRunError: the user stopped it; what had finished is stored.
+        AgentError, SimulatorError, StoreError, UsageError: the run cannot be played, or not to its end.
+        InterruptedRunError: stopped by the user; finished battles are stored.
     """
     session = _Session(store, prepared, run, history, new_versions, begun=resumed)
     try:
@@ -69,10 +69,10 @@ def execute(
 
 
 class _Session:
-    """One call's part of a run.
+    """The part of a run that one call plays.
 
     Attributes:
-        begun: the store has the run.
+        begun: whether the run is in the store.
     """
 
     def __init__(
@@ -150,11 +150,11 @@ class _Session:
                     self._recorder.flush_if_due()
                     self._look()
         finally:
-            # Before the arena is closed, which may take longer than a process that is stopped has.
+            # First, since closing the arena may take longer than a stopped process has.
             self._recorder.flush()
 
     def _begin(self) -> None:
-        """Stores the run before its first result: what never comes to a result is no run."""
+        """Stores the run before its first result, so that runs without a result are not stored."""
         if self._new_versions:
             self._store.add_versions(self._new_versions)
             self._new_versions = ()

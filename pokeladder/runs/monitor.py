@@ -1,4 +1,4 @@
-"""What a run takes of the machine: room on the disk, and memory."""
+"""Disk space and memory of a run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import psutil
 from pokeladder.errors import StoreError
 from pokeladder.store.files import Store
 
-# Looking takes milliseconds.
+# Seconds between measurements, which take milliseconds.
 LOOK_SECONDS = 2.0
-# A batch of the fastest run takes a fraction of this.
+# Free bytes below which a run stops; a batch of the fastest run needs a fraction of it.
 RESERVE_BYTES = 200 << 20
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a run takes.
+    """Disk space and memory, in bytes.
 
     Attributes:
-        disk: bytes of its files so far.
-        free: bytes that are left on the disk.
-        memory: bytes of this process and all below it; what they share counts once for each.
+        disk: size of the run's files.
+        free: free space on the store's disk.
+        memory: memory of this process and its children; shared memory counts in each.
     """
 
     disk: int
@@ -35,10 +35,10 @@ class Use:
 
 
 class Monitor:
-    """Looks now and then.
+    """Measures disk space and memory regularly.
 
     Attributes:
-        use: what it saw last.
+        use: the last measurement.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -49,17 +49,17 @@ class Monitor:
         self._look()
 
     def look_if_due(self) -> bool:
-        """Looks, if it was some time ago; whether it did."""
+        """Measures if it is due; returns whether it was."""
         due = time.monotonic() > self._looked + LOOK_SECONDS
         if due:
             self._look()
         return due
 
     def require_room(self, expected: int | None, notify: Callable[[str], None]) -> None:
-        """Warns of a disk that will be full, and stops a run while what it has in hand can still be written.
+        """Warns if the disk is too small, and stops the run before the disk is full.
 
         Args:
-            expected: bytes that all files of the run will have.
+            expected: expected size of the run's files in bytes; None if unknown.
 
         Raises:
             StoreError: the disk is nearly full.
@@ -67,13 +67,13 @@ class Monitor:
         if expected is not None and expected - self.use.disk > self.use.free and not self._warned:
             self._warned = True
             notify(
-                f"warning: the whole run will take about {expected / 1e6:,.0f} MB, of which "
-                f"{self.use.disk / 1e6:,.0f} MB are written; its disk has {self.use.free / 1e6:,.0f} MB left"
+                f"warning: the run will take about {expected / 1e6:,.0f} MB, of which {self.use.disk / 1e6:,.0f} MB "
+                f"are written; only {self.use.free / 1e6:,.0f} MB are free on its disk: make room"
             )
         if self.use.free < RESERVE_BYTES:
             raise StoreError(
-                f"only {self.use.free / 1e6:,.0f} MB are left on the disk of {self._store.folder}: stopped before it is"
-                " full, and nothing is lost; make room and go on with --resume"
+                f"only {self.use.free / 1e6:,.0f} MB are free on the disk of {self._store.folder}: the run stopped, "
+                "and all finished battles are stored; make room, and continue with --resume"
             )
 
     def _look(self) -> None:

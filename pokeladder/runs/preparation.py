@@ -1,4 +1,4 @@
-"""What a run needs before its first battle: simulator, format, teams and the versions of its agents."""
+"""Prepares a run: simulator, format, teams, seed and the versions of its agents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pokeladder.simulator.setup import Simulator, ensure_simulator
 from pokeladder.store.files import new_run_id
 from pokeladder.store.rows import Run
 
-# Seeds that are drawn are below this: few enough digits to type, and enough never to meet twice.
+# Drawn seeds are below this: short enough to type, and too many to repeat.
 SEEDS = 10**9
 
 
@@ -32,9 +32,9 @@ class Prepared:
     """A plan that can be played.
 
     Attributes:
-        format_id: of the battle format.
-        teams: of the team set; none in formats with random teams.
-        seed_drawn: the seed was not asked for.
+        format_id: id of the battle format.
+        teams: teams of the team set; empty in formats with random teams.
+        seed_drawn: whether the seed was drawn.
     """
 
     plan: Plan
@@ -45,33 +45,33 @@ class Prepared:
 
     @cached_property
     def versions(self) -> Mapping[str, Version]:
-        """Of the agents, by name."""
+        """Versions of the agents, by name."""
         return {agent.name: version_of(agent) for agent in self.plan.agents}
 
     @property
     def stored(self) -> str:
-        """What decides which battles are played (see :meth:`Plan.stored`)."""
+        """The stored settings (see :meth:`Plan.stored`)."""
         return self.plan.stored(self.teams)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The same, parsed."""
+        """The stored settings, parsed."""
         settings: dict[str, Any] = json.loads(self.stored)
         return settings
 
     def adding_to(self, base: Run) -> Prepared:
-        """With the seed of a run, and draws that go on where that run's ended."""
+        """The same with the seed of a run, and with the draws after those of that run."""
         return replace(self, plan=replace(self.plan.with_seed(seed_of(base)), begin=drawn(base)))
 
     def seeded(self, earlier: Run | None) -> Prepared:
-        """With a seed: the one that was asked for, else that of the run to go on with, else one that is drawn."""
+        """The same with a seed: the given one, that of the resumed run, or a drawn one."""
         if self.plan.settings.seed is not None:
             return self
         seed = seed_of(earlier) if earlier else secrets.randbelow(SEEDS)
         return replace(self, plan=self.plan.with_seed(seed), seed_drawn=earlier is None)
 
     def games(self) -> list[Game]:
-        """The whole schedule, of a plan with a seed."""
+        """The schedule; the plan must have a seed."""
         plan = self.plan
         schedule = round_robin if plan.kind == "tournament" else selfplay
         names = [agent.name for agent in plan.agents]
@@ -94,10 +94,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Known:
-    """The version of an agent that a run was played with.
+    """The version of an agent in an earlier run.
 
     Attributes:
-        run_id: of that run.
+        run_id: id of that run.
         parts: see :class:`pokeladder.agents.versions.Version`.
     """
 
@@ -107,15 +107,15 @@ class Known:
 
 
 def prepare(plan: Plan) -> Prepared:
-    """Sets the simulator up, looks the format up and checks the teams.
+    """Sets up the simulator, looks up the format, and checks the teams.
 
     Raises:
-        AgentError, FormatError, TeamError, SimulatorError, UsageError: as the message says.
+        AgentError, FormatError, TeamError, SimulatorError, UsageError: the plan cannot be played.
     """
     settings = plan.settings
     simulator = ensure_simulator(settings.notify)
     with Inquiry(simulator) as inquiry:
-        # The other answers may be known; a Node that does not work shall be told of before it plays.
+        # Other answers may come from disk; this one shows that Node works.
         inquiry.version()
         battle_format = singles_format(inquiry, settings.battle_format)
         format_id = battle_format["id"]
@@ -135,10 +135,10 @@ def prepare(plan: Plan) -> Prepared:
 
 
 def compare_versions(prepared: Prepared, known: Mapping[str, Known], *, resumed: bool) -> None:
-    """Warns of agents that are not the versions that earlier battles were played with.
+    """Warns about agents whose version differs from that of earlier battles.
 
     Raises:
-        AgentError: a run is to be resumed with another version, which was not allowed.
+        AgentError: the version differs from that of the resumed run, and ``allow_changed`` is False.
     """
     settings = prepared.plan.settings
     for name, now in prepared.versions.items():
@@ -148,14 +148,14 @@ def compare_versions(prepared: Prepared, known: Mapping[str, Known], *, resumed:
         changed = "; ".join(changes(there.parts, now.parts))
         if resumed and not settings.allow_changed:
             raise AgentError(
-                f"agent {name} is not the version that run {there.run_id} was played with ({changed}): restore it, "
-                "go on with --allow-changed, or begin a new run under another name"
+                f"agent {name} differs from its version in run {there.run_id} ({changed}): restore it, resume with "
+                "--allow-changed, or begin a new run under another name"
             )
         told = "from here on" if resumed else "now"
         settings.notify(
-            f"warning: agent {name} is version {now.digest} {told}, and was {there.version} in run {there.run_id} "
-            f"({changed}): battles of both count as its own; --by-version of ratings, elo, matchups and stats tells "
-            "them apart"
+            f"warning: agent {name} has version {now.digest} {told}, and had {there.version} in run {there.run_id} "
+            f"({changed}): battles of both count for one agent; ratings, elo, matchups and stats separate them with "
+            "--by-version"
         )
 
 
@@ -164,21 +164,21 @@ def seed_of(run: Run) -> int:
 
 
 def drawn(run: Run) -> int:
-    """How many draws of each matchup's teams and seeds a run and those that it adds to have made."""
+    """Number of draws of each matchup's teams and seeds in a run and the runs that it adds to."""
     settings = json.loads(run.settings)
     names = [agent["name"] for agent in settings["agents"]]
     return int(settings.get("begin", 0)) + draws(names, settings["battles_per_matchup"])
 
 
 def singles_format(inquiry: Inquiry, name: str) -> dict[str, Any]:
-    """A format that can be played here (see ``Inquiry.format``).
+    """A singles format (see ``Inquiry.format``).
 
     Raises:
-        FormatError: Showdown does not know it, or it is not for one Pokémon a side.
+        FormatError: Showdown has no such format, or it is not a singles format.
     """
-    # Showdown takes a format with custom rules for the format itself, and its battles would be rated with that one's.
+    # Showdown gives a format with custom rules the id of the format, so that its battles would be rated together.
     if "@@@" in name:
-        raise FormatError(f"{name} has custom rules, which are not played: write a format's id alone, such as gen1ou")
+        raise FormatError(f"{name} has custom rules, which are not supported: write the id of a format, such as gen1ou")
     battle_format = inquiry.format(name)
     if battle_format is None:
         raise FormatError(f"Showdown has no format {name}: write its id, such as gen1ou or gen9randombattle")

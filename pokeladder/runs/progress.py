@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Progress of a run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pokeladder.runs.monitor import Use
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
-        scheduled: battles that the run is to have.
-        stored: those on disk, from earlier sessions too.
-        played: those stored in this session.
-        void: void battles of this session.
-        unrecorded: trajectories of this session's battles that were wanted and could not be made.
-        seconds: since this session's first battle was started.
-        use: what the run takes of the disk and of the memory.
-        drawn_seed: the seed, if it was drawn and not asked for.
+        scheduled: number of battles in the schedule.
+        stored: number of stored battles, including those of earlier sessions.
+        played: number of battles stored in this session.
+        void: number of void battles of this session.
+        unrecorded: number of trajectories of this session that could not be recorded.
+        seconds: seconds since the start of this session's first battle.
+        use: disk space and memory.
+        drawn_seed: the seed, if it was drawn.
     """
 
     run_id: str
@@ -34,5 +34,5 @@ class Progress:
 
     @property
     def disk_expected(self) -> int | None:
-        """Bytes that the run's files will have at its end; None until there is something to go by."""
+        """Expected size of the run's files in bytes; None before the first measurement."""
         return self.use.disk * self.scheduled // self.stored if self.stored else None

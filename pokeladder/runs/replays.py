@@ -1,4 +1,4 @@
-"""Playing stored battles again, and pages that show them."""
+"""Replays of stored battles."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Replay:
     """A stored battle, played again from its input log.
 
     Attributes:
-        winner, turns: as the store has them.
-        replayed_winner, replayed_turns: as the fresh simulator had them.
+        winner, turns: values of the store.
+        replayed_winner, replayed_turns: values of the replay.
         log: the battle's protocol as a spectator sees it, with the agents' names.
     """
 
@@ -30,11 +30,11 @@ class Replay:
 
     @property
     def agrees(self) -> bool:
-        """Whether winner and turns are the same."""
+        """Whether winner and turns of the replay are those of the store."""
         return (self.winner, self.turns) == (self.replayed_winner, self.replayed_turns)
 
     def page(self) -> str:
-        """An HTML page in the form of Showdown's downloaded replays; it fetches Showdown's viewer when opened."""
+        """An HTML page in the form of Showdown's downloaded replays, which loads Showdown's viewer."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
         loader = PackageLoader("pokeladder.runs", "")
@@ -45,7 +45,7 @@ class Replay:
 def replay(
     inquiry: Inquiry, battle_id: str, battle_format: str, p1: str, p2: str, winner: Side | None, turns: int, log: str
 ) -> Replay:
-    """Plays the input log ``log`` of a stored battle in a fresh simulator.
+    """Replays the input log of a stored battle in a fresh simulator.
 
     Raises:
         SimulatorError: the simulator cannot play it.
@@ -65,7 +65,7 @@ def replay(
 
 
 def _with_names(log: str, p1: str, p2: str) -> str:
-    """The log with the generated user names replaced by those of the agents, where the protocol names players."""
+    """The log with the agents' names in place of user names."""
     given: dict[str, str] = {}
     lines = []
     for line in log.split("\n"):

@@ -1,4 +1,4 @@
-"""Begins a run with settings as users give them, or goes on with one that the store has."""
+"""Starts a run, or finds a stored run and resumes it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pokeladder.runs.settings import Notify, Plan, PlaySettings, RunKind
 from pokeladder.store.files import Store
 from pokeladder.store.rows import AgentVersion, Run
 
-# What is asked about earlier runs.
+# The queries about earlier runs.
 QUERIES = ("played_runs", "games_so_far", "run_versions", "latest_versions")
-# The settings that runs keep, besides those of a :class:`~pokeladder.runs.settings.Plan` itself.
+# The stored settings, besides those of :class:`~pokeladder.runs.settings.Plan`.
 STORED = (
     "battle_format",
     "team_set",
@@ -47,19 +47,20 @@ def play(
     battles: int,
     settings: PlaySettings,
 ) -> Progress:
-    """Plays a new run, or what is missing of one.
+    """Plays a new run, or the missing battles of a stored one.
 
     Args:
-        kind: of the run; ``resume`` looks among those.
-        agents: none, to go on with the latest unfinished run.
-        battles: of each two agents, or of self-play.
+        kind: kind of the run; only runs of this kind are resumed.
+        agents: empty to resume the latest unfinished run.
+        battles: number of battles of each two agents, or of self-play.
 
     Returns:
         The final progress; ``stored`` is less than ``scheduled`` if battles stayed void after all attempts.
 
     Raises:
-        AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
-        InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
+        AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: the run cannot be played, or not to
+            its end.
+        InterruptedRunError: stopped by Ctrl-C; finished battles are stored.
     """
     notify = settings.notify
     connection = views.connect(store.files, items=views.needed("\n".join(map(query_text, QUERIES))))
@@ -69,7 +70,7 @@ def play(
         if unfinished is None:
             raise UsageError(f"{store.folder} has no unfinished {kind}: name agents to play one")
         plan = _plan_of(unfinished, registry, settings)
-        # What a store names is run: whoever resumes somebody's store should see it.
+        # Code named in a store is run: users who resume another person's store should see it.
         for agent in plan.agents:
             notify(f"Resuming run {unfinished.run_id} runs agent {shown(agent)}.")
     else:
@@ -84,21 +85,22 @@ def play(
     known = past.versions(run) if earlier else past.latest_versions(list(prepared.versions))
     compare_versions(prepared, known, resumed=earlier is not None)
     with store.lock_run(run.run_id):
-        # Only now: until here another process may have been playing this run.
+        # Another process may have played the run before it was locked.
         store.clear_unfinished(run.run_id)
         history = past.history(run)
         if earlier is not None:
             notify(f"Run {run.run_id} has {len(history.played)} of {scheduled} battles.")
             if run.showdown_version != prepared.simulator.version:
                 notify(
-                    f"warning: it began on Showdown {run.showdown_version} and goes on on {prepared.simulator.version}"
+                    f"warning: it began with Showdown {run.showdown_version} and continues with "
+                    f"{prepared.simulator.version}"
                 )
         new_versions = _new_versions(run, prepared.versions, known if earlier else {})
         return execute(store, prepared, run, history, new_versions, resumed=earlier is not None)
 
 
 def _new_versions(run: Run, now: Mapping[str, Version], known: Mapping[str, Known]) -> list[AgentVersion]:
-    """The versions of a run's agents that the store does not have."""
+    """The versions of a run's agents that are not in the store."""
     recorded_at = datetime.now(UTC)
     return [
         AgentVersion(run.run_id, name, version.digest, version.as_json(), recorded_at)
@@ -108,10 +110,10 @@ def _new_versions(run: Run, now: Mapping[str, Version], known: Mapping[str, Know
 
 
 def _plan_of(run: Run, directory: Directory, settings: PlaySettings) -> Plan:
-    """The plan of a stored run, to be played with the workers, the server and the like that are asked for now.
+    """The plan of a stored run, with the present settings of workers, server and similar.
 
     Raises:
-        AgentError: an agent's parameters cannot be read back, or it is not what it was.
+        AgentError: an agent's parameters cannot be read, or it is registered differently.
     """
     stored = json.loads(run.settings)
     kept = {name: stored[name] for name in STORED}
@@ -127,12 +129,12 @@ def _plan_of(run: Run, directory: Directory, settings: PlaySettings) -> Plan:
 
 
 class _Past:
-    """What the views know of earlier runs.
+    """Finds earlier runs in the store.
 
     Args:
-        kind: of the runs to look at.
-        resume: go on with a run.
-        named: with one of these agents, and not with the latest unfinished one whatever its settings.
+        kind: kind of the runs.
+        resume: whether a run is to be resumed.
+        named: whether it must have the given agents; otherwise it is the latest unfinished run.
     """
 
     def __init__(
@@ -145,18 +147,18 @@ class _Past:
         self._notify = notify
 
     def runs(self) -> list[tuple[Run, bool]]:
-        """Those of the kind, the latest first, and whether they are finished."""
+        """The runs of the kind, the latest first, and whether each is finished."""
         found = statements.tuples(self._connection, "played_runs", {"kind": self._kind})
         return [(Run(*columns), finished) for *columns, finished in found]
 
     def find_run(self, settings: Mapping[str, Any]) -> Run | None:
-        """The run to go on with; None for a new one.
+        """The run to resume; None for a new one.
 
         Args:
-            settings: of the run to play; a seed of None stands for any.
+            settings: settings of the run; a seed of None matches any.
 
         Raises:
-            UsageError: no run is as it was asked for.
+            UsageError: an unfinished run has other settings.
         """
         if not self._resume:
             return None
@@ -168,18 +170,19 @@ class _Past:
             asked = json.loads(run.settings)
             if not self._named or _names(asked) == _names(settings):
                 self._refuse(run, asked, settings)
-        self._notify("No run of these agents with these settings can be resumed: a new one begins.")
+        self._notify("No run of these agents with these settings can be resumed: a new run begins.")
         return None
 
     def _refuse(self, run: Run, asked: Mapping[str, Any], wanted: Mapping[str, Any]) -> NoReturn:
         told = "; ".join(_told(key, asked.get(key), wanted.get(key)) for key in _differing(asked, wanted))
-        remedy = f"finish it as it is with `pokeladder {self._kind} --resume`, or leave --resume out to begin a new run"
+        remedy = f"finish it with `pokeladder {self._kind} --resume`, or leave out --resume to begin a new run"
         if not self._named:
-            remedy = "restore that, or name the agents, without --resume, to begin a new run"
+            remedy = "restore them, or name the agents without --resume to begin a new run"
         raise UsageError(f"the settings of the unfinished run {run.run_id} differ ({told}): {remedy}")
 
     def find_base(self, settings: Mapping[str, Any]) -> Run:
-        """Of the runs that are like this one but for the number of battles, that with the last draws, to add to.
+        """The run to add battles to: among those that differ only in the number of battles, the one with the last
+        draws.
 
         Raises:
             UsageError: there is none, or one is not finished.
@@ -192,21 +195,21 @@ class _Past:
         ]
         if not found:
             raise UsageError(
-                f"there is no {self._kind} of these agents with these settings to add to: play one without --more first"
+                f"there is no {self._kind} of these agents with these settings to add to: play it without --more first"
             )
-        # The latest decides on the seed; the draws of all runs of that seed went before.
+        # The latest run decides the seed; draws continue after all runs with it.
         seed = found[0][0].seed
         series = [(run, finished) for run, finished in found if run.seed == seed]
         for run, finished in series:
             if not finished:
                 raise UsageError(
-                    f"run {run.run_id}, which --more would add to, is not finished: finish it first with "
+                    f"run {run.run_id}, to which --more would add, is not finished: finish it first with "
                     f"`pokeladder {self._kind} --resume`"
                 )
         return max((run for run, _ in series), key=drawn)
 
     def history(self, run: Run) -> History:
-        """What the store has of a run."""
+        """The stored games of a run."""
         found = statements.tuples(self._connection, "games_so_far", {"run": run.run_id})
         return History(
             played=frozenset(game for game, played, _ in found if played),
@@ -218,7 +221,7 @@ class _Past:
         return self._known("run_versions", {"run": run.run_id})
 
     def latest_versions(self, names: Sequence[str]) -> dict[str, Known]:
-        """The version of each agent in the latest run that it has one in."""
+        """The latest version of each agent."""
         return self._known("latest_versions", {"agents": list(names)})
 
     def _known(self, query: str, parameters: Mapping[str, object]) -> dict[str, Known]:
@@ -227,7 +230,7 @@ class _Past:
 
 
 def _differing(asked: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The settings in which two runs differ; a seed of None is any."""
+    """The settings in which two runs differ; a seed of None matches any."""
     return [
         key
         for key in dict.fromkeys([*asked, *wanted])
@@ -240,7 +243,7 @@ def _names(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _told(setting: str, asked: object, wanted: object) -> str:
-    """How a setting differs, for people."""
+    """The difference of a setting, as text."""
     name = setting.replace("_", " ")
     if isinstance(asked, dict | list) or isinstance(wanted, dict | list):
         return f"other {name}"
@@ -251,9 +254,9 @@ def _agent(identity: dict[str, Any], directory: Directory) -> Agent | Program:
     if "kind" in identity:
         program = directory.find(identity["base"], identity["name"], identity["parameters"])
         if program is None or program.identity() != identity:
-            what = "is not registered any more" if program is None else "is registered as something else now"
+            what = "is no longer registered" if program is None else "is registered differently now"
             raise AgentError(
-                f"agent {identity['name']} {what}: register it as it was, or name the agents to begin anew"
+                f"agent {identity['name']} {what}: register it as before, or name the agents to begin a new run"
             )
         return program
     target = identity["target"]
@@ -267,19 +270,19 @@ def _agent(identity: dict[str, Any], directory: Directory) -> Agent | Program:
         )
     except (ValueError, SyntaxError) as error:
         raise AgentError(
-            f"the parameters of agent {identity['name']} cannot be read back from the store: name the agents again"
+            f"the parameters of agent {identity['name']} cannot be read from the store: name the agents to resume"
         ) from error
 
 
 def _of_main(name: str, path: str) -> Any:
-    """A class of a notebook or script, which only the process that it runs in has.
+    """A class of a notebook or script, which only its own process has.
 
     Raises:
-        AgentError: it is not there.
+        AgentError: this process does not have the class.
     """
     try:
         return attrgetter(path)(sys.modules["__main__"])
     except AttributeError as error:
         raise AgentError(
-            f"agent {name} is the class {path} of a notebook or script: define it there again, and resume from there"
+            f"agent {name} is the class {path} of a notebook or script: define it there, and resume from there"
         ) from error

@@ -1,4 +1,4 @@
-"""Who meets whom, on which teams and seeds: a pure function of names, teams and one number."""
+"""The schedule of a run: agents, teams and seeds of all games, a pure function of names, teams and a seed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from pokeladder.seeds import showdown_seed
 def round_robin(
     agents: Sequence[str], battles_per_matchup: int, teams: Sequence[str], seed: int, begin: int = 0
 ) -> list[Game]:
-    """Every pair of agents meets ``battles_per_matchup`` times, in mirrored pairs.
+    """A round-robin in mirrored pairs, with ``battles_per_matchup`` games of each two agents.
 
-    Each matchup draws its teams and seeds from its own names, so another agent in the tournament, or another order
-    of the arguments, changes nothing for it. Matchups take turns, which keeps standings even while a run goes on.
-    The last battle of an odd number has no mirror.
+    Teams and seeds of a matchup depend on its names only, not on other agents or the order of arguments. Matchups
+    alternate, so that agents have about equally many games at any time. The last game of an odd number has no mirror.
 
     Args:
-        agents: names, all different.
-        teams: team names to draw from; empty in formats with random teams.
-        begin: how many draws of a matchup's teams and seeds to pass over (see :func:`draws`).
+        agents: names of the agents, all different.
+        teams: names of the teams to draw from; empty in formats with random teams.
+        begin: number of draws of each matchup to skip (see :func:`draws`).
     """
     matchups = list(combinations(sorted(agents), 2))
     games: list[Game] = []
@@ -44,12 +43,12 @@ def round_robin(
 
 
 def selfplay(agents: Sequence[str], num_battles: int, teams: Sequence[str], seed: int, begin: int = 0) -> list[Game]:
-    """Battles of one agent against itself, or of two in mirrored pairs.
+    """Games of one agent against itself, or of two agents in mirrored pairs.
 
     Args:
         agents: one name, or two different ones.
-        teams: team names to draw from; empty in formats with random teams.
-        begin: how many draws of teams and seeds to pass over (see :func:`draws`).
+        teams: names of the teams to draw from; empty in formats with random teams.
+        begin: number of draws to skip (see :func:`draws`).
     """
     if len(agents) == 2:
         return round_robin(agents, num_battles, teams, seed, begin)
@@ -65,7 +64,7 @@ def selfplay(agents: Sequence[str], num_battles: int, teams: Sequence[str], seed
 
 
 def draws(agents: Sequence[str], battles: int) -> int:
-    """How often a matchup draws teams and a seed: once a mirrored pair, or a battle of an agent against itself."""
+    """Number of draws of teams and seeds of a matchup: one a mirrored pair, or one a game of self-play."""
     return battles if len(agents) == 1 else (battles + 1) // 2
 
 

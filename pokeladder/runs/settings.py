@@ -1,4 +1,4 @@
-"""What users can set of a run: who plays, how many battles, and how."""
+"""The settings of a run: agents, number of battles, and how they are played."""
 
 from __future__ import annotations
 
@@ -30,29 +30,28 @@ class PlaySettings:
     Attributes:
         battle_format: any singles format of Showdown.
         team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
-        seed: decides teams and battle seeds; None for one that is drawn (``Progress.drawn_seed``), and with ``resume``
-            for any.
-        workers: processes that play, and on a server those that simulate; None for one a core, of a cluster too.
-        parallel: battles at once, over all workers, and on a server pairs of agents' processes; None for eight a
-            worker, and on a server for one a core.
-        simulators: simulator processes of each worker, all of whose battles a batch can come from.
-        ray: play on the Ray cluster at this address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
-        turn_timeout: seconds for one decision.
-        max_invalid, max_timeouts: how many an agent may have in one battle before it forfeits.
-        trajectories: also keep what each side knew and did at each decision, for training.
-        venue: ``server`` has each agent play in a process of its own, on a Showdown server that is started for it.
-        server_url: use this server instead, which is running already.
-        port: of the server that is started; None for a free one, or the one that an agent insists on.
-        server_dir: keep that server's files, with its log of every battle, in this folder.
-        battle_backend: what metamon's agents read battles with: poke-env or metamon.
-        gpus: what CUDA calls those to spread the processes of agents that use one over.
-        resume: play what is missing of the latest run with these settings, all of it if there is none; without agents,
-            of the latest unfinished run whatever its settings.
-        allow_changed: resume though an agent is not the version that the run was played with.
-        more: add so many battles of each two agents to those of the latest finished run that is like this one; the
-            number of battles is not looked at then.
-        watch: told the :class:`~pokeladder.Progress` while battles are played.
-        notify: told what the user should know on the way, a line each.
+        seed: seed of teams and battles; None draws one (``Progress.drawn_seed``), and matches any with ``resume``.
+        workers: number of playing processes, on a server of simulating ones; None for one a core.
+        parallel: number of battles at once, on a server of pairs of agents' processes; None for eight a worker, on a
+            server for one a core.
+        simulators: number of simulator processes of each worker, for agents that choose in batches.
+        ray: address of a Ray cluster to play on: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
+        turn_timeout: time limit of a decision, in seconds.
+        max_invalid, max_timeouts: number of invalid decisions, of time-outs in a battle, after which an agent forfeits.
+        trajectories: whether trajectories are recorded, for training.
+        venue: with ``server`` each agent plays in a process of its own, on a Showdown server that is started.
+        server_url: URL of a running server to use instead.
+        port: port of the started server; None for a free one, or the one that an agent needs.
+        server_dir: folder for the started server's files, with its log of every battle.
+        battle_backend: battle backend of metamon's agents: poke-env or metamon.
+        gpus: CUDA's names of the GPUs over which agents' processes are distributed.
+        resume: play the missing battles of the latest run with these settings, if there is one; without agents, of the
+            latest unfinished run.
+        allow_changed: resume even if the version of an agent differs from that in the run.
+        more: number of battles of each two agents to add to the latest finished run of these agents with these
+            settings; replaces the number of battles.
+        watch: called with the :class:`~pokeladder.Progress` while battles are played.
+        notify: called with lines for the user.
     """
 
     battle_format: str = "gen1ou"
@@ -81,12 +80,12 @@ class PlaySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TournamentSettings(PlaySettings):
-    """Of a round-robin.
+    """The settings of a round-robin.
 
     Attributes:
-        agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects; registered
-            names, too.
-        battles_per_matchup: battles of each two agents.
+        agents: names, also of registered agents, ``module:Class`` texts, ``Player`` classes, or
+            :class:`~pokeladder.Agent` objects.
+        battles_per_matchup: number of battles of each two agents.
     """
 
     agents: Iterable[Any] = field(default=(), kw_only=False)
@@ -95,12 +94,12 @@ class TournamentSettings(PlaySettings):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfPlaySettings(PlaySettings):
-    """Of an agent's battles against itself, or against another one.
+    """The settings of self-play, or of an agent's battles against another one.
 
     Attributes:
-        agent, opponent: as the agents of a tournament; without an opponent the agent plays against itself.
-        num_battles: how many battles.
-        parallel_instances: as ``parallel``.
+        agent, opponent: agents as in :class:`TournamentSettings`; without an opponent the agent plays against itself.
+        num_battles: number of battles.
+        parallel_instances: the same as ``parallel``.
     """
 
     agent: Any = field(default=None, kw_only=False)
@@ -111,14 +110,14 @@ class SelfPlaySettings(PlaySettings):
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is asked for.
+    """A requested run.
 
     Attributes:
-        battles: of each two agents, or of an agent against itself.
-        begin: draws of each matchup's teams and seeds that went before, in the runs that this one adds to.
+        battles: number of battles of each two agents, or of self-play.
+        begin: number of draws of each matchup in the runs that this one adds to.
 
     Raises:
-        UsageError: there is nothing to play, or the settings contradict each other.
+        UsageError: there is nothing to play, or settings contradict each other.
     """
 
     kind: RunKind
@@ -134,17 +133,15 @@ class Plan:
         if self.battles < 1:
             raise UsageError("the number of battles must be at least 1")
         if not settings.turn_timeout > 0 or settings.max_invalid < 1 or settings.max_timeouts < 1:
-            raise UsageError("the turn timeout and the numbers of invalid choices and time-outs must be above 0")
+            raise UsageError("the turn timeout, max_invalid and max_timeouts must be above 0")
         if self.venue == "embedded":
             for agent in self.agents:
                 if not agent.embedded:
-                    raise UsageError(
-                        f"agent {agent.name} is a program of its own, which plays on a server: add --venue server"
-                    )
+                    raise UsageError(f"agent {agent.name} is a program, which plays on a server: add --venue server")
             if settings.battle_backend != "poke-env":
                 raise UsageError(f"the battle backend {settings.battle_backend} needs a server: add --venue server")
         elif settings.ray is not None:
-            raise UsageError("a server's battles are not played on a Ray cluster: leave out --ray, or --venue server")
+            raise UsageError("battles on a server cannot be played on a Ray cluster: leave out --ray or --venue server")
 
     @property
     def venue(self) -> Venue:
@@ -154,13 +151,13 @@ class Plan:
         return replace(self, settings=replace(self.settings, seed=seed))
 
     def stored(self, teams: Sequence[Team]) -> str:
-        """What decides which battles are played, as JSON: the column ``settings`` of ``runs``.
+        """The stored settings as JSON, the column ``settings`` of ``runs``.
 
-        Plans that are equal in this have equal schedules. What is not there has its default value: runs of earlier
-        versions know nothing of it.
+        Plans with equal stored settings have equal schedules. Newer settings are left out at their default values, so
+        that runs of earlier versions can be resumed.
 
         Args:
-            teams: of the team set; none in formats with random teams.
+            teams: teams of the team set; empty in formats with random teams.
         """
         settings = self.settings
         further: dict[str, Any] = {} if self.kind == "tournament" else {"kind": self.kind}

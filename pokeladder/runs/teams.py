@@ -1,4 +1,4 @@
-"""Finding team sets and having Showdown check every team."""
+"""Finds team sets, and checks every team with Showdown's validator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pokeladder.errors import TeamError
 
 DEFAULT_TEAM_SET = "standard"
 LARGEST_TEAM = 1 << 20
-# What Showdown writes above each team of a backup.
+# The heading of each team in a backup of Showdown's teambuilder.
 BACKUP_HEAD = re.compile(r"^===.*===\s*$", re.MULTILINE)
-# Showdown's longest names.
+# Length of Showdown's longest nicknames.
 NAME_LENGTH = 18
 
 
@@ -25,9 +25,9 @@ class Team:
     """A team that Showdown accepts.
 
     Attributes:
-        name: ``<team set>/<file name without its ending>``.
+        name: ``<team set>/<file name without suffix>``.
         packed: the team in Showdown's packed form.
-        species: its Pokémon in order, the lead first.
+        species: species of its Pokémon in order, the lead first.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Team:
 
 
 class Validator(Protocol):
-    """Answers what Showdown thinks of a team (see ``simulator.process.Inquiry.team``)."""
+    """Checks a team (see ``simulator.process.Inquiry.team``)."""
 
     def team(self, format_id: str, text: str) -> dict[str, Any]: ...
 
@@ -46,20 +46,20 @@ def built_in_folder() -> Path:
 
 
 def metamon_folder() -> Path | None:
-    """``$METAMON_CACHE_DIR/teams`` if that is set."""
+    """``$METAMON_CACHE_DIR/teams``; None if the variable is not set."""
     cache = os.environ.get("METAMON_CACHE_DIR")
     return Path(cache) / "teams" if cache else None
 
 
 def team_files(team_set: str, format_id: str) -> list[Path]:
-    """The ``*.<format>_team`` files of a team set, in order of their names.
+    """The files ``*.<format>_team`` of a team set, sorted by name.
 
     Args:
-        team_set: a built-in set, a set of metamon's cache, or a path: of a set (a folder that holds ``<format>/``),
-            of a folder of team files, or of one file.
+        team_set: a built-in set, a set in metamon's cache, or the path of a set (a folder with ``<format>/``), of a
+            folder of team files, or of one file.
 
     Raises:
-        TeamError: there is no such set, or it has no team of this format.
+        TeamError: there is no such set, or it has no team of the format.
     """
     searched = [built_in_folder() / team_set]
     metamon = metamon_folder()
@@ -85,11 +85,11 @@ def team_files(team_set: str, format_id: str) -> list[Path]:
 
 
 def load_teams(team_set: str, format_id: str, validator: Validator) -> list[Team]:
-    """Every team of a set, each checked by Showdown.
+    """The teams of a set, each checked by Showdown.
 
     Raises:
-        TeamError: the set cannot be found or read, or Showdown rejects a team; the message names each such file with
-            Showdown's reasons.
+        TeamError: the set cannot be found, or a team cannot be read or is rejected; the message lists the files with
+            reasons.
     """
     teams: list[Team] = []
     rejected: list[str] = []
@@ -102,7 +102,7 @@ def load_teams(team_set: str, format_id: str, validator: Validator) -> list[Team
             continue
         heads = BACKUP_HEAD.findall(text)
         if len(heads) > 1:
-            rejected.append(f"{path}: it is a backup of {len(heads)} teams: give each a file of its own")
+            rejected.append(f"{path}: it is a backup of {len(heads)} teams: write each to a file of its own")
             continue
         checked = validator.team(format_id, text)
         if checked["problems"]:
@@ -115,22 +115,22 @@ def load_teams(team_set: str, format_id: str, validator: Validator) -> list[Team
 
 
 def _text(path: Path) -> str:
-    """A team file's text.
+    """The text of a team file.
 
     Raises:
-        OSError, ValueError: it cannot be read, or cannot be a team.
+        OSError, ValueError: it cannot be read, or is too large for a team.
     """
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if path.stat().st_size > LARGEST_TEAM:
         raise ValueError(f"it is too large for a team: more than {LARGEST_TEAM:,} bytes")
     return path.read_text(encoding="utf-8")
 
 
 def with_distinct_names(packed: str) -> str:
-    """A packed team with a number added to a name that another of its Pokémon has.
+    """A packed team in which nicknames that occur twice have a number appended.
 
-    The battle protocol tells Pokémon by their names alone, and poke-env takes two of one name for one.
+    The battle protocol identifies Pokémon by nickname only, so that poke-env confuses two with one nickname.
     """
     taken: set[str] = set()
     sets = []
@@ -138,7 +138,7 @@ def with_distinct_names(packed: str) -> str:
         name, species, rest = one.split("|", 2)
         distinct = next(name for name in _names(name) if name.lower() not in taken)
         taken.add(distinct.lower())
-        # A set without a species is of the one that its name is.
+        # The nickname of a set without a species is its species.
         sets.append(f"{distinct}|{species or (name if distinct != name else '')}|{rest}")
     return "]".join(sets)
 
@@ -154,4 +154,4 @@ def _rejection(rejected: Sequence[str], format_id: str) -> str:
     shown = "\n  ".join(rejected[:10])
     more = f"\n  and {len(rejected) - 10} more" if len(rejected) > 10 else ""
     count = "a team is" if len(rejected) == 1 else f"{len(rejected)} teams are"
-    return f"{count} not legal in {format_id}: mend or remove\n  {shown}{more}"
+    return f"{count} not legal in {format_id}: correct or remove\n  {shown}{more}"

@@ -1,4 +1,4 @@
-"""JSON arrays, one a line: how processes of Node and this package's talk to each other."""
+"""The codec of messages between Python and Node: one JSON array a line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ READ_BYTES = 1 << 20
 
 
 def encoded(messages: Iterable[object]) -> bytes:
-    """The lines of some messages."""
+    """Messages as lines."""
     return b"".join(orjson.dumps(message) + b"\n" for message in messages)
 
 
 class Decoder:
-    """Makes messages of the chunks in which their lines arrive."""
+    """Decodes messages from chunks of bytes."""
 
     def __init__(self) -> None:
-        # Chunks of a line that is not complete, joined once: a line may have many megabytes.
+        # Chunks of an incomplete line, joined once, since a line may have many megabytes.
         self._pending: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Any]:
-        """The messages that a chunk completes; there may be none."""
+        """The messages that a chunk completes."""
         begin, *rest = chunk.split(b"\n")
         self._pending.append(begin)
         if not rest:

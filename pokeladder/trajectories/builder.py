@@ -1,7 +1,7 @@
-"""A side's trajectory: what it knew at each of its decisions, and what it did, in metamon's parsed-replay format.
+"""Builds the trajectory of one side in metamon's parsed-replay format.
 
-A document is one JSON object, ``{"states": [...], "actions": [...]}``, two lists of one length: the last state is how
-the battle ended for that side, and the last action, -1, stands for none.
+The document is a JSON object ``{"states": [...], "actions": [...]}`` with two lists of equal length. The last state is
+that at the end of the battle, and the last action is the placeholder -1.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pokeladder.trajectories.observation import NO_ACTION, Observation
 from pokeladder.trajectories.outlines import outline_of_state
 from pokeladder.trajectories.states import State, encode
 
-# Bytes of states.
+# Size at which states are compressed, in bytes.
 COMPRESSED_AT_ONCE = 1 << 20
 
 
 class TrajectoryBuilder:
-    """Keeps the states and actions of a side.
+    """Collects the states and actions of a side.
 
     Attributes:
-        invalid_steps: numbers of the steps, from 0, at which the agent had no legal choice to offer at first.
-        size: bytes of the document, once it is finished.
+        invalid_steps: numbers, from 0, of the steps at which the agent's first choice was illegal.
+        size: size of the finished document in bytes.
     """
 
     def __init__(self, observation: Observation, format_id: str) -> None:
@@ -33,7 +33,7 @@ class TrajectoryBuilder:
         self._outlines: list[StateOutline] = []
         self._first: State | None = None
         self._actions: list[int] = []
-        # States that are not compressed yet, as JSON, and how many bytes they have.
+        # JSON of the states that are not compressed yet, and its size.
         self._states: list[bytes] = []
         self._length = 0
         self.invalid_steps: list[int] = []
@@ -41,27 +41,27 @@ class TrajectoryBuilder:
 
     @property
     def steps(self) -> int:
-        """Decisions that have ended."""
+        """Number of ended decisions."""
         return len(self._actions)
 
     def act(self, choice: str) -> None:
-        """The decision ends with the choice that the simulator has carried out, as it writes choices."""
+        """Ends the decision with the choice that the simulator carried out, in its notation."""
         if self._observation.present is not None:
             self._end_step(self._observation.present, self._observation.action(choice))
 
     def give_up(self) -> None:
-        """The decision ends without a choice: the side forfeits."""
+        """Ends the decision without a choice, for a forfeit."""
         if self._observation.present is not None:
             self._forget_invalid()
             self._end_step(self._observation.present, NO_ACTION)
 
     def mark_invalid(self) -> None:
-        """The present decision began with a choice that was none."""
+        """Marks the present decision as invalid."""
         if self._observation.present is not None:
             self.invalid_steps.append(len(self._actions))
 
     def finish(self) -> tuple[bytes, Outline]:
-        """The whole trajectory, its last state being the present one; a decision under way is left out.
+        """Ends the trajectory with the present state; an unfinished decision is left out.
 
         Returns:
             The document as an lz4 frame, and its outline.
@@ -89,7 +89,7 @@ class TrajectoryBuilder:
         return bytes(self._frame), outline
 
     def _forget_invalid(self) -> None:
-        """A decision that ends in no action is not an invalid one as well."""
+        """Unmarks the present decision: one without an action does not count as invalid."""
         if self.invalid_steps and self.invalid_steps[-1] == len(self._actions):
             self.invalid_steps.pop()
 
@@ -104,7 +104,7 @@ class TrajectoryBuilder:
         self._states += b"," if self._outlines else b'{"states":[', written
         self._outlines.append(outline_of_state(state))
         self._length += len(written)
-        # Even battles of a thousand turns, a hundred at once, shall take little memory.
+        # Limits the memory of a hundred battles of a thousand turns.
         if self._length > COMPRESSED_AT_ONCE:
             self._compress()
 

@@ -19,49 +19,49 @@ FAINTED = Status.FNT
 NO_ACTION = -1
 SWITCH_ACTION = 4
 TERA_ACTION = 9
-# The one thing to do when a Pokémon must recharge, has no PP left, or (gen 1) cannot choose; every move index means it.
+# The only choice when a Pokémon must recharge, has no PP left, or (gen 1) cannot choose; all move indices mean it.
 FORCED_MOVES = frozenset({"recharge", "struggle", "fight"})
-# Moves with these do not count as the Pokémon's own.
+# Sources of moves that do not count as the Pokémon's own.
 REFLECTED = ("Magic Bounce", "Magic Coat", "Dancer")
 PARTY = 6
-# In the order of their fields in Pokemon.
+# In the order of the fields of Pokemon.
 BOOSTS = itemgetter("atk", "spa", "def", "spd", "spe", "accuracy", "evasion")
 STATS = itemgetter("atk", "spa", "def", "spd", "spe", "hp")
 NOTHING_KNOWN: Mapping[str, tuple[int, int]] = {}
 Condition = TypeVar("Condition", bound=Enum)
-# What requests tell of a Pokémon on the bench that can change there: ident, condition, item, details.
+# The values of a request about a Pokémon on the bench that can change: ident, condition, item, details.
 Benched = tuple[str, str, str, str]
 
 
 class Observation:
-    """Follows one side of one battle: its state and its legal actions.
+    """Tracks the state and the legal actions of one side of one battle.
 
     Args:
-        battle: poke-env's view of that side, kept up to date by others.
+        battle: poke-env's view of the side, which the caller updates.
 
     Attributes:
-        present: the state of the decision under way; None between decisions.
+        present: state of the running decision; None between decisions.
     """
 
     def __init__(self, battle: Battle, format_id: str) -> None:
         self.battle = battle
         self.present: State | None = None
         self._format = format_id
-        # The decision under way: its request, this side's Pokémon there, and the bench that it shows.
+        # Of the running decision: its request, the request's Pokémon, and its bench.
         self._request: dict[str, Any] = {}
         self._entries: list[dict[str, Any]] = []
         self._bench: list[Benched] = []
         self._switches: Sequence[Pokemon] = ()
         self._benched: dict[str, tuple[Benched, Pokemon]] = {}
         self._last_moves: dict[poke_env.Pokemon, poke_env.Move | None] = {}
-        # PP of this side's moves as the simulator last told them, by Pokémon and move.
+        # PP of this side's moves according to the last request, by Pokémon and move.
         self._pp: dict[str, dict[str, tuple[int, int]]] = {}
-        # Names of effects that poke-env calls unknown.
+        # Names of effects that poke-env does not know.
         self._unnamed: dict[poke_env.Pokemon, str] = {}
         self._preview: Sequence[str] | None = None
 
     def moved(self, line: str) -> None:
-        """Takes in a ``|move|`` line, after poke-env has."""
+        """Reads a ``|move|`` line, after poke-env has."""
         message = line.split("|")
         if len(message) > 5 and any(mark in part for part in message[5:] for mark in REFLECTED):
             return
@@ -72,14 +72,14 @@ class Observation:
             self._last_moves[pokemon] = (pokemon.moves.get(move) or poke_env.Move(move, pokemon.gen)) if move else None
 
     def began(self, line: str) -> None:
-        """Takes in a ``|-start|`` line, after poke-env has."""
+        """Reads a ``|-start|`` line, after poke-env has."""
         _, _, who, what, *_ = line.split("|")
         effect = _letters(what.rpartition(":")[2])
         if effect not in EFFECTS:
             self._unnamed[self.battle.get_pokemon(who)] = effect
 
     def begin(self, request: dict[str, Any]) -> None:
-        """A decision begins: ``present`` is the state that this request and the lines before it make."""
+        """Begins a decision: sets ``present`` from the request and the lines before it."""
         self._request = request
         entries = self._entries = request["side"]["pokemon"]
         active = entries[0]
@@ -100,25 +100,25 @@ class Observation:
             known = self._pp.setdefault(ident, {})
             for move in request["active"][0]["moves"]:
                 if "pp" in move:
-                    # Gen 1 lets PP roll over, and keeps those of Mimic for the move that takes its place. A format with
-                    # rules of its own has fractions.
+                    # In gen 1 PP can underflow, and a mimicked move keeps the PP of Mimic. Formats with special rules
+                    # have fractions.
                     most = int(move["maxpp"])
                     known[move["id"]] = max(0, min(int(move["pp"]), most)), most
         pokemon = self.battle.team[ident]
         self.present = self._state(pokemon, self._own_pokemon(pokemon, active), self._switches)
 
     def end(self) -> None:
-        """The decision has ended."""
+        """Ends the decision."""
         self.present = None
 
     def state(self) -> bytes:
-        """The present decision's state as JSON."""
+        """The state of the running decision as JSON."""
         if self.present is None:
-            raise ValueError("no decision is under way")
+            raise ValueError("no decision is running")
         return encode(self.present)
 
     def options(self) -> dict[int, str]:
-        """The present decision's choices, as clients write them, by the actions that metamon takes for legal ones."""
+        """The choices of the running decision in the notation of clients, by metamon's indices of legal actions."""
         idents = self._ranked_bench()
         places = {entry["ident"]: place for place, entry in enumerate(self._entries, start=1)}
         switches = {SWITCH_ACTION + rank: f"switch {places[ident]}" for rank, ident in enumerate(idents)}
@@ -131,11 +131,11 @@ class Observation:
         numbers = {move: _move_number(move, *known) for move in moves}
         forced = next((choice for move, choice in moves.items() if move in FORCED_MOVES), None)
         if forced is None and len(active["moves"]) == 1 and None in numbers.values():
-            # A move that another one called goes on.
+            # A called move continues.
             forced = next(iter(moves.values()), None)
         if forced is not None:
             options = dict.fromkeys(range(len(known)), forced)
-            # metamon takes whatever it is told then for this one move.
+            # metamon takes any index for this move.
             if "recharge" in moves:
                 return options | dict.fromkeys(switches, forced)
         else:
@@ -145,25 +145,25 @@ class Observation:
         return options if active.get("trapped") else options | switches
 
     def action(self, choice: str) -> int:
-        """metamon's index of a choice that the simulator has carried out, as it writes choices."""
+        """metamon's index of a choice that the simulator carried out, in its notation."""
         kind, what, *extras = choice.split(" ")
         if kind == "switch":
             return SWITCH_ACTION + self._ranked_bench().index(self._entries[int(what) - 1]["ident"])
         if what.isdigit():
-            # A place, where the name would not say which move it is.
+            # A position, written where the name is ambiguous.
             what = self._request["active"][0]["moves"][int(what) - 1]["id"]
         if what in FORCED_MOVES:
             return 0
         number = _move_number(what, *self._entries[0]["moves"][:4])
         if number is None:
-            # A move that another one called goes on: whatever was chosen, there was one thing to do. A Pokémon with
-            # more than four moves may have one that the state does not show.
+            # A called move continues: it was the only choice. A Pokémon with more than four moves may use one that the
+            # state does not contain.
             offered = [move["id"] for move in self._request["active"][0]["moves"]]
             return NO_ACTION if len(offered) > 1 and what in offered else 0
         return number + (TERA_ACTION if "terastallize" in extras else 0)
 
     def final(self) -> State:
-        """The state in which the battle has ended."""
+        """The state at the end of the battle."""
         active = self.battle.active_pokemon
         if active is None:
             raise ValueError("no Pokémon of this side is active")
@@ -174,7 +174,7 @@ class Observation:
         return self._state(active, self._seen_pokemon(active, own=True), bench)
 
     def _ranked_bench(self) -> list[str]:
-        """Who can be switched to, in the order in which metamon counts them."""
+        """The Pokémon that can be switched to, in metamon's order."""
         team = self.battle.team
         return sorted((ident for ident, *_ in self._bench), key=lambda ident: _letters_and_digits(team[ident].species))
 
@@ -211,7 +211,7 @@ class Observation:
         return self._preview
 
     def _view_of(self, bench: Sequence[Benched]) -> Sequence[Pokemon]:
-        """A Pokémon on the bench is as it was when it came there, but for what requests say of it."""
+        """The Pokémon on the bench, made anew only if their request has changed."""
         now = {benched[0]: benched for benched in bench}
         entries = {entry["ident"]: entry for entry in self._entries}
         for ident, pokemon in self.battle.team.items():
@@ -220,7 +220,7 @@ class Observation:
         return [self._benched[ident][1] for ident in self.battle.team if ident in now]
 
     def _own_pokemon(self, pokemon: poke_env.Pokemon, entry: dict[str, Any]) -> Pokemon:
-        """From the simulator's request, which knows its own side better than poke-env can follow."""
+        """A Pokémon of this side from the request, which is more accurate than poke-env."""
         hp, status = _condition(entry["condition"])
         known = self._pp.get(entry["ident"], NOTHING_KNOWN)
         moves = [
@@ -239,7 +239,7 @@ class Observation:
         )
 
     def _seen_pokemon(self, pokemon: poke_env.Pokemon, *, own: bool) -> Pokemon:
-        """As poke-env has followed it; that is all there is of opponents, and of both sides at the end."""
+        """A Pokémon from poke-env: for opponents, and for both sides at the end of the battle."""
         status, tera = pokemon.status, pokemon.tera_type
         known = self._known_pp(pokemon) if own else NOTHING_KNOWN
         return self._pokemon(
@@ -288,14 +288,14 @@ def _seen_move(move: poke_env.Move, known: Mapping[str, tuple[int, int]]) -> Mov
 
 @lru_cache(8192)
 def _stored_move(name: str, gen: int) -> str | None:
-    """The id of a move that a Pokémon can be said to have used."""
+    """The id of a move, or None if it does not count as used."""
     move = poke_env.Move.retrieve_id(name)
     return move if poke_env.Move.should_be_stored(move, gen) else None
 
 
 @lru_cache(8192)
 def _condition(text: str) -> tuple[float, str]:
-    """HP and status of this side's Pokémon, from what a request says of them: "120/353 par", "0 fnt"."""
+    """HP and status from the condition in a request, such as ``120/353 par`` or ``0 fnt``."""
     health, _, status = text.partition(" ")
     left, _, most = health.partition("/")
     return int(left) / int(most) if most else 0.0, status or "nostatus"
@@ -308,7 +308,7 @@ def _poke_env_move(raw: str, gen: int) -> poke_env.Move:
 
 @lru_cache(8192)
 def _move(raw: str, gen: int, current: int | None, most: int | None) -> Move:
-    """A move with its PP and how many these can be; None for those that it begins with."""
+    """A move with its present and largest PP; None for the move's own number."""
     move = _poke_env_move(raw, gen)
     return Move(
         move_name(move.id),
@@ -324,14 +324,14 @@ def _move(raw: str, gen: int, current: int | None, most: int | None) -> Move:
 
 @lru_cache(8192)
 def _move_number(what: str, *moves: str) -> int | None:
-    """Place of a move among others in metamon's order; None if it is none of them."""
+    """Position of a move among others in metamon's order; None if it is not among them."""
     ranked = sorted(map(move_name, moves))
     return ranked.index(move_name(what)) if move_name(what) in ranked else None
 
 
 @lru_cache(8192)
 def move_name(text: str) -> str:
-    """A move's name as metamon writes it, which is also what it sorts moves by."""
+    """metamon's name of a move, which is also its sort key."""
     letters = _letters(text)
     for stem in ("hiddenpower", "return", "frustration"):
         if letters.startswith(stem):
@@ -352,7 +352,7 @@ def _looks(species: str, gen: int, first: PokemonType, second: PokemonType | Non
 
 
 def _latest(started: Mapping[Condition, int]) -> str:
-    """The condition that began last, of those that last; layers count as turns here, as metamon counts them."""
+    """The latest of the present conditions; layers count as turns, as in metamon."""
     return _letters(max(started, key=started.__getitem__).name)
 
 

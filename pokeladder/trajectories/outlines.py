@@ -1,7 +1,7 @@
-"""What summaries need to know of a trajectory: a hundredth of its document.
+"""Outlines: the values of a trajectory that summaries use, a hundredth of its document.
 
-Documents are megabytes of JSON of which little is wanted; msgspec skips the rest in a third of the time that DuckDB
-takes to parse it. Of a battle that is recorded the outline is made beside the document.
+msgspec reads them from a document in a third of the time that DuckDB takes, since it skips the other values. While
+battles are recorded, the outline is made together with the document.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pokeladder.records import Outline, StateOutline
 from pokeladder.trajectories.states import State
 
-# Far more than any battle of Showdown's has, which ends after 1,000 turns: what exceeds them is no trajectory, and
-# would take many times its own size of memory.
+# Limits of a trajectory, far above those of a battle, which ends after 1,000 turns. Larger documents would take many
+# times their size of memory.
 MOST_STATES = 20_000
 MOST_SPECIES = 100
-# Documents above this size are counted before they are decoded, by what a state has at most of braces and commas.
+# In larger documents braces and commas are counted before decoding; a state has at most these numbers of them.
 COUNTED_BYTES = 1 << 20
 BRACES_A_STATE, COMMAS_A_STATE = 64, 512
 
@@ -87,11 +87,11 @@ def outline_of(document: bytes) -> Outline:
     except _TooLargeError as error:
         return Outline(str(error))
     except (msgspec.MsgspecError, RecursionError) as error:
-        return Outline(f"it is not a JSON object like metamon's: {error}")
+        return Outline(f"it is not a JSON object in metamon's format: {error}")
 
 
 def is_trajectory(document: bytes) -> bool:
-    """Whether a document is a JSON object with what only trajectories have."""
+    """Whether a document is a JSON object with states or actions."""
     try:
         keys = _KEYS.decode(document)
     except (msgspec.MsgspecError, RecursionError):
@@ -100,15 +100,15 @@ def is_trajectory(document: bytes) -> bool:
 
 
 class _TooLargeError(ValueError):
-    """A document has more of something than any battle."""
+    """A document exceeds the limits of a trajectory."""
 
 
 def _decoded(document: bytes) -> _Trajectory:
-    """A document's trajectory.
+    """Decodes a document.
 
     Raises:
-        msgspec.MsgspecError, RecursionError: it is no JSON object, or has other types than metamon's.
-        _TooLargeError: it has more than any battle.
+        msgspec.MsgspecError, RecursionError: it is not a JSON object, or has other types than metamon's.
+        _TooLargeError: it exceeds the limits of a trajectory.
     """
     if len(document) > COUNTED_BYTES and (
         document.count(b"{") > BRACES_A_STATE * MOST_STATES or document.count(b",") > COMMAS_A_STATE * MOST_STATES

@@ -1,4 +1,4 @@
-"""The state of metamon's parsed-replay format: its fields in their order, and their types."""
+"""The state in metamon's parsed-replay format: fields in their order, and types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Move(Struct, frozen=True, gc=False):
-    """A move of a Pokémon, with its PP as far as the side knows."""
+    """A move, with its PP as far as the side knows."""
 
     name: str
     move_type: str
@@ -51,12 +51,12 @@ class Pokemon(Struct, frozen=True, gc=False):
 
     @property
     def species(self) -> str:
-        """The species whatever the forme."""
+        """The species without the forme."""
         return self.base_species
 
 
 class State(Struct, frozen=True, gc=False):
-    """What one side of a battle knows at a decision, or at the battle's end."""
+    """The information of one side at a decision, or at the end of the battle."""
 
     format: str
     player_active_pokemon: Pokemon
@@ -76,6 +76,6 @@ class State(Struct, frozen=True, gc=False):
     opponent_teampreview: Sequence[str]
 
 
-# A Pokémon that has used no move yet.
+# The previous move of a Pokémon that has not used one yet.
 NO_MOVE = Move("nomove", "nomove", "nomove", 0, 1.0, 0, 0, 0)
 encode = msgspec.json.Encoder().encode

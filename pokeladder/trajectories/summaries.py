@@ -1,4 +1,4 @@
-"""What is kept of trajectories besides their documents, so that most questions need not read these."""
+"""Summaries of trajectories, which answer most questions without reading documents."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ OUTLINES = pa.schema(
 
 
 def binary_array(values: Sequence[bytes]) -> pa.Array:
-    """As pa.array, but without making room by and by, which takes several times as long for large values."""
+    """The same as ``pa.array``, which takes several times as long for large values, since it grows its buffer."""
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum([len(value) for value in values], out=offsets[1:])
     return pa.Array.from_buffers(
@@ -57,10 +57,10 @@ def binary_array(values: Sequence[bytes]) -> pa.Array:
 
 
 class Summariser:
-    """Summarises trajectories with ``sql/queries/trajectory_summaries.sql``; each thread needs its own.
+    """Summarises trajectories with ``sql/queries/trajectory_summaries.sql``; not for use by several threads.
 
     Attributes:
-        states: of the trajectories that were taken in since the last :meth:`summaries`.
+        states: number of states in the outlines added since the last :meth:`summaries`.
     """
 
     def __init__(self) -> None:
@@ -71,15 +71,16 @@ class Summariser:
         self.states = 0
 
     def add(self, trajectory_ids: Sequence[str], outlines: Sequence[Outline]) -> None:
-        """Takes in outlines for :meth:`summaries`."""
+        """Adds outlines for :meth:`summaries`."""
         self._outlines.append(_table(trajectory_ids, outlines))
         self.states += sum(len(outline.states) for outline in outlines)
 
     def summaries(self, query: str, facts: pa.Table) -> pa.Table:
-        """The rows of ``query`` over ``summaries``, one of each outline taken in so far, and ``facts``; forgets them.
+        """The rows of ``query`` over the tables ``summaries``, of the outlines added, and ``facts``; clears the
+        outlines.
 
         Args:
-            facts: what the documents do not tell, a row each, with their ``trajectory_id``.
+            facts: values that are not in the documents, with the column ``trajectory_id``.
         """
         tables = {"outlines": pa.concat_tables(self._outlines or [OUTLINES.empty_table()]), "facts": facts}
         self._outlines, self.states = [], 0
@@ -94,7 +95,7 @@ class Summariser:
 
 
 def _table(trajectory_ids: Sequence[str], outlines: Sequence[Outline]) -> pa.Table:
-    """One row an outline, in their order, with the columns of :data:`OUTLINES`."""
+    """The outlines as a table with the columns of :data:`OUTLINES`."""
     states = zip(*chain.from_iterable(outline.states for outline in outlines), strict=True)
     flat = list(states) or [()] * STATES.num_fields
     struct = pa.StructArray.from_arrays(

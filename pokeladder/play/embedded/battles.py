@@ -1,9 +1,9 @@
-"""Many battles at once in one simulator process, and the rule for agents that misbehave.
+"""Runs many battles at once, and applies the rule for agents that misbehave.
 
-The rule: a choice that the simulator refuses is asked for again, up to :data:`~pokeladder.retries.CHOICES` times. Then,
-and at once if the agent raises, answers something that is no choice, or runs out of time, a random legal choice takes
-its place. Either way the decision counts as invalid. After ``max_invalid`` invalid decisions or ``max_timeouts``
-time-outs in one battle the agent forfeits it.
+The rule: after a choice that the simulator refuses the agent is asked again, up to
+:data:`~pokeladder.retries.CHOICES` times in all. Then a random legal choice is played; at once, if the agent raises,
+answers with something that is not a choice, or exceeds the time limit. In all these cases the decision counts as
+invalid. After ``max_invalid`` invalid decisions or ``max_timeouts`` time-outs in one battle the agent forfeits it.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class _RunningBattle:
 
 def _websocket(side: BattleSide) -> NullWebsocket:
     websocket = chooser(side.player).ps_client.websocket
-    # A bot may have put something of its own there, which then gets what it sends.
+    # A bot may have replaced the websocket; then its messages go there.
     return websocket if isinstance(websocket, NullWebsocket) else NullWebsocket()
 
 
 class BattleRunner:
-    """Runs battles: has players asked for choices, passes these on, and reports every result.
+    """Runs battles: asks players for choices, sends these to the simulator, and reports every result.
 
     Args:
-        players: the player of each agent, and a second one for games of an agent against itself.
+        players: returns an agent's player, or its double for self-play.
         post: sends a message about a battle to its simulator (see ``driver.js``).
-        report: told each result and each notice.
+        report: called with each result and each notice.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class BattleRunner:
         self._decisions = DecisionMaker(rules.turn_timeout, heartbeat, self)
         self._running: dict[int, _RunningBattle] = {}
         self._started = 0
-        # Messages that the simulator has not answered yet, of each battle.
+        # Number of messages of each battle that the simulator has not answered.
         self._unanswered: Counter[int] = Counter()
         self._noticed: set[tuple[str, str]] = set()
         self._parsed_teams: dict[str, list[TeambuilderPokemon]] = {}
 
     def start(self, game: Game, attempt: int) -> None:
-        """Begins a battle."""
+        """Starts a battle."""
         self._started += 1
         number = self._started
         tag = f"battle-{self._rules.format_id}-{number}"
@@ -99,7 +99,7 @@ class BattleRunner:
         )
 
     def receive(self, message: list[Any]) -> None:
-        """Takes in a message of the simulator."""
+        """Handles a message of the simulator."""
         kind, number, *rest = message
         running = self._running.get(number)
         if running is None:
@@ -134,15 +134,15 @@ class BattleRunner:
                 self._answer_request(side)
 
     def waiting(self) -> list[int]:
-        """Numbers of the battles that wait for the simulator."""
+        """Numbers of the battles with unanswered messages."""
         return [number for number, messages in self._unanswered.items() if messages]
 
     def battles(self) -> Collection[int]:
-        """Numbers of all battles that are under way."""
+        """Numbers of all running battles."""
         return self._running.keys()
 
     def void_those(self, numbers: Iterable[int], reason: str) -> None:
-        """Ends battles as void: their simulator is gone."""
+        """Ends battles as void, since their simulator has died."""
         for number in numbers:
             if number in self._running:
                 self._void(number, reason)
@@ -167,7 +167,7 @@ class BattleRunner:
         )
 
     def _tell(self, kind: str, number: int, *rest: Any) -> None:
-        """Tells the simulator something of a battle, which it answers."""
+        """Sends a message about a battle, which the simulator answers."""
         self._unanswered[number] += 1
         self._post(kind, number, *rest)
 
@@ -190,7 +190,7 @@ class BattleRunner:
         return {"seed": team_seed(game, side_id)}
 
     def _packed_teams(self, game: Game, made: list[str]) -> tuple[str, str]:
-        """Both teams, as they were given or, where Showdown made them, as it did."""
+        """Both packed teams: those of the rules, or those that Showdown has made."""
         p1, p2 = (
             made_team if name is None else self._rules.teams[name]
             for name, made_team in zip((game.p1_team, game.p2_team), made, strict=True)
@@ -198,7 +198,7 @@ class BattleRunner:
         return p1, p2
 
     def _answer_request(self, side: BattleSide) -> None:
-        """Answers a request: by asking the agent, or for it if it has had its chances."""
+        """Asks the agent about a request, or chooses for it after too many refused choices."""
         side.asked = False
         side.sent = None
         refused, side.refused = side.refused, None
@@ -213,7 +213,7 @@ class BattleRunner:
     def answered(self, side: BattleSide, answer: object) -> None:
         if self._is_ending(side):
             return
-        # A player may send its choice itself, and answer nothing.
+        # A player may send its choice as a message, and return nothing.
         text = choice_text(answer, side.battle) or side.sent
         if isinstance(text, str):
             if text.startswith("/choose "):
@@ -226,7 +226,7 @@ class BattleRunner:
                 self._forfeit(side, "forfeit")
                 return
         side.count_invalid()
-        self._notice(side, "answered something that is no choice", repr(text))
+        self._notice(side, "returned something that is not a choice", repr(text))
         self._choose_for(side)
 
     def raised(self, side: BattleSide, error: BaseException) -> None:
@@ -251,7 +251,7 @@ class BattleRunner:
         self._notice(side, "raised when a battle began or had ended", f"{type(error).__name__}: {error}")
 
     def _carry_out_message(self, side: BattleSide, text: str, *, to_room: bool = True) -> None:
-        """Carries out a message that a player has sent as it would to a server."""
+        """Handles a message that a player has sent to its server."""
         for line in text.split("\n"):
             command, _, _ = line.strip().partition("|")
             word = command.split(" ")[0].lower()
@@ -260,10 +260,10 @@ class BattleRunner:
             elif to_room and word in ("/choose", "/team"):
                 side.sent = command
             else:
-                self._notice(side, "sent a message, which only a server takes in", repr(command))
+                self._notice(side, "sent a message that has no effect without a server", repr(command))
 
     def _is_ending(self, side: BattleSide) -> bool:
-        """Whether a forfeit is ending the side's battle, so that nothing more is asked of its players."""
+        """Whether the side's battle is ending by a forfeit, so that no more decisions are asked for."""
         running = self._running.get(side.battle_number)
         return running is None or running.forfeit is not None
 

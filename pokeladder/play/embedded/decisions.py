@@ -1,4 +1,4 @@
-"""Asking players for choices, under a time limit: for one position, or for all that wait for a player at one moment."""
+"""Asks players for choices under a time limit, for one position or for a batch."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from pokeladder.play.embedded.players import chooser, takes_states
 from pokeladder.play.embedded.side import BattleSide
 from pokeladder.play.embedded.time_limit import TimeLimit, TurnTimeout, drive
 
-# Called with the sides whose positions a player was given, those of them that still wait, and its answer.
+# Called with all sides of a question, those that still wait for the answer, and the answer.
 Settle = Callable[[Sequence[BattleSide], Sequence[BattleSide], Any], None]
 
 
 class DecisionListener(Protocol):
-    """Told what came of a question."""
+    """Receives the outcome of questions."""
 
     def answered(self, side: BattleSide, answer: object) -> None:
-        """The player has answered, with a choice or with anything else."""
+        """The player has answered, maybe with something that is not a choice."""
 
     def raised(self, side: BattleSide, error: BaseException) -> None:
-        """The player has raised."""
+        """The player has raised an exception."""
 
     def timed_out(self, side: BattleSide) -> None:
-        """The player took too long."""
+        """The player has exceeded the time limit."""
 
     def remarked(self, side: BattleSide, error: BaseException) -> None:
-        """The player has raised when it was asked nothing."""
+        """The player has raised an exception outside of a question."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,8 +44,8 @@ class _Batch:
     """The positions that wait for a player.
 
     Attributes:
-        sides: how many sides it plays, in all battles.
-        alarm: set off when they have waited long enough.
+        sides: number of sides that the player plays, in all battles.
+        alarm: the timer after which the batch is asked.
     """
 
     player: Player
@@ -66,11 +66,11 @@ class _Batch:
 
 
 class DecisionMaker:
-    """Asks for each position that it is given, at once or in a batch.
+    """Asks for each position, at once or in a batch.
 
     Args:
-        turn_timeout: seconds for one call of a player, for however many positions.
-        heartbeat: shows the call under way.
+        turn_timeout: time limit of one call of a player, for any number of positions, in seconds.
+        heartbeat: is told of the running call.
     """
 
     def __init__(self, turn_timeout: float, heartbeat: Heartbeat, listener: DecisionListener) -> None:
@@ -78,18 +78,18 @@ class DecisionMaker:
         self._heartbeat = heartbeat
         self._listener = listener
         self._time_limit = TimeLimit(turn_timeout)
-        # Seconds that agents have kept the event loop from everything else.
+        # Seconds for which agents have blocked the event loop.
         self._busy = 0.0
         self._batches: dict[Player, _Batch] = {}
 
     def battle_began(self, side: BattleSide) -> None:
-        """Tells a player that chooses for batches of a new battle."""
+        """Tells a player that chooses in batches about a new battle."""
         if side.batched:
             self._batch_of(side).sides += 1
             self._mention(side, "battle_began")
 
     def battle_ended(self, side: BattleSide) -> None:
-        """Tells it that the battle is over."""
+        """Tells a player that chooses in batches about the end of a battle."""
         if side.batched:
             batch = self._batch_of(side)
             batch.sides -= 1
@@ -116,20 +116,20 @@ class DecisionMaker:
                 batch.alarm = asyncio.get_running_loop().call_later(seconds, self._ask_all, batch)
 
     def waiting(self) -> bool:
-        """Whether positions wait for others to join them."""
+        """Whether positions wait in batches."""
         return any(batch.waiting for batch in self._batches.values())
 
     def flush(self) -> None:
-        """Asks for all positions that wait: no others can join them."""
+        """Asks for all waiting positions, when no others can come."""
         for batch in self._batches.values():
             if batch.waiting:
                 self._ask_all(batch)
 
     def timed(self, side: BattleSide, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function of the side's player returns.
+        """Calls a function of the side's player; its result.
 
         Raises:
-            TurnTimeout: it took longer than the limit.
+            TurnTimeout: the call exceeded the time limit.
         """
         self._heartbeat.begin(side.game, side.id, self._timeout)
         started = time.monotonic()
@@ -198,7 +198,7 @@ class DecisionMaker:
                 self._listener.answered(side, answer)
 
     def _failed(self, sides: Sequence[BattleSide], error: BaseException) -> None:
-        """Of many positions one may be what it cannot deal with: they are asked for one by one."""
+        """Asks for the positions of a failed batch one by one, since one of them may be the cause."""
         if len(sides) == 1:
             self._listener.raised(sides[0], error)
             return
@@ -228,12 +228,12 @@ class DecisionMaker:
             try:
                 return await drive(answer, step)
             except (SystemExit, KeyboardInterrupt) as error:
-                # Tasks let these two through, and they would end the event loop.
+                # asyncio would re-raise these two and end the event loop.
                 raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
         task = loop.create_task(decide())
         alarm = loop.call_later(self._timeout, lambda: late())
-        # A battle that ends takes back its own question, and others of the same batch stay.
+        # A battle that ends withdraws only its own question from the batch.
         waiting: dict[BattleSide, asyncio.Future[object]] = {}
         for side in sides:
             waiting[side] = side.task = task if len(sides) == 1 else loop.create_future()

@@ -1,4 +1,4 @@
-"""A few bytes of memory through which a worker process shows that it is alive, and whose decision it waits for."""
+"""Shared memory through which a worker shows that it is alive, and which decision it waits for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIZE = _DECISION.size + _BEAT.size
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision under way: in which game, by which side, and when it should be over (seconds, monotonic clock)."""
+    """A running decision: its game and side, and its time limit (seconds on the monotonic clock)."""
 
     game: int
     side: Side
@@ -26,9 +26,9 @@ class Decision:
 
 
 class Heartbeat:
-    """Shared by a worker, which writes, and the process that watches it, which reads.
+    """Written by a worker, and read by the process that watches it.
 
-    Reading needs no help of the worker, so it works while the worker is stuck and after it died.
+    It can be read while the worker is stuck, and after its death.
     """
 
     def __init__(self, file: int | None = None) -> None:
@@ -45,12 +45,12 @@ class Heartbeat:
         _DECISION.pack_into(self._memory, 0, time.monotonic() + seconds, game, SIDES.index(side))
 
     def end(self) -> None:
-        # Before the decision is taken out: between two long ones the event loop need not turn.
+        # First, since between two long decisions the event loop may not run.
         self.beat()
         _DECISION.pack_into(self._memory, 0, 0.0, 0, 0)
 
     def beat(self) -> None:
-        """Says that the worker's event loop is turning, or a decision over."""
+        """Records that the worker's event loop runs, or that a decision has ended."""
         _BEAT.pack_into(self._memory, _DECISION.size, time.monotonic())
 
     def silence(self) -> float:

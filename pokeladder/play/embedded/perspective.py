@@ -1,4 +1,4 @@
-"""poke-env's view of a battle, with what the simulator asks for kept whole where poke-env gives up on it."""
+"""poke-env's view of a battle, corrected where poke-env cannot read a request or a line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from poke_env.battle import Battle, Move, Pokemon
 from poke_env.player.battle_order import SingleBattleOrder
 
-# Moves that use another one, and that poke-env then takes PP from. What they use is no move of the Pokémon's own,
-# except for Sleep Talk's.
+# Moves that call another one, for which poke-env deducts PP. The called move is not one of the Pokémon's own moves,
+# except with Sleep Talk.
 FOLLOWED_CALLERS = {"Copycat": "copycat", "Metronome": "metronome", "Nature Power": "naturepower",
                     "Sleep Talk": "sleeptalk"}  # fmt: skip
 BOUNCERS = frozenset({"Magic Coat", "Mirror Move"})
-# Sources of a move that poke-env deals with itself.
+# Sources of a move that poke-env handles.
 OTHER_SOURCES = frozenset(
     {"lockedmove", "Pursuit", "Sky Attack", "Round", "Grass Pledge", "Water Pledge", "Fire Pledge"}
 )
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class SteadyBattle(Battle):
-    """A ``Battle`` that offers what the request does, whatever moves are called and whoever is named like another."""
+    """A ``Battle`` whose choices are those of the request, also after called moves and with Pokémon of one name."""
 
     def parse_request(self, request: dict[str, Any], strict_battle_tracking: bool = False) -> None:
         try:
@@ -32,8 +32,8 @@ class SteadyBattle(Battle):
         except Exception as error:
             if strict_battle_tracking:
                 raise
-            # An assertion fails for moves that poke-env expects no Pokémon to have: one that goes on after another move
-            # called it, a Z-move, a Max Move.
+            # poke-env's assertion fails for moves that the Pokémon does not have: a called move that goes on, a Z-move,
+            # a Max Move.
             if not isinstance(error, AssertionError):
                 log.warning("poke-env could not read the request %r", request, exc_info=True)
             self._offer(request)
@@ -61,7 +61,7 @@ class SteadyBattle(Battle):
         try:
             orders = super().valid_orders
         except KeyError:
-            # A crystal that poke-env does not know.
+            # poke-env lacks this crystal.
             self._can_z_move = False
             orders = super().valid_orders
             self._can_z_move = True
@@ -74,11 +74,11 @@ class SteadyBattle(Battle):
         super()._update_team_from_request(side, strict_battle_tracking)
 
     def _meet(self, team: dict[str, Pokemon], ident: str, **known: Any) -> None:
-        """poke-env takes a Pokémon whose name is new for one of the same species that it has met under another name."""
+        """Adds a Pokémon under its name, which poke-env would confuse with one of the same species."""
         team[ident] = Pokemon(name=ident[4:], gen=self.gen, **known)
 
     def _offer(self, request: dict[str, Any]) -> None:
-        """All that poke-env reads of a request once it knows the team."""
+        """Sets moves, switches and flags from a request, as poke-env does once it knows the team."""
         active = request["active"][0] if "active" in request else {"moves": []}
         pokemon = self.active_pokemon
         self._available_moves = [
@@ -100,9 +100,9 @@ class SteadyBattle(Battle):
             ]
 
     def _with_known_source(self, message: Sequence[str]) -> list[str]:
-        """A ``move`` line, with the move that called this one written as poke-env reads it.
+        """A ``move`` line whose calling move is written in the form that poke-env reads.
 
-        Gens 1 and 3 leave out ``move: ``, and name a move that goes on as its own source.
+        Gens 1 and 3 omit ``move: ``, and write a continued move as its own source.
         """
         return [self._known_source(message, part) if part.startswith(SOURCE) else part for part in message]
 
@@ -119,11 +119,10 @@ class SteadyBattle(Battle):
 
 
 def choice_text(answer: object, battle: Battle) -> object:
-    """What an agent's answer says, by place and not by name where the simulator would take another one for it.
+    """An agent's answer, with a position in place of a name that is ambiguous for the simulator.
 
-    It takes a Pokémon's name for the first one that is called so or has become of that species, such as an active
-    Ditto, and a name that begins with a digit for a place. It takes the name of a move that a Pokémon has twice for the
-    first of them, and one of digits for a place.
+    The simulator takes the first Pokémon of that name or present species, such as an active Ditto, and the first of two
+    equal moves. Names that begin with a digit are read as positions.
     """
     text = getattr(answer, "message", answer)
     if not isinstance(answer, SingleBattleOrder) or not battle.last_request:

@@ -1,4 +1,4 @@
-"""Building poke-env players that play without a server."""
+"""Makes poke-env players that play without a server."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pokeladder.play.logs import speak_once
 
 
 class Hear(Protocol):
-    """Takes in what a player has sent."""
+    """Receives messages of a player."""
 
     def __call__(self, text: str, *, to_room: bool = True) -> None:
-        """``to_room`` is whether it was sent to a battle."""
+        """Handles a message; ``to_room`` is whether it was sent to a battle."""
 
 
 class NullWebsocket:
-    """Takes the place of a player's websocket: what the player sends goes to whatever runs its battles."""
+    """Replaces a player's websocket: messages go to the runner of its battles."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, Hear] = {}
@@ -37,9 +37,9 @@ class NullWebsocket:
         self._thread = 0
 
     def open(self, room: str, hear: Hear) -> None:
-        """Has messages to a room passed on from now on; to the last one those that are to no room, too."""
+        """Passes messages to a room on to ``hear``; the last room also gets messages without a room."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        # A player against its double plays both sides in one room, and is taken to speak for the first.
+        # In self-play both sides share a room: messages count for the first side.
         self._rooms.setdefault(room, hear)
         self._hear_all = hear
 
@@ -47,7 +47,7 @@ class NullWebsocket:
         self._rooms.pop(room, None)
 
     async def send(self, message: str) -> None:
-        """Takes in a message as a websocket would, ``ROOM|TEXT``, from any thread."""
+        """Receives a message ``ROOM|TEXT``, as a websocket does; any thread may call it."""
         room, _, text = message.partition("|")
         hear = self._rooms.get(room)
         if hear is None and not room.startswith("battle-") and self._hear_all is not None:
@@ -64,13 +64,13 @@ class NullWebsocket:
 
 
 def build_player(agent: Agent, battle_format: str, username: str) -> Player:
-    """A player of ``agent`` that opens no socket.
+    """Makes the player of an agent, without a connection.
 
     Args:
-        username: what the simulator calls it; at most 18 characters.
+        username: its user name; at most 18 characters.
 
     Raises:
-        AgentError: the agent cannot be imported, its constructor raised, or what it built is no ``Player``.
+        AgentError: the agent cannot be imported, its constructor raised, or the result is not a ``Player``.
     """
     target = agent.load()
     settings: dict[str, Any] = {
@@ -89,7 +89,7 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
         raise AgentError(f"agent {agent.name} could not be built: {type(error).__name__}: {error}") from error
     if not isinstance(player, Player):
         raise AgentError(f"agent {agent.name}: {agent.target} builds a {type(player).__name__}, not a poke-env Player")
-    # A constructor that does not pass these on still plays the right format under the right name.
+    # Set again, for constructors that do not pass format and name on.
     player._format = battle_format
     player.ps_client._account_configuration = AccountConfiguration(username, None)
     speak_once(player)
@@ -100,7 +100,7 @@ def build_player(agent: Agent, battle_format: str, username: str) -> Player:
 
 
 def _random_teampreview(battle: AbstractBattle) -> str:
-    """poke-env's, with places that can be told apart where there are more than nine."""
+    """poke-env's random preview, with separators where there are more than nine Pokémon."""
     members = list(range(1, len(battle.team) + 1))
     random.shuffle(members)
     for pokemon in battle.team.values():
@@ -109,25 +109,25 @@ def _random_teampreview(battle: AbstractBattle) -> str:
 
 
 def batches(player: Player) -> bool:
-    """Whether it chooses for many positions at once."""
+    """Whether the player chooses for many positions at once."""
     return hasattr(chooser(player), "choose_batch") or takes_states(player)
 
 
 def takes_states(player: Player) -> bool:
-    """Whether it is asked for :class:`~pokeladder.trajectories.observation.Observation` and not for battles."""
+    """Whether the player takes :class:`~pokeladder.trajectories.observation.Observation` instead of battles."""
     return hasattr(chooser(player), "choose_positions")
 
 
 def chooser(player: Player) -> Player:
-    """The player that chooses for this one: itself, or the original of a double."""
+    """The player that makes the choices: the player itself, or the original of a double."""
     return player.original if isinstance(player, SelfPlayDouble) else player
 
 
 class SelfPlayDouble(Player):
-    """Plays the other side of a player's battles against itself, by the choices of that player: no second network.
+    """Plays the second side in self-play with the choices of the first side's player, so that one network is enough.
 
     Args:
-        username: what the simulator calls it; at most 18 characters.
+        username: its user name; at most 18 characters.
     """
 
     def __init__(self, original: Player, username: str) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes: started, fed with games, watched, and replaced when they die."""
+"""The pool of worker processes, which are watched, and replaced when they die."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from pokeladder.processes import REPEATABLE, Child, last_words
 from pokeladder.records import Notice, Result, other
 from pokeladder.retries import FailuresInARow
 
-# A worker may overrun a turn's time limit by this much before it is taken for stuck.
+# Seconds by which a worker may exceed the time limit of a decision before it counts as stuck.
 GRACE_SECONDS = 5.0
-# Building agents may mean loading large models.
+# Agents may load large models.
 START_SECONDS = 600.0
-# A worker whose event loop has stood still for so long, in nobody's decision, does not come back.
+# Silence outside of a decision, in seconds, after which a worker counts as stuck.
 SILENT_SECONDS = 60.0
 TICK_SECONDS = 0.25
-# How the system, or a person, ends a process that did nothing wrong.
+# Signals by which the system or a user ends a process, without a fault of an agent.
 STOPPED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
 
@@ -49,7 +49,7 @@ class _Worker:
     playing: dict[int, tuple[Attempt, datetime]] = field(default_factory=dict)
 
     def end(self) -> None:
-        """Ends it; nothing more to do if it has been ended before."""
+        """Ends the worker, unless it was ended before."""
         if self.lifeline < 0:
             return
         os.close(self.lifeline)
@@ -59,14 +59,14 @@ class _Worker:
 
 
 class WorkerPool:
-    """Plays games on several worker processes; a context manager that leaves no process behind.
+    """Plays games in several worker processes; an :class:`~pokeladder.play.arena.Arena`.
 
     Args:
-        job: what the workers need to know.
-        workers: how many processes.
-        slots: how many battles each plays at once.
-        log_folder: where each worker's stdout and stderr go.
-        policy_servers: of agents whose policies have processes of their own; closed with the pool.
+        job: the settings of the workers.
+        workers: number of processes.
+        slots: number of battles that each plays at once.
+        log_folder: folder for the logs of the workers.
+        policy_servers: the policy servers of the agents; closed with the pool.
     """
 
     def __init__(
@@ -100,38 +100,38 @@ class WorkerPool:
         self._policy_servers.close()
 
     def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
-        """Yields every result as it comes, notices between them, and None every quarter of a second.
+        """Yields each result when it is there, notices, and None every quarter of a second.
 
         A void result is followed by another attempt at the same game, up to
-        :data:`~pokeladder.retries.ATTEMPTS` in all; attempts that another battle's agent ended do not count.
+        :data:`~pokeladder.retries.ATTEMPTS`; attempts caused to be void by another battle's agent are not counted.
 
         Raises:
-            AgentError: an agent cannot be built, or takes too long for it, or its policy process keeps dying.
-            SimulatorError: the processes keep dying.
+            AgentError: an agent cannot be made in time, or its policy server died too often.
+            SimulatorError: worker processes died too often.
         """
         self.add(games)
         while self.busy():
             yield from self.step()
 
     def add(self, games: Iterable[Attempt]) -> None:
-        """Games to play, after those that are waiting."""
+        """Appends games to those that wait."""
         self._waiting.extend(games)
 
     def busy(self) -> bool:
-        """Whether there are games that are waiting or under way."""
+        """Whether games wait or are being played."""
         return bool(self._waiting) or any(worker.playing for worker in self._workers)
 
     def unsettled(self) -> list[Attempt]:
-        """The games that are waiting or under way, each with the attempt that it is at."""
+        """The present attempts at games that wait or are being played."""
         under_way = (attempt for worker in self._workers for attempt, _ in worker.playing.values())
         return [*self._waiting, *under_way]
 
     def ready(self) -> bool:
-        """Whether a worker has built its agents."""
+        """Whether a worker has made its agents."""
         return any(worker.ready for worker in self._workers)
 
     def step(self) -> Iterator[Result | Notice | None]:
-        """The next events of :meth:`play`; raises what it raises."""
+        """The next events of :meth:`play`, which has the exceptions."""
         for worker in self._workers:
             self._feed(worker)
         connections: list[Any] = [worker.child.connection for worker in self._workers]
@@ -151,7 +151,7 @@ class WorkerPool:
             try:
                 worker.child.send(attempt)
             except EOFError:
-                return  # its connection says so when it is read
+                return  # reading its connection shows it
 
     def _receive(self, worker: _Worker) -> Iterator[Result | Notice]:
         try:
@@ -175,7 +175,7 @@ class WorkerPool:
             yield message
 
     def _again(self, attempt: Attempt, *, own_failure: bool) -> None:
-        # At the end: whatever spoils attempts now may be over by then.
+        # At the end, since the cause of the failure may have passed by then.
         self._waiting.extend(attempt.next(own_failure=own_failure))
 
     def _kill_stuck(self) -> None:
@@ -185,7 +185,7 @@ class WorkerPool:
                 if now > worker.started + START_SECONDS:
                     raise AgentError(
                         f"the agents were not built within {START_SECONDS / 60:.0f} minutes{last_words(worker.log)}; "
-                        f"what they said is in {worker.log}"
+                        f"their output is in {worker.log}"
                     )
                 continue
             decision = worker.heartbeat.decision()
@@ -196,10 +196,10 @@ class WorkerPool:
                 worker.child.kill()
 
     def _replace(self, worker: _Worker) -> Iterator[Result | Notice]:
-        """Settles the games of a dead worker and starts another in its place.
+        """Yields the results of a dead worker's games, and starts another worker.
 
-        An agent that took it down, by a crash or by a decision that nothing could interrupt, loses the battle that it
-        was deciding, and the others there are played again as often as it takes: with every crash one battle is over.
+        An agent that ended the process, by a crash or by a decision that could not be interrupted, loses the battle of
+        that decision. The others are played again without counting the attempt: each crash ends one battle.
         """
         decision = worker.heartbeat.decision()
         worker.end()
@@ -209,7 +209,7 @@ class WorkerPool:
         if culprit is not None and culprit.game in worker.playing:
             attempt, started_at = worker.playing.pop(culprit.game)
             agent = attempt.game.p1 if culprit.side == "p1" else attempt.game.p2
-            did = "did not answer and could not be interrupted" if worker.stuck else "took its process down"
+            did = "did not answer and could not be interrupted" if worker.stuck else "ended its process"
             yield Notice(f"agent {agent} {did} (exit status {status}{last_words(worker.log)}): it loses that battle")
             yield aborted(attempt, other(culprit.side), "timeout" if worker.stuck else "agent_crash", started_at)
         else:
@@ -221,7 +221,7 @@ class WorkerPool:
         if hopeless:
             raise SimulatorError(
                 f"{retries.DEATHS} worker processes died in a row, the last with exit status {status}"
-                f"{last_words(worker.log)}; the whole log is {worker.log}"
+                f"{last_words(worker.log)}; its log is {worker.log}"
             )
         self._workers[self._workers.index(worker)] = self._spawn(worker.number)
 
@@ -235,7 +235,7 @@ class WorkerPool:
         worker = _Worker(number, child, lifeline, heartbeat, path, time.monotonic())
         try:
             job = replace(self._job, agents=(*self._job.agents, *self._policy_servers.agents_for(number)))
-            # Agents may be of modules that only this process has.
+            # Agents may be defined in modules that only this process has.
             worker.child.send(cloudpickle.dumps(job))
         except EOFError as error:
             worker.end()

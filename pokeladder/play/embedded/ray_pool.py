@@ -1,7 +1,7 @@
-"""Workers on the nodes of a Ray cluster: fed with games, and replaced when they or their nodes are lost.
+"""The pool of workers on the nodes of a Ray cluster, which are replaced when they or their nodes are lost.
 
-Ray finds the nodes, places the workers, carries messages and knows who died. Each worker keeps a pool of one process,
-so that agents and simulators which misbehave are dealt with as everywhere.
+Ray finds the nodes, places the workers, sends messages and reports deaths. Each worker has a pool of one process, so
+that misbehaving agents and simulators are handled as on one machine.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from pokeladder.scratch import Scratch
 from pokeladder.simulator.setup import ensure_simulator
 
 INSTALL_RAY = "pip install 'pokeladder[ray]'"
-# Results are handed over so often; what a lost node had not handed over is played again.
+# Seconds of a turn, at whose end results are returned. Results of a lost node's unfinished turn are played again.
 TURN_SECONDS = 1.0
-# How often nodes that joined are looked for, and workers replaced.
+# Seconds between looks for new nodes and lost workers.
 HIRE_SECONDS = 2.0
-# After a worker has failed to start.
+# Seconds to wait after a worker has failed to start.
 PAUSE_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
-# A worker that was given a turn and has not ended it by then is lost.
+# Seconds after which a worker that has not ended its turn counts as lost.
 SILENT_SECONDS = 120.0
 IMPATIENT_SECONDS = 20.0
-# Longer than a worker may take to set the simulator up and to build agents.
+# Longer than the time limits of setting up the simulator and making agents.
 STRANDED_SECONDS = 1500.0
 PARTING_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class _TurnReport:
-    """What came of a worker's turn.
+    """The report of a worker at the end of its turn.
 
     Attributes:
-        unsettled: the games that the worker still has, each with the attempt that it is at.
-        ready: it has built its agents.
-        said: by its process, since the turn before.
-        error: why it cannot go on; it has stopped.
+        unsettled: the present attempts at games that the worker still has.
+        ready: whether it has made its agents.
+        said: output of its process since the last turn.
+        error: the error after which it has stopped; None if it goes on.
     """
 
     node: str
@@ -70,12 +70,12 @@ class _TurnReport:
 
 
 class RayWorker:
-    """The actor: plays what it is given, on whatever node Ray has put it.
+    """The actor that plays games on a node.
 
     Args:
-        job: pickled, as agents may be of modules that are not there; its simulator is that of the sender.
-        sender: what the sender has installed.
-        log: where the sender keeps what the process says.
+        job: the pickled settings, with the sender's simulator; pickled, since a node may lack the agents' modules.
+        sender: versions that the sender has installed.
+        log: the sender's log of this worker.
     """
 
     def __init__(self, job: bytes, slots: int, sender: str, log: str) -> None:
@@ -89,7 +89,7 @@ class RayWorker:
         self._pool: WorkerPool | None = None
 
     def begin(self) -> _TurnReport:
-        """Sets up the simulator of this node, if need be, and starts the process."""
+        """Sets up the simulator of the node if needed, and starts the process."""
         try:
             try:
                 job: Job = cloudpickle.loads(self._job)
@@ -101,21 +101,23 @@ class RayWorker:
             simulator = ensure_simulator()
             found = _versions(simulator.version)
             if found != self._sender:
-                raise SimulatorError(f"it has {found}, and the run is of {self._sender}: install the same everywhere")
+                raise SimulatorError(
+                    f"it has {found}, but the run needs {self._sender}: install the same versions on all nodes"
+                )
             self._pool = WorkerPool(replace(job, simulator=simulator), 1, self._slots, self._log.parent)
         except PokeladderError as error:
             return self._report([], error)
         return self._report([])
 
     def turn(self, games: list[Attempt]) -> _TurnReport:
-        """Plays these after those that it has, until the turn is over or nothing is left."""
+        """Plays games until the end of the turn, or until none is left."""
         assert self._pool is not None
         until = time.monotonic() + TURN_SECONDS
         events: list[Result | Notice] = []
         self._pool.add(games)
         try:
             while time.monotonic() < until and (self._pool.busy() or not self._pool.ready()):
-                # What came before an error stays.
+                # Results before the error are kept.
                 events.extend(filter(None, self._pool.step()))
         except PokeladderError as error:
             return self._report(events, error)
@@ -165,15 +167,14 @@ class _Worker:
 
 
 class RayPool:
-    """Plays games on a Ray cluster; a context manager that leaves no process behind, used as a :class:`Pool` is.
+    """Plays games on a Ray cluster; an :class:`~pokeladder.play.arena.Arena`.
 
     Args:
-        job: what the workers need to know.
-        address: as ``ray.init`` takes it: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
-        workers: how many, each on a CPU of its own; None for as many as the cluster has CPUs, those of nodes that join
-            later too.
-        parallel: battles at once, over all workers; None for ``slots`` a worker.
-        log_folder: where each worker's stdout and stderr go.
+        job: the settings of the workers.
+        address: address for ``ray.init``: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
+        workers: number of workers, each on a CPU; None for all CPUs of the cluster, including nodes that join later.
+        parallel: number of battles at once in all; None for ``slots`` in each worker.
+        log_folder: folder for the logs of the workers.
 
     Raises:
         SimulatorError: Ray is not installed, or the cluster cannot be reached.
@@ -213,14 +214,15 @@ class RayPool:
             self._ray.shutdown()
 
     def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
-        """Yields every result as it comes, notices between them, and None every quarter of a second.
+        """Yields each result when it is there, notices, and None every quarter of a second.
 
-        A void result is followed by another attempt at the same game, as in :meth:`WorkerPool.play`; battles of a
-        worker or node that is lost are void.
+        A void result is followed by another attempt, as in :meth:`WorkerPool.play`. Battles of a lost worker or node
+        are void.
 
         Raises:
-            AgentError: an agent cannot be loaded or built, or takes too long for it, and no other worker can play.
-            SimulatorError: the same of the simulator, or no worker could be started for 25 minutes.
+            AgentError: an agent cannot be loaded or made in time, and no other worker can play.
+            SimulatorError: the simulator cannot be used and no other worker can play, or no worker could be started for
+                25 minutes.
         """
         self._waiting.extend(games)
         self._heard = time.monotonic()
@@ -263,10 +265,10 @@ class RayPool:
             self._workers.append(_Worker(log, number, ray_worker, ray_worker.begin.remote(), now))
 
     def _feed(self, worker: _Worker) -> None:
-        """Gives a worker its next turn, with so many games that it has some left at the turn's end."""
+        """Starts a worker's next turn, with more games than it can finish in it."""
         ready = [one for one in self._workers if one.ready]
         games = len(self._waiting) + sum(len(one.playing) for one in ready)
-        # Not more than its share, so that all are done at the same time.
+        # Not more than its share, so that all workers end at about the same time.
         wanted = min(2 * self._slots + worker.settled, ceil(games / max(1, len(ready)))) if worker.ready else 0
         given = [self._waiting.popleft() for _ in range(min(wanted - len(worker.playing), len(self._waiting)))]
         worker.playing |= {attempt.game.index: (attempt, datetime.now(UTC)) for attempt in given}
@@ -297,20 +299,20 @@ class RayPool:
         worker.settled = sum(isinstance(event, Result) for event in report.events)
         yield from report.events
         if report.error is not None:
-            # It has told what became of the games that it had begun.
+            # The report has the state of the games that were begun.
             self._waiting.extend(attempt for attempt, _ in worker.playing.values())
             worker.playing = {}
             yield from self._fail(worker, report.error)
 
     def _fail(self, worker: _Worker, error: PokeladderError) -> Iterator[Result | Notice]:
-        """Goes on without a worker that says that it cannot play, for a while.
+        """Dismisses a worker that cannot play, for some time.
 
         Raises:
-            PokeladderError: no other can.
+            PokeladderError: no other worker can play.
         """
         if not any(other.ready for other in self._workers if other is not worker):
             raise error
-        yield Notice(f"{error}; the other workers go on", topic=f"{error}")
+        yield Notice(f"{error}; the other workers continue", topic=f"{error}")
         yield from self._dismiss(worker)
         self._hire_due = time.monotonic() + PAUSE_SECONDS
 
@@ -323,8 +325,8 @@ class RayPool:
         yield from self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> Iterator[Result]:
-        """Makes its games void, to be played again; another worker takes its place."""
-        # One that is only out of reach must not go on.
+        """Makes the games of a worker void; another one will replace it."""
+        # A worker that cannot be reached must not continue.
         self._ray.kill(worker.actor)
         self._workers.remove(worker)
         for attempt, started_at in worker.playing.values():
@@ -340,7 +342,7 @@ class RayPool:
         if silent > STRANDED_SECONDS:
             raise SimulatorError(
                 f"no worker could be started on the Ray cluster at {self._address} for {STRANDED_SECONDS / 60:.0f} "
-                "minutes: `ray status` says whether CPUs are free, and `ray list actors` what became of the workers"
+                "minutes: look for free CPUs with `ray status`, and for the state of workers with `ray list actors`"
             )
         if silent > IMPATIENT_SECONDS and not any(worker.node for worker in self._workers):
             yield Notice(f"no CPU is free on the Ray cluster at {self._address} yet: waiting", topic="no CPU is free")
@@ -351,14 +353,14 @@ def _versions(showdown: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Ray's explanation in a line: why an actor is dead, else the last of a traceback or report."""
+    """Ray's explanation in one line: the cause of an actor's death, or the last line of a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line.partition(". ")[0] for line in lines if " because " in line), lines[-1])
 
 
 def _connect(address: str) -> tuple[Any, bool]:
-    """Ray, and whether it was connected here and not before."""
-    # Else Ray tells of each death at length, on stdout.
+    """The module ray, and whether this call has connected it."""
+    # Ray would print a long report of each death to stdout.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
@@ -376,14 +378,17 @@ def _connect(address: str) -> tuple[Any, bool]:
             "start one with `ray start --head`, or name another with --ray"
         ) from error
     finally:
-        # Ray takes the signal for itself, and exits.
+        # Ray replaces the signal handlers, and exits.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)
     return ray, True
 
 
 def _knock(address: str) -> None:
-    """Raises OSError if nobody listens there: Ray itself would try for minutes."""
+    """
+    Raises:
+        OSError: nothing listens at the address; Ray itself would try for minutes.
+    """
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.hostname and parts.port:
         socket.create_connection((parts.hostname, parts.port), CONNECT_SECONDS).close()

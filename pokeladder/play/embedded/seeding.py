@@ -1,7 +1,7 @@
-"""Making what agents draw at random depend on their battle alone.
+"""Makes agents' random numbers depend on their battle only.
 
-Agents draw from the generators that Python, NumPy and PyTorch share within a process, where many battles are played
-at once. Each decision starts from a seed of its own, and keeps its state while other battles go on.
+Agents use the shared generators of Python, NumPy and PyTorch, and a process plays many battles at once. Each decision
+therefore starts from a seed of its own, and its generator state is saved while other battles go on.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def deal(seed: int) -> None:
 
 
 def save() -> tuple[Any, ...]:
-    """The generators' state, for :func:`restore`."""
+    """The state of the generators, for :func:`restore`."""
     torch = sys.modules.get("torch")
     return random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
 
 
 def restore(state: tuple[Any, ...]) -> None:
-    """Takes the generators back to where they were at :func:`save`."""
+    """Restores a state of :func:`save`."""
     python, numpy, torch_state = state
     random.setstate(python)
     np.random.set_state(numpy)

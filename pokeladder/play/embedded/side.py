@@ -1,4 +1,4 @@
-"""One side of one battle: what a poke-env player sees of it."""
+"""One side of one battle, with the player's view of it."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ Value = TypeVar("Value")
 
 
 class BattleSide:
-    """Keeps a player's ``Battle`` up to date from the lines that the simulator sends to that side.
+    """Updates a player's ``Battle`` from the lines that the simulator sends to that side.
 
     Args:
-        side: which side of the battle.
-        seed: what the agent draws at random follows from it.
-        battle_number: the battle's number within the process.
-        game: the battle's index in the schedule.
+        side: the side of the battle.
+        seed: seed of the agent's random numbers.
+        battle_number: number of the battle within the process.
+        game: index of the battle in the schedule.
 
     Attributes:
-        batched: the player chooses for many positions at once.
+        batched: whether the player chooses for many positions at once.
         battle: poke-env's view of the battle.
-        asked: the simulator waits for a choice of this side.
-        refused: why it refused the last choice, if it did and that is the agent's fault.
-        steps, invalid, timeouts: decisions so far, and how many were invalid or out of time.
-        deciding: the last of them is not carried out yet.
-        tries: choices sent for the present request.
-        questions: how often the player was asked, tries included.
-        sent: the choice that it has sent as a message since it was asked; None if there is none.
-        task: the decision of an async agent under way.
-        observation: the side's state and legal actions; None if they are not followed, or no longer.
-        unrecorded: the error that keeps a trajectory that is wanted from being made; None if there is none.
+        asked: whether the simulator waits for a choice of this side.
+        refused: reason why the simulator refused the last choice, if that was the agent's fault.
+        steps, invalid, timeouts: number of decisions, of invalid ones, and of time-outs.
+        deciding: whether the last decision is not carried out yet.
+        tries: number of choices sent for the present request.
+        questions: number of times that the player was asked.
+        sent: choice that the player has sent as a message since it was asked; None without one.
+        task: running decision of an asynchronous agent.
+        observation: state and legal actions of the side; None if they are not used, or after an error.
+        unrecorded: error because of which the trajectory cannot be recorded; None without one.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class BattleSide:
         self.unrecorded: str | None = None
 
     def read(self, text: str, request: dict[str, Any] | None, chosen: str | None) -> None:
-        """Takes in lines of the battle protocol, and the request that follows them if there is one.
+        """Reads lines of the battle protocol, and the request after them, if there is one.
 
         Args:
-            chosen: this side's choice that these lines come of, if there is one.
+            chosen: this side's choice that led to these lines, if there is one.
         """
         battle = self.battle
         if chosen is not None:
@@ -108,10 +108,10 @@ class BattleSide:
                 elif kind == "move":
                     battle.parse_message(message)
                 elif kind != "bigerror":
-                    # There are many lines, and only those of moves need more than poke-env's own reading.
+                    # Most lines need no more than poke-env's own reading, which is faster.
                     Battle.parse_message(battle, message)
             except Exception:
-                # poke-env does not know every line of every format; the battle goes on without that line.
+                # poke-env does not know all lines of all formats; the line is skipped.
                 log.warning("poke-env could not read %r", line, exc_info=True)
             if kind == "move":
                 self._observe(Observation.moved, line)
@@ -122,7 +122,7 @@ class BattleSide:
             self._request(request)
 
     def leave(self) -> None:
-        """Ends a decision under way and lets the player forget the battle."""
+        """Ends a running decision, and removes the battle from the player."""
         self.forget_question()
         self.player._battles.pop(self.battle.battle_tag, None)
 
@@ -133,24 +133,24 @@ class BattleSide:
             self.task = None
 
     def count_invalid(self) -> None:
-        """Counts the present decision as invalid, once however many choices were refused for it."""
+        """Counts the present decision as invalid, once for any number of refused choices."""
         if not self.counted:
             self.counted = True
             self.invalid += 1
             self._record(TrajectoryBuilder.mark_invalid)
 
     def give_up(self) -> None:
-        """The present decision is to forfeit."""
+        """Records that the present decision is to forfeit."""
         self._end_decision(TrajectoryBuilder.give_up)
 
     def finish(self) -> None:
-        """The battle is over; a decision that was cut short by its end does not count."""
+        """Records the end of the battle; a decision that the end has interrupted does not count."""
         self.steps -= self.deciding
         self.invalid -= self.deciding and self.counted
         self.deciding = False
 
     def recorded(self) -> Recorded | None:
-        """This side's trajectory of the whole battle; None if it is not recorded, or decided nothing."""
+        """This side's trajectory; None if it is not recorded, or the side made no decision."""
         builder = self._builder
         if builder is None or builder.steps == 0:
             return None
@@ -167,7 +167,7 @@ class BattleSide:
             self.observation.end()
 
     def _observe(self, act: Callable[..., None], *arguments: Any) -> None:
-        """Passes on to the observation. What it cannot follow costs the trajectory and not the battle."""
+        """Calls the observation. After an error the trajectory is lost, and the battle goes on."""
         if self.observation is None:
             return
         try:
@@ -177,7 +177,7 @@ class BattleSide:
             self._lose(error)
 
     def _record(self, act: Callable[..., Value], *arguments: Any) -> Value | None:
-        """Passes on to the trajectory. What cannot be recorded costs the trajectory and not the battle."""
+        """Calls the trajectory's builder. After an error the trajectory is lost, and the battle goes on."""
         if self._builder is None:
             return None
         try:
@@ -206,7 +206,7 @@ class BattleSide:
                 self._observe(Observation.begin, request)
 
     def _error(self, reason: str) -> None:
-        # "[Unavailable choice]" tells what the agent could not know; a corrected request comes with it.
+        # "[Unavailable choice]" is not the agent's fault: it reveals hidden information, and a new request follows.
         if reason.startswith("[Invalid choice]"):
             self.refused = reason
             self.asked = True

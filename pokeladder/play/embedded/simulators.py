@@ -1,4 +1,4 @@
-"""The simulator processes of a worker: which battle is in which, and what becomes of one that dies, hangs or is old."""
+"""The simulator processes of a worker, which are replaced when they die, hang or have played many battles."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pokeladder.errors import SimulatorError
 from pokeladder.simulator.process import SimulatorProcess
 from pokeladder.simulator.setup import Simulator
 
-# It answers within milliseconds, some thousandths of this.
+# Seconds after which a simulator counts as hung; it answers within milliseconds.
 SILENT_SECONDS = 60.0
-# What a simulator remembers of its battles grows for some thousands of them; one that has had so many is renewed.
+# Number of battles after which a simulator is replaced, since its memory grows.
 BATTLES = 20_000
 log = logging.getLogger(__name__)
 
 
 class Simulators:
-    """Used from a running event loop.
+    """The simulators; used from a running event loop.
 
     Args:
-        count: how many processes share the battles.
+        count: number of processes.
         receive: called with every message about a battle (see ``driver.js``).
         died: called with the reason when a process has died.
-        lost: called with the numbers of its battles, when another process is there.
-        failed: called if there can be no other.
+        lost: called with the numbers of its battles, once another process has replaced it.
+        failed: called if a process cannot be replaced.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Simulators:
         self._lost = lost
         self._failed = failed
         self._current: list[SimulatorProcess] = []
-        # Where each battle is that may be under way, and how many each process has had.
+        # The process of each running battle, and the number of battles of each process.
         self._homes: dict[int, SimulatorProcess] = {}
         self._begun: Counter[SimulatorProcess] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Starts them.
+        """Starts the processes.
 
         Raises:
             OSError: Node cannot be started.
@@ -72,11 +72,11 @@ class Simulators:
         self._homes[battle].post(kind, battle, *rest)
 
     async def look(self, waiting: Iterable[int], under_way: Collection[int]) -> None:
-        """Ends those that have stopped answering, and renews old ones; to be called now and then.
+        """Ends hung processes, and replaces old ones; to be called regularly.
 
         Args:
             waiting: battles that wait for an answer.
-            under_way: all battles.
+            under_way: all running battles.
         """
         for process in {self._homes[battle] for battle in waiting}:
             if process.silence() > SILENT_SECONDS:
@@ -109,6 +109,6 @@ class Simulators:
                 self._current[self._current.index(process)] = await self._start()
         except OSError as error:
             self._failed(SimulatorError(f"the simulator could not be started again: {error}"))
-        # Only when the next one is there: the games come back at once.
+        # Only when its replacement is there, since the games are started again at once.
         self._begun.pop(process, None)
         self._lost([battle for battle, home in self._homes.items() if home is process])

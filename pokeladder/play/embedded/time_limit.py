@@ -1,4 +1,4 @@
-"""Cutting short an agent that takes too long."""
+"""The time limit of agents' decisions."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import types
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
-# How often the alarm looks whether time is up. An agent that catches one gets another.
+# Seconds between alarms. An agent that catches the exception gets another one.
 TICK_SECONDS = 0.1
 
 
 class TurnTimeout(BaseException):
-    """Raised inside an agent that is out of time; not an Exception, so that agents do not catch it by accident."""
+    """Raised inside an agent that exceeds the time limit; not an Exception, so that agents rarely catch it."""
 
 
 class TimeLimit:
-    """Runs calls of the main thread under a time limit, by the system's alarm signal.
+    """Runs calls of the main thread under a time limit, using the alarm signal.
 
-    The alarm interrupts Python code and blocking system calls. Native code that never returns to Python is beyond
-    it: for that the process that watches this one looks at its :class:`~pokeladder.play.embedded.heartbeat.Pulse`.
+    The alarm interrupts Python code and blocking system calls, but not native code. For that the parent process watches
+    the :class:`~pokeladder.play.embedded.heartbeat.Heartbeat`.
 
     Args:
-        seconds: the limit of one call.
+        seconds: time limit of one call.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._deadline: float | None = None
         signal.signal(signal.SIGALRM, self._ring)
-        # One timer that keeps ticking: setting one for each call would cost two system calls a decision.
+        # One repeating timer, since one for each call would take two system calls.
         signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS, TICK_SECONDS)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What ``function`` returns.
+        """Calls a function; its result.
 
         Raises:
-            TurnTimeout: it took longer than the limit.
+            TurnTimeout: the call exceeded the limit.
         """
         self._deadline = time.monotonic() + self.seconds
         try:
@@ -52,7 +52,7 @@ class TimeLimit:
 
 @types.coroutine
 def drive(awaitable: Awaitable[Any], call: Callable[..., Any]) -> Generator[Any, Any, Any]:
-    """Awaits ``awaitable``, each of its steps made through ``call(function, argument)``."""
+    """Awaits ``awaitable``, running each of its steps with ``call(function, argument)``."""
     steps: Any = awaitable.__await__()
     resume, argument = steps.send, None
     while True:

@@ -1,7 +1,7 @@
-"""A worker process: agents and simulators, playing the games that it is sent.
+"""A worker process, which has agents and simulators, and plays games.
 
-Started by :mod:`pokeladder.play.embedded.pool` with three inherited file descriptors: connection, lifeline, pulse. It
-never outlives the process that started it.
+:mod:`pokeladder.play.embedded.pool` starts it with three file descriptors: connection, lifeline and heartbeat. It ends
+with its parent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BEAT_SECONDS = 1.0
 
 
 class _Players:
-    """The players of this process, built when first needed."""
+    """The players of this process, made at first use."""
 
     def __init__(self, job: Job) -> None:
         self._agents = {agent.name: agent for agent in job.agents}
@@ -39,7 +39,7 @@ class _Players:
         self._built: dict[tuple[str, bool], Player] = {}
 
     def __call__(self, name: str, double: bool) -> Player:
-        """The player of an agent; with ``double`` a second one, which can play against it."""
+        """The player of an agent; with ``double`` a second one for self-play."""
         key = (name, double)
         if key not in self._built:
             username = f"agent {self._numbers[name]}{' twin' if double else ''}"
@@ -74,7 +74,7 @@ class _Worker:
         await self._simulators.start()
         gc.collect()
         gc.freeze()
-        # Battles make many objects and few cycles: the default of 700 objects costs 4% of the time.
+        # Battles make many objects and few cycles: the default threshold of 700 objects costs 4% of the time.
         gc.set_threshold(50_000, 20, 20)
         self._heartbeat.beat()
         self._send(Ready())
@@ -85,7 +85,7 @@ class _Worker:
         await self._simulators.stop()
 
     async def _watch(self) -> None:
-        """Shows that this process is alive, and looks after the simulators."""
+        """Updates the heartbeat, and watches the simulators."""
         while True:
             self._heartbeat.beat()
             await asyncio.sleep(BEAT_SECONDS)
@@ -108,7 +108,7 @@ class _Worker:
 
 
 def _end_with_parent(lifeline: int) -> None:
-    """Ends this process when the other end of ``lifeline`` closes, whatever the main thread is busy with."""
+    """Starts a thread that ends this process when the other end of ``lifeline`` is closed."""
 
     def wait() -> None:
         os.read(lifeline, 1)

@@ -1,4 +1,4 @@
-"""Processes of agents that play on a server: how they are started, watched and ended."""
+"""Processes of agents that play on a server: start, state and end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pokeladder.play.messages import AgentTask
 from pokeladder.processes import last_words, python_command
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-# Longer than the supervisor gives a program to end by itself.
+# Longer than the time that the supervisor gives a program to end by itself.
 END_SECONDS = 10.0
 TAIL_LINES = 4
 
@@ -30,10 +30,10 @@ class AgentProcess:
     """A running process of an agent.
 
     Attributes:
-        started: when, on the monotonic clock.
-        online: it has logged in.
-        log: what it says.
-        work: the folder for what it writes.
+        started: time of the start on the monotonic clock.
+        online: whether it has logged in.
+        log: file of its output.
+        work: folder for the files that it writes.
     """
 
     def __init__(self, task: AgentTask, folder: Path, gpu: str | None) -> None:
@@ -47,7 +47,7 @@ class AgentProcess:
         self.log = folder / f"{task.user}.log"
         self.work = folder / task.user
         self.work.mkdir(parents=True, exist_ok=True)
-        # The agent's parameters are nobody else's business, whatever the umask.
+        # Private, since an agent's parameters may be secret.
         self.work.chmod(0o700)
         command = self._command()
         lifeline, self._lifeline = os.pipe()
@@ -64,7 +64,7 @@ class AgentProcess:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     pass_fds=[lifeline],
-                    # A Ctrl-C in the terminal is for pokeladder.
+                    # Ctrl-C in a terminal must reach pokeladder only.
                     start_new_session=True,
                 )
             except BaseException:
@@ -78,24 +78,24 @@ class AgentProcess:
         return self.agent.limits
 
     def status(self) -> int | None:
-        """Its exit status; None while it runs."""
+        """The exit status; None while the process runs."""
         status = self._supervisor.poll()
         if status is not None and self.ended is None:
             self.ended = time.monotonic()
         return status
 
     def tail(self) -> str:
-        """The last lines of what it said, for an error message."""
+        """The last lines of its output, for an error message."""
         return last_words(self.log, TAIL_LINES, after=1)
 
     def let_go(self) -> None:
-        """Has the supervisor end the program, without waiting for it."""
+        """Makes the supervisor end the program, without waiting for that."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
 
     def end(self) -> None:
-        """Ends the program and what it has started, and clears what it wrote away."""
+        """Ends the program and its children, and removes its folder."""
         self.let_go()
         try:
             self._supervisor.wait(END_SECONDS)

@@ -1,6 +1,6 @@
-"""Games on a websocket server: agents' processes are paired, watched, and replaced when they fail.
+"""The arena on a websocket server: pairs the processes of agents, watches them, and replaces failed ones.
 
-What is known of a battle is what the server says of it, never what an agent says.
+Facts about battles come from the server only, never from an agent.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ TICK_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Where and how the games are played.
+    """Settings of the server and of the agents' processes.
 
     Attributes:
-        url: a server that is running already; None to start one.
-        port: for the one that is started; 0 for a free one.
-        processes: how many of its processes simulate battles.
-        folder: keeps the files of the one that is started; None if they are not wanted.
-        parallel: sessions at once.
-        gpus: what CUDA calls those to spread the agents' processes over.
-        backend: passed on to metamon.
-        team_files: the team set as it lies on disk.
+        url: URL of a running server; None to start one.
+        port: port of the started server; 0 for a free one.
+        processes: number of its processes that simulate battles.
+        folder: folder for the files of the started server; None for a temporary one.
+        parallel: number of sessions at once.
+        gpus: CUDA's names of the GPUs over which agents' processes are distributed.
+        backend: battle backend, for metamon.
+        team_files: files of the team set.
     """
 
     url: str | None
@@ -63,15 +63,15 @@ class ServerSettings:
 
 
 class ServerArena:
-    """Plays games on a server; a context manager that leaves no process behind.
+    """Plays games on a server; an :class:`~pokeladder.play.arena.Arena`.
 
     Args:
-        agents: those of all games.
-        log_folder: where the server and each agent's process have a file for what they say.
+        agents: the agents of all games.
+        log_folder: folder for the logs of the server and of the agents' processes.
 
     Raises:
         AgentError: two agents cannot meet.
-        SimulatorError: the server cannot be started, or reached.
+        SimulatorError: the server cannot be started or reached.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ServerArena:
         self._rules = rules
         self._settings = settings
         self._log_folder = log_folder
-        # A server that goes on may still know the names of an earlier call.
+        # Unique, since a running server may still have users of an earlier call.
         self._token = secrets.token_hex(3)
         self._named = 0
         self._chunks: deque[deque[Attempt]] = deque()
@@ -123,13 +123,13 @@ class ServerArena:
         shutil.rmtree(self._team_folder, ignore_errors=True)
 
     def play(self, games: Iterable[Attempt]) -> Iterator[Result | Notice | None]:
-        """Yields every result as it comes, notices between them, and None every quarter of a second.
+        """Yields each result when it is there, notices, and None every quarter of a second.
 
         A void result is followed by another attempt at the same game, up to
-        :data:`~pokeladder.retries.ATTEMPTS` in all, unless one of its agents has failed too often.
+        :data:`~pokeladder.retries.ATTEMPTS`, unless one of its agents has failed too often.
 
         Raises:
-            SimulatorError: the server keeps dying.
+            SimulatorError: the server died too often.
         """
         fixed = {name for name, agent in self._agents.items() if agent.fixed_team}
         self._chunks.extend(chunks(games, self._settings.parallel, fixed))
@@ -161,7 +161,7 @@ class ServerArena:
                 return
             chunk = self._chunks.popleft()
             roles = self._roles(*sorted((chunk[0].game.p1, chunk[0].game.p2)))
-            # A server of others pairs whoever waits on its ladder.
+            # Another server pairs any users that wait on its ladder.
             if self._settings.url is not None and any(
                 "ladder" in roles and "ladder" in one.roles for one in self._sessions
             ):
@@ -174,7 +174,7 @@ class ServerArena:
         roles = meet(first.roles, second.roles)
         if roles is None:
             told = " and ".join(f"{agent.name} can be {' or '.join(agent.roles)}" for agent in (first, second))
-            raise AgentError(f"{told}, so that they cannot meet: give one of them another role in the registry")
+            raise AgentError(f"{told}, so they cannot meet: register one of them with another role")
         return roles
 
     def _open(self, chunk: deque[Attempt], roles: tuple[Role, Role]) -> None:
@@ -185,12 +185,12 @@ class ServerArena:
         self._sessions.append(session)
         self._server.send("arrange", *users, *(self._order(session, attempt) for attempt in chunk))
         for user, role in zip(users, roles, strict=True):
-            # Whoever challenges must find its opponent there.
+            # The challenged agent must log in first.
             if role != "challenger" and session in self._sessions:
                 self._start_agent(session, user)
 
     def _order(self, session: Session, attempt: Attempt) -> dict[str, Any]:
-        """A game as the server is told of it (see ``server.js``)."""
+        """A game in the form that the server takes (see ``server.js``)."""
         game = attempt.game
         p1, p2 = session.users_of(game)
         teams = self._rules.packed_teams(game)
@@ -227,7 +227,7 @@ class ServerArena:
             session.outputs[user] = MetamonOutput(process.work, user)
 
     def _teams_of(self, agent: Agent | Program, team: str | None) -> Path:
-        """The folder in which an agent's process finds the teams that it may have to play."""
+        """The folder of teams for an agent's process."""
         if team is None or not agent.fixed_team:
             return self._all_teams
         name = Path(team).name
@@ -236,7 +236,7 @@ class ServerArena:
         )
 
     def _lay_out_teams(self, place: Path, files: Iterable[Path]) -> Path:
-        """A folder with teams where agents look for them: ``<format>/<name>.<format>_team``."""
+        """Makes a folder of teams in the layout ``<format>/<name>.<format>_team``."""
         folder = self._team_folder / place
         (folder / self._rules.format_id).mkdir(parents=True, exist_ok=True)
         for file in files:
@@ -250,7 +250,7 @@ class ServerArena:
     def _look_after_sessions(self) -> None:
         for session in list(self._sessions):
             if session not in self._sessions:
-                continue  # it went with an agent of another session
+                continue  # removed with an agent of another session
             if session.left or session.begun:
                 failed = session.failures()
                 if failed:
@@ -259,7 +259,7 @@ class ServerArena:
                 self._close(session)
 
     def _give_up(self, session: Session, failed: Mapping[str, str]) -> None:
-        """Ends a session for the failure of some of its agents; its games go to another one."""
+        """Ends a session after failures of its agents; its games go to another session."""
         dead = []
         for name, reason in failed.items():
             process = session.process_of(name)
@@ -267,14 +267,14 @@ class ServerArena:
             then = "another process takes its place"
             if self._failures.add(name):
                 dead.append(name)
-                then = f"it has failed {retries.AGENT_FAILURES} times in a row, and its other battles stay void"
+                then = f"it has failed {retries.AGENT_FAILURES} times in a row, so its other battles stay void"
             self._out.append(Notice(f"agent {name} {reason}{tail}; {then}{log}"))
         self._abandon(session)
         for name in dead:
             self._bury(name)
 
     def _abandon(self, session: Session, *, own_failure: bool = True) -> None:
-        """Ends a session; the battles under way are void, and what is left goes to another one."""
+        """Ends a session: running battles become void, and the other games go to another session."""
         left = session.left
         for room, begun in session.begun.items():
             self._server.send("void", room)
@@ -294,7 +294,7 @@ class ServerArena:
         self._sessions.remove(session)
 
     def _bury(self, name: str) -> None:
-        """Ends all matchups of an agent that does not play."""
+        """Makes all games of an agent that has failed too often void."""
         for session in [one for one in self._sessions if name in (agent.name for agent in one.agents)]:
             self._abandon(session, own_failure=False)
         for chunk in [one for one in self._chunks if name in (one[0].game.p1, one[0].game.p2)]:
@@ -362,7 +362,7 @@ class ServerArena:
             session.ready.add(user)
 
     def _begin(self, room: str, number: int, user: str) -> None:
-        # Without a session it is what one that was given up has still begun.
+        # Without a session the battle was begun by one that has ended.
         session = self._session_of(user)
         if session is not None:
             session.begin(room, number, datetime.now(UTC))
@@ -377,12 +377,12 @@ class ServerArena:
     def _ended(self, room: str, record: Mapping[str, Any]) -> None:
         session = next((session for session in self._sessions if room in session.begun), None)
         if session is None:
-            return  # it was given up before
+            return  # its session has ended
         session.quiet_since = time.monotonic()
         if record["end_reason"] == "void":
             index = session.begun[room].attempt.game.index
-            self._out.append(Notice(f"the server broke battle {index} off: it is played again"))
-            # The two clients may wait for its end for ever.
+            self._out.append(Notice(f"the server aborted battle {index}: it is played again"))
+            # Its clients may wait for its end for ever.
             self._abandon(session)
             return
         begun: Begun = session.begun.pop(room)
@@ -397,7 +397,7 @@ class ServerArena:
 
 
 def _end(processes: Sequence[AgentProcess]) -> None:
-    """Ends processes, all at the same time."""
+    """Ends processes in parallel."""
     for process in processes:
         process.let_go()
     for process in processes:

@@ -1,6 +1,6 @@
-"""A poke-env player in a process of its own that plays on a Showdown server.
+"""The process of a poke-env player that plays on a Showdown server.
 
-Started by :class:`pokeladder.play.server.agent_process.Guest` with the path of a pickled
+Started by :class:`pokeladder.play.server.agent_process.AgentProcess` with the path of a pickled
 :class:`~pokeladder.play.messages.AgentTask`. The exit status is 0 after the last battle.
 """
 
@@ -32,9 +32,9 @@ from pokeladder.play.embedded.players import build_player
 from pokeladder.play.messages import AgentTask
 from pokeladder.retries import CHOICES
 
-# Messages about a battle still come in when it is over; poke-env itself would keep all battles for good.
+# Number of ended battles that are kept, since messages about them still arrive; poke-env would keep all.
 BATTLES_KEPT = 8
-# After so long without an answer a challenge is taken back and made again.
+# Seconds after which an unanswered challenge is repeated.
 CHALLENGE_SECONDS = 10.0
 NO_CHOICE = "/choose nothing"
 log = logging.getLogger(__name__)
@@ -53,8 +53,7 @@ def main() -> int:
     if task.team is not None:
         player._team = ConstantTeambuilder(task.team)
     player.ps_client._server_configuration = ServerConfiguration(task.url, "")
-    # The arena itself looks at who comes and answers in time; a server on a busy machine may take longer than the
-    # seconds that websockets gives it.
+    # No time limits here: the arena has its own, and a server on a busy machine may exceed those of websockets.
     player.ps_client._open_timeout = player.ps_client._ping_timeout = None
     _mind(player)
     poke_env.player.player.Battle = SteadyBattle  # type: ignore[attr-defined]
@@ -69,14 +68,14 @@ async def _play(player: Player, task: AgentTask) -> int:
         sys.stderr.write(f"the connection to {task.url} has ended\n")
         return 1
     playing.result()
-    # The last messages of the last battle.
+    # Reads the last messages of the last battle.
     await asyncio.sleep(0.1)
     await player.ps_client.websocket.close()
     return 0
 
 
 async def _battles(player: Player, task: AgentTask) -> None:
-    """One battle after the other: the next begins when this one is over."""
+    """Plays one battle after the other."""
     for _ in range(task.battles):
         if task.role == "challenger":
             await _challenge(player, task)
@@ -87,7 +86,7 @@ async def _battles(player: Player, task: AgentTask) -> None:
 
 
 async def _challenge(player: Player, task: AgentTask) -> None:
-    """Plays a battle with the opponent, who may not be there yet, or not heed a challenge while it is busy."""
+    """Challenges the opponent until a battle begins: it may not be online yet, or busy."""
     await player.ps_client.logged_in.wait()
     while True:
         await player.ps_client.challenge(task.opponent, task.format_id, task.team)
@@ -100,25 +99,28 @@ async def _challenge(player: Player, task: AgentTask) -> None:
 
 
 def _order(answer: object, battle: Any) -> BattleOrder:
-    """What a player has answered, in the form in which poke-env sends it; text is as good as an order.
+    """A player's answer, an order or text, in the form in which poke-env sends it.
 
     Raises:
-        TypeError: it is no choice.
+        TypeError: the answer is not a choice.
     """
     text = choice_text(answer, battle)
     if not isinstance(text, str):
-        raise TypeError(f"answered something that is no choice: {text!r}")
+        raise TypeError(f"returned something that is not a choice: {text!r}")
     return SingleBattleOrder(text)
 
 
 def _mind(player: Player) -> None:
-    """Plays by the arena's rules: a random legal choice takes the place of one that raised, that is none, or that was
-    refused again and again; hooks are called, and old battles are forgotten."""
+    """Applies the arena's rules to a player.
+
+    A random legal choice replaces one that raised, that is not a choice, or that was refused too often. Hooks are
+    called, and old battles are removed.
+    """
     choose: Callable[[Any], Any] = player.choose_move
     finished: Callable[[Any], None] = player._battle_finished_callback
     over: deque[str] = deque()
     begun: WeakSet[Any] = WeakSet()
-    # The request that the player was asked last, and how often, by battle.
+    # The last request of each battle, and the number of times that the player was asked about it.
     asked: dict[str, tuple[Any, int]] = {}
 
     def mention(event: str, battle: Any) -> None:
@@ -140,7 +142,7 @@ def _mind(player: Player) -> None:
             return _order(await chosen if inspect.isawaitable(chosen) else chosen, battle)
         except (Exception, SystemExit, KeyboardInterrupt):
             log.exception("agent raised in %s; a random choice takes its place", battle.battle_tag)
-            # The server refuses and counts this, and asks again.
+            # The server refuses and counts it, and asks again.
             asked[battle.battle_tag] = battle.last_request, CHOICES
             return SingleBattleOrder(NO_CHOICE)
 

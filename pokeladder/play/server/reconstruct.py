@@ -1,7 +1,7 @@
-"""A process that makes both sides' trajectories of a battle from its input log, whoever played it and wherever.
+"""A process that makes the trajectories of battles from their input logs.
 
-Started by :class:`~pokeladder.play.server.trajectory_collector.TrajectoryCollector` with an inherited connection; it
-ends when that is closed.
+:class:`~pokeladder.play.server.trajectory_collector.TrajectoryCollector` starts it with a connection, and it ends when
+that is closed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pokeladder.records import SIDES
 from pokeladder.simulator.process import Inquiry
 
 NAMES = ("player 1", "player 2")
-# It is asked nothing.
+# A player that is never asked.
 LOOKER_ON = Agent("random", BUILT_IN["random"])
 
 

@@ -1,4 +1,4 @@
-"""Two agents' processes that play some games of their matchup on a server, one after the other."""
+"""Sessions: the processes of two agents that play games of their matchup one after the other."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pokeladder.play.messages import Attempt
 from pokeladder.play.server.agent_process import AgentProcess
 from pokeladder.records import Game
 
-# The server's word that the last battle is over may come after the end of a process that knows already.
+# Seconds for the server to report the end of the last battle after a process has ended.
 PARTING_SECONDS = 2.0
-# How long a process has to end by itself when its battles are over.
+# Seconds for a process to end by itself after its last battle.
 LEAVING_SECONDS = 10.0
-# Agents' processes are renewed after so many battles: what they leak is lost with them.
+# Number of battles after which agents' processes are replaced, which limits leaks.
 GAMES_A_SESSION = 500
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A battle under way; ``since`` is on the monotonic clock."""
+    """A running battle; ``since`` is on the monotonic clock."""
 
     attempt: Attempt
     started_at: datetime
@@ -34,18 +34,18 @@ class Begun:
 
 @dataclass
 class Session:
-    """A pairing; agents, user names and roles are in one order.
+    """A session; agents, user names and roles have one order.
 
     Attributes:
         left: games that have not begun.
-        directed: the server tells who has come forward for a battle.
-        begun: battles under way, by room.
-        processes: those that have been started.
-        outputs: of the users whose program leaves trajectories.
-        quiet_since: when the last battle ended, or there was reason to expect the first.
+        directed: whether the server reports which users are ready.
+        begun: running battles, by room.
+        processes: started processes, by user.
+        outputs: output folders of users whose program writes trajectories.
+        quiet_since: time of the last battle's end, or of both logins.
         ready: users who have challenged their opponent, or wait on the ladder, since the last battle.
-        suspect: the agent that kept the other waiting until it lost, in the last battle.
-        over_since: when the last battle was over and stored.
+        suspect: the agent that lost the last battle by time-out or absence.
+        over_since: time at which the last battle had ended and was stored.
     """
 
     agents: tuple[Agent | Program, Agent | Program]
@@ -65,21 +65,21 @@ class Session:
         return self.agents[self.users.index(user)].name
 
     def users_of(self, game: Game) -> tuple[str, str]:
-        """Those of p1 and p2; an agent that plays against itself has two, and they keep their sides."""
+        """The users of p1 and p2; in self-play the agent's two users keep their sides."""
         return self.users if game.p1 == self.agents[0].name else (self.users[1], self.users[0])
 
     def process_of(self, agent: str) -> AgentProcess | None:
         return next((process for process in self.processes if process.agent.name == agent), None)
 
     def begin(self, room: str, number: int, started_at: datetime) -> None:
-        """Notes that one of the games has begun."""
+        """Records that a game has begun."""
         attempt = next(attempt for attempt in self.left if attempt.game.index == number)
         self.left.remove(attempt)
         self.begun[room] = Begun(attempt, started_at, time.monotonic())
         self.ready.clear()
 
     def failures(self) -> dict[str, str]:
-        """The agents whose processes are gone or take too long, and what each did."""
+        """The agents whose processes have ended or exceed a time limit, with a clause about each."""
         now = time.monotonic()
         failed: dict[str, str] = {}
         for process in self.processes:
@@ -94,7 +94,7 @@ class Session:
         return failed or self._idle(now)
 
     def over(self) -> bool:
-        """Whether the processes have ended, or had the time to; asked when all games are over and stored."""
+        """Whether the processes have ended or had enough time to; called once all games have ended and are stored."""
         now = time.monotonic()
         self.over_since = self.over_since or now
         return now > self.over_since + LEAVING_SECONDS or all(
@@ -110,7 +110,7 @@ class Session:
         return dict.fromkeys((agent.name for agent in who), f"began no battle within {limit:g} s")
 
     def _late(self) -> list[Agent | Program]:
-        """The agents that a battle waits for: those who have not come forward, or not accepted; both if in doubt."""
+        """The agents that delay a battle: those who are not ready or did not accept; both, if unknown."""
         if self.suspect is not None:
             return [agent for agent in self.agents if agent.name == self.suspect]
         if self.directed and not self.ready and "challenger" in self.roles:
@@ -120,10 +120,10 @@ class Session:
 
 
 def chunks(games: Iterable[Attempt], parallel: int, fixed: Container[str] = ()) -> Iterator[deque[Attempt]]:
-    """Each matchup's games in as many parts as keep all sessions busy, mirrored pairs together.
+    """Splits each matchup's games into parts so that all sessions are busy; mirrored pairs stay together.
 
     Args:
-        fixed: agents that play one team in each part.
+        fixed: agents that keep one team in each part.
     """
     matchups: dict[tuple[tuple[str, str | None], ...], list[Attempt]] = {}
     for attempt in games:

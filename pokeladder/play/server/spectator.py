@@ -1,8 +1,8 @@
-"""Watching battles on a server that was running already: a user of it that looks on and plays nothing.
+"""Watches battles on a running server as a user that does not play.
 
-:class:`Observer` is used as :class:`~pokeladder.simulator.server.ServerProcess` is, and tells the same (see
-``server.js``); but it can only ask the server and not direct it. Who begins a battle with whom is up to the agents, and
-sides, teams and seeds are the server's.
+:class:`Spectator` has the interface of :class:`~pokeladder.simulator.server.ServerProcess` and sends the same messages
+(see ``server.js``), but cannot direct the server: agents decide who plays whom, and the server decides about sides,
+teams and seeds.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ START_SECONDS = 30.0
 
 
 class Spectator(Channel):
-    """A process that watches; a server that it cannot reach, or no longer, is gone as far as it can tell.
+    """The watching process.
 
     Args:
-        user: the name under which it looks on.
+        user: user name of the spectator.
 
     Raises:
         SimulatorError: the server cannot be reached, or refuses the name.
@@ -56,11 +56,11 @@ class Spectator(Channel):
 
 
 class _Watch:
-    """What the observer's process knows.
+    """The state of the watching process.
 
     Attributes:
         games: for each two users, the numbers of the games that they have not begun.
-        rooms: the lines of each battle that is watched.
+        rooms: lines of each watched battle.
     """
 
     def __init__(self, tell: socket.socket, websocket: ClientConnection, format_id: str) -> None:
@@ -91,7 +91,7 @@ class _Watch:
             await self._forget(rest[0])
 
     async def poll(self) -> None:
-        """Asks where the users are, and whether the next battle is theirs."""
+        """Asks for the rooms of the users, and joins the next battle to see whether it is theirs."""
         for user in sorted(self._users):
             await self._websocket.send(f"|/cmd userdetails {user}")
         if self._known:
@@ -117,7 +117,7 @@ class _Watch:
             self._online.add(user)
             self.send("online", user)
         for name in rooms or {}:
-            # Before the room's id stands what the user is there.
+            # The user's rank precedes the room's id.
             found = re.search(rf"battle-{self._format}-\d+", name)
             if found and found[0] not in self._known:
                 self._known.add(found[0])
@@ -161,12 +161,12 @@ def _users(lines: list[str]) -> tuple[str, str]:
 
 
 def record_of(lines: list[str], started: float) -> dict[str, Any]:
-    """The record of a battle that is over, as ``server.js`` makes them, with None for what the lines do not tell."""
+    """The record of an ended battle in the form of ``server.js``; values that the lines do not contain are None."""
     users = _users(lines)
     winner = None
     turns = 0
     reason = "normal"
-    # Whether the turn is over and the next one not yet told: only the turn limit and the Endless Battle Clause end a
+    # Whether a turn has ended and the next has not begun: only the turn limit and the Endless Battle Clause end a
     # battle then.
     between = False
     there = {"p1": True, "p2": True}
@@ -209,7 +209,7 @@ def record_of(lines: list[str], started: float) -> dict[str, Any]:
 
 
 def _id(name: str) -> str:
-    """A user's id, as Showdown makes it of the name."""
+    """Showdown's id of a user name."""
     return "".join(character for character in name.lower() if character in "abcdefghijklmnopqrstuvwxyz0123456789")
 
 
@@ -217,7 +217,7 @@ async def _observe(tell: socket.socket, url: str, format_id: str, user: str) -> 
     reader, _ = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(tell.fileno())))
     tell.setblocking(True)
     try:
-        # The arena ends this process if the server is silent for too long.
+        # No time limit here: the arena ends this process after too long a silence.
         async with connect(url, max_size=None, max_queue=None, open_timeout=None, ping_timeout=None) as websocket:
             watch = _Watch(tell, websocket, format_id)
             await _log_in(websocket, user)
@@ -235,7 +235,7 @@ async def _log_in(websocket: ClientConnection, user: str) -> None:
         if parts[1] == "challstr":
             await websocket.send(f"|/trn {user},0,")
         elif parts[1] == "nametaken":
-            raise ValueError(f"it refuses the user name {user}: {parts[-1]} (it must run with --no-security)")
+            raise ValueError(f"it refused the user name {user}: {parts[-1]} (start it with --no-security)")
         elif parts[1] == "updateuser" and _id(parts[2].partition("@")[0]) == user:
             return
 
@@ -245,7 +245,7 @@ async def _take_orders(reader: asyncio.StreamReader, watch: _Watch) -> None:
     while chunk := await reader.read(READ_BYTES):
         for order in decoder.feed(chunk):
             await watch.order(*order)
-    # The process that wanted to know is gone.
+    # The parent process has ended.
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,8 +1,8 @@
-"""Runs a program and ends it, with all that it has started, when the process that wanted it is gone.
+"""Runs a program, and ends it with all of its children when the parent process ends.
 
-``python supervisor.py LIFELINE PROGRAM ARGUMENT...``: the program runs until it ends by itself, and this process then
-ends as it did, or until the other end of the inherited pipe LIFELINE closes. Nothing but Python is needed here, so that
-it starts at once.
+``python supervisor.py LIFELINE PROGRAM ARGUMENT...``: the program runs until it ends, and this process ends with the
+same status; or until the other end of the inherited pipe LIFELINE is closed. Only the standard library is imported, so
+that it starts fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-# How long a program has to end by itself.
+# Seconds for a program to end by itself.
 GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.05
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 def main() -> int:
     lifeline, *command = sys.argv[1:]
     os.set_blocking(int(lifeline), False)
-    # Whatever it starts stays below this process, also when what was between them is gone.
+    # Grandchildren become children of this process when their parent ends.
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -40,8 +40,8 @@ def main() -> int:
     _end(program)
     if status is None or status >= 0:
         return status or 0
-    # Ends as the program did.
-    with suppress(OSError):  # SIGKILL needs none of it
+    # This process ends with the program's signal.
+    with suppress(OSError):  # SIGKILL has no handler
         signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
     return 128 - status
@@ -55,7 +55,7 @@ def _closed(lifeline: int) -> bool:
 
 
 def _end(program: subprocess.Popen[bytes]) -> None:
-    """Ends the program and whatever is left of what it started."""
+    """Ends the program and all of its remaining children."""
     with suppress(OSError):
         os.killpg(program.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
@@ -64,7 +64,7 @@ def _end(program: subprocess.Popen[bytes]) -> None:
         _reap()
     with suppress(OSError):
         os.killpg(program.pid, signal.SIGKILL)
-    # Killing one may hand its children down to this process.
+    # A killed process may leave children to this one.
     while children := _children():
         for child in children:
             with suppress(OSError):
@@ -75,7 +75,7 @@ def _end(program: subprocess.Popen[bytes]) -> None:
 
 
 def _children() -> list[int]:
-    """Those that Linux knows of; elsewhere the program's process group is all there is to go by."""
+    """The children of this process on Linux; on other systems the program's process group is used instead."""
     try:
         return [int(child) for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:

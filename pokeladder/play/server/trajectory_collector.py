@@ -1,4 +1,4 @@
-"""Battles that a server has reported, until their trajectories are there."""
+"""Holds results of a server until their trajectories are there."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class _Ended:
 
 
 class TrajectoryCollector:
-    """Completes results with the trajectories that agents leave, else with those that are made of input logs.
+    """Adds trajectories to results: those that agents have written, otherwise reconstructed ones.
 
     Args:
-        reconstructors: how many processes make trajectories; 0 for none but the agents' own.
+        reconstructors: number of processes that reconstruct trajectories; 0 for the agents' own only.
     """
 
     def __init__(self, simulator: Simulator, rules: Rules, reconstructors: int, log_folder: Path) -> None:
@@ -53,15 +53,15 @@ class TrajectoryCollector:
 
     @property
     def connections(self) -> list[Connection]:
-        """To wait on; each that can be read is to be given to :meth:`hear`."""
+        """Connections to wait on; pass each readable one to :meth:`hear`."""
         return [reconstructor.connection for reconstructor in self._reconstructors]
 
     def busy(self, session: Session | None = None) -> bool:
-        """Whether a battle, of this session, waits."""
+        """Whether a battle waits, or one of this session."""
         return any(session is None or ended.session is session for ended in self._waiting.values())
 
     def take(self, attempt: Attempt, session: Session, room: str, record: Mapping[str, Any]) -> None:
-        """Takes in a battle that is over, in the order in which battles end."""
+        """Adds an ended battle; battles are added in the order of their ends."""
         index = attempt.game.index
         ended = self._waiting[index] = _Ended(attempt, session, room, record)
         for output in session.outputs.values():
@@ -70,31 +70,31 @@ class TrajectoryCollector:
             p1_invalid, p2_invalid = record["invalid"]
             invalid = (p1_invalid, p2_invalid)
             job = ReconstructJob(index, self._rules.format_id, self._rules.gen, record["input_log"], invalid)
-            # If the process is gone, its connection says so when it is read.
+            # If the process has ended, reading its connection shows it.
             with suppress(EOFError):
                 self._reconstructors[index % len(self._reconstructors)].send(job)
         else:
-            reason = "the server has no input log of it" if self._reconstructors else None
+            reason = "the server has no input log of the battle" if self._reconstructors else None
             ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
 
     def hear(self, connection: Connection) -> Iterator[Notice]:
-        """Reads what a process has made."""
+        """Reads a process's trajectories."""
         which = self.connections.index(connection)
         try:
             reconstructed: Reconstructed = self._reconstructors[which].receive()
         except EOFError:
             self._reconstructors[which].end()
             self._reconstructors[which] = self._start(which)
-            yield Notice("a process that writes trajectories died: those of the battles that it had are missing")
+            yield Notice("a process that reconstructs trajectories died: those of its battles are missing")
             for index, ended in self._waiting.items():
                 if ended.reconstructed is None and index % len(self._reconstructors) == which:
-                    reason = "the process that writes it died"
+                    reason = "the process that reconstructed it died"
                     ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
         else:
             self._waiting[reconstructed.number].reconstructed = reconstructed
 
     def finished(self) -> Iterator[Result | Notice]:
-        """The battles for which nothing more is to come."""
+        """The results whose trajectories are complete, or cannot come."""
         for index, ended in list(self._waiting.items()):
             outputs = ended.session.outputs
             gone = all(process.status() is not None for process in ended.session.processes)
