@@ -1,9 +1,8 @@
--- The agents of each format from the strongest to the weakest, for tables and charts in which each must have a place: by
--- rating; the unbeaten come first and the winless last, among themselves and where else there is no comparable rating by the
--- one that a prior of one tie gives.
+-- The agents of each format from the strongest to the weakest, for tables and charts: by rating, the unbeaten first and the
+-- winless last. Agents without a comparable rating are ordered by the rating with a prior of one tie.
 --
--- format, agent: whose
--- place: from 1
+-- format, agent: the agent, and the format of its battles
+-- place: position, from 1
 SELECT
     format,
     agent,

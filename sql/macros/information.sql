@@ -1,6 +1,6 @@
--- The matrix of second derivatives of minus the Bradley–Terry log likelihood (see ratings_with), by strengths. Without a
--- prior it would be singular, ratings being free to move together: 1 / agents is added to all of it, which fixes their sum.
--- Weights and their sums come first, so that each is computed once.
+-- The negative matrix of second derivatives of the Bradley–Terry log likelihood (see ratings_with) by strength. Without a
+-- prior it is singular, since all ratings can move together: 1 / agents is added to all elements, which fixes their sum.
+-- Weights and their sums are computed first, once each.
 CREATE MACRO information(games, strengths, prior) AS list_transform(
     list_transform(
         list_transform(games, lambda row, number: list_transform(row, lambda count, other:

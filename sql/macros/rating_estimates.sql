@@ -1,11 +1,11 @@
 -- The maximum-likelihood fit of each component of more than one agent.
 --   prior:   as in ratings_with
---   returns: format, agent, games, component, took, lost as rating_components; strength (a natural logarithm of odds, mean 0 in
---            its component) and its variance, NULL where an agent is alone
+--   returns: format, agent, games, component, took, lost as in rating_components; strength (natural logarithm of odds, mean 0 in
+--            its component) and its variance, NULL for a single agent
 --
--- Newton's method, damped as for generalised self-concordant functions (Sun and Tran-Dinh 2019: ln(1 + r) / r of the step,
--- r the range of the changes), so that it converges from anywhere. The variance is the sandwich over mirrored pairs
--- (matchup_totals), times observations / (observations - agents + 1).
+-- Newton's method, damped as for generalised self-concordant functions (Sun and Tran-Dinh 2019: ln(1 + r) / r of the
+-- step, r the range of the changes), so that it converges from any start. The variance is the sandwich estimator over
+-- mirrored pairs (internal.matchup_totals), times observations / (observations - agents + 1).
 CREATE MACRO rating_estimates(prior := 0) AS TABLE
 WITH RECURSIVE agents AS MATERIALIZED (
     FROM rating_components(prior := prior)
@@ -77,7 +77,7 @@ inverted AS (
                 CASE WHEN number = place THEN 1.0 ELSE 0.0 END
             ))
         ) AS inverse,
-        -- How much the observations of each matchup differ from what the ratings expect.
+        -- Squared differences between observed and expected scores of each matchup.
         list_transform(games, lambda row, number: list_transform(row, lambda count, other:
             square_score[number][other]
             - 2 * cross_score[number][other] * logistic(strengths[number] - strengths[other])

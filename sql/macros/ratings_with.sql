@@ -1,12 +1,12 @@
 -- Bradley–Terry ratings on the Elo scale: the maximum likelihood of P(win) = win_chance(gap), a tie being half a win.
---   prior:   as many ties of every agent with one that is rated 1500; 0 for none. With a prior all ratings are finite.
---   returns: format, agent, rating, se, low, high (95%), rank, rank_low, rank_high (those that the intervals allow), games,
---            component, status
+--   prior:   number of ties of every agent with one rated 1500; 0 for none. With a prior all ratings are finite.
+--   returns: format, agent, rating, se, low, high (95%), rank, rank_low, rank_high (allowed by the intervals), games, component,
+--            status
 --
--- Without a prior an agent's rating is finite, and comparable, only within its component (see rating_components); its mean is
--- 1500 and its ranks are its own. status is rated in component 1; elsewhere, and where an agent is alone and rating NULL:
--- unbeaten (nobody of another component took a point from this one), winless (this one took none from others), between
--- (both happened, but never with the same component), apart (it met no other).
+-- Without a prior ratings are finite and comparable only within a component (see rating_components), whose mean is 1500
+-- and which has ranks of its own. status is rated in component 1. In other components, and for a single agent, whose
+-- rating is NULL, it is unbeaten (no other component took a point from it), winless (it took none from others), between
+-- (both happened, with different components), or apart (it met no others).
 CREATE MACRO ratings_with(prior := 0) AS TABLE
 WITH rated AS MATERIALIZED (
     SELECT

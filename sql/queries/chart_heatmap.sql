@@ -1,4 +1,4 @@
--- What the heatmap shows: a row an agent and opponent that have met, with the place of either (see agent_order).
+-- Rows of the heatmap: one for each agent and opponent that have met, with the places of both (see agent_order).
 SELECT
     matchups.agent,
     opponent,

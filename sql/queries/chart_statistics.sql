@@ -1,5 +1,5 @@
--- What the small multiples show: a row an agent and statistic, NULL where nobody counted; low and high only where there is
--- an interval.
+-- Rows of the charts of statistics: one for each agent and statistic. The value is NULL where it was not counted; low and
+-- high are set where there is an interval.
 WITH found AS (
     SELECT *
     FROM statistics

@@ -1,5 +1,5 @@
--- The rows of elo_results_statistics.csv, best agent first. Total Battles includes ties, and a tie is half a win in
--- Win Rate, as everywhere. Takes $k and $initial, for the order only.
+-- The rows of elo_results_statistics.csv, best agent first. Total Battles includes ties, and a tie is half a win in Win
+-- Rate. Takes $k and $initial, for the order.
 SELECT
     agent AS "Model",
     elo.wins AS "Wins",

@@ -1,6 +1,6 @@
--- Perspectives of the store and of this ingest, one row each; id is the battle and side, or the point if that is not in
--- the store. One that the store knows from a log, say, and that now comes as a trajectory, is one. taken_in is NULL for
--- what comes now. Reads perspectives and known_perspectives.
+-- The perspectives of the store and of this ingest, one row each. id is battle and side, or the point if the store does
+-- not have it. A perspective that the store has from a log, and that is ingested now as a trajectory, has one row.
+-- taken_in is NULL for those of this ingest. Reads perspectives and known_perspectives.
 WITH matched AS (
     SELECT perspectives.*, known.battle_id, known.batch, known.side, known.whole, known.name AS known_name, known.log AS known_log
     FROM perspectives

@@ -1,5 +1,5 @@
--- The rows of battle logs that tell of a trajectory in `copies`, and of no perspective in known_perspectives, by their place.
--- Reads log_rows.
+-- The rows of battle logs, by position, that belong to a trajectory in `copies` and to no perspective in
+-- known_perspectives. Reads log_rows.
 SELECT source, line
 FROM log_rows AS log
 SEMI JOIN copies

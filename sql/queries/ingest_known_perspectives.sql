@@ -1,5 +1,5 @@
--- Perspectives by which the store knows imported battles, one row a battle and side: what its trajectory and its row of
--- a log told, whenever these were taken in. whole: the battle is known from both sides.
+-- The perspectives by which the store knows imported battles, one row for each battle and side, from its trajectory and
+-- its row of a log, whenever these were ingested. whole: whether the battle is known from both sides.
 SELECT
     battle_id,
     batch,

@@ -1,5 +1,5 @@
--- Rows of a file of perspectives, in the order of pokeladder.store.rows.Perspective: those of new battles numbered from $begin up to $end
--- and, if $known, what adds to battles that the store has. Takes $run and $batch too. Reads places.
+-- Rows of a file of perspectives in the order of pokeladder.store.rows.Perspective: those of new battles numbered from
+-- $begin up to $end and, if $known, those that add to battles of the store. Takes $run and $batch, too. Reads places.
 SELECT
     point,
     $run AS run_id,

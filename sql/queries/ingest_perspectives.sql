@@ -1,6 +1,6 @@
--- Perspectives that are being taken in, one row each: a trajectory, a row of a battle log, or both of one battle (see
--- pokeladder.store.rows.Perspective). Player names may hold "_vs_", so a row knows better than a file's name where it is.
--- Reads new_trajectories, new_rows, and renames (player, agent).
+-- The perspectives to ingest, one row each: a trajectory, a row of a battle log, or both of one battle (see
+-- pokeladder.store.rows.Perspective). Names of players may contain "_vs_": a row of a log separates them reliably, a file
+-- name does not. Reads new_trajectories, new_rows, and renames (player, agent).
 WITH joined AS (
     SELECT
         coalesce(trajectory.name, concat_ws('/', log.format, log.player, log.opponent, log.record)) AS point,

@@ -1,7 +1,7 @@
--- Which battle and side each perspective that is being taken in is of, one row each. Those of new battles are numbered
--- from 0 in the order of the logs' rows, else of time; battle_id and batch are the store's where it has the battle, else
--- NULL. p1 is the player whose name sorts first. alone: the other side's perspective is not known. tells: it adds what
--- the store does not know. Reads perspectives, all_perspectives and pairs.
+-- The battle and side of each perspective to ingest, one row each. New battles are numbered from 0 in the order of the
+-- logs' rows, otherwise of time; battle_id and batch are NULL for them. p1 is the player whose name sorts first. alone:
+-- the perspective of the other side is unknown. tells: it adds to what the store has. Reads perspectives,
+-- all_perspectives and pairs.
 WITH partners AS (
     SELECT id, other_id FROM pairs
     UNION ALL
@@ -18,7 +18,7 @@ placed AS (
         CASE
             WHEN own.side IS NOT NULL THEN own.side
             WHEN other.side IS NOT NULL THEN if(other.side = 'p1', 'p2', 'p1')
-            -- The two may spell a name differently, and must not be the same side.
+            -- The spellings of a name may differ, and the two must have different sides.
             WHEN other.id IS NULL OR own.id < other.id THEN if(perspectives.player <= perspectives.opponent, 'p1', 'p2')
             ELSE if(other.player <= other.opponent, 'p2', 'p1')
         END AS side,

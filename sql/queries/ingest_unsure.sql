@@ -1,6 +1,5 @@
--- Perspectives that may be of a battle that another one is of as well, and that are kept apart because that is not
--- certain: their number, and the players of one. Names and results fit and, as far as it is known, time.
--- Reads all_perspectives and pairs.
+-- Ambiguous perspectives, which may belong to a battle of another one, and are kept apart: their number, and the players
+-- of one. Names and results match and, as far as it is known, time. Reads all_perspectives and pairs.
 WITH alone AS (
     SELECT *, floor(epoch(played_at) / 60)::BIGINT AS minute
     FROM all_perspectives

@@ -1,4 +1,4 @@
--- Of each of $agents the version that it had last, in whatever run: agent, run_id, version and parts (JSON).
+-- The latest version of each of $agents in any run: agent, run_id, version and parts (JSON).
 SELECT agent, run_id, version, parts
 FROM internal.version_files
 WHERE list_contains($agents, agent)

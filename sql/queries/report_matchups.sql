@@ -1,4 +1,4 @@
--- The table of matchups of a report: the stronger agent's row only.
+-- The matchups of a report, in the stronger agent's row only.
 SELECT matchups.*
 FROM matchups
 JOIN internal.agent_order AS own USING (format, agent)

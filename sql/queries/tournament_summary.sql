@@ -1,4 +1,4 @@
--- The summary of a report: a row an agent, the strongest first. $k, $initial as in elo_with.
+-- The summary of a report: one row for each agent, the strongest first. $k and $initial as in elo_with.
 SELECT
     place,
     agent,

@@ -1,12 +1,12 @@
--- What can be said of each trajectory in `outlines` (see pokeladder.trajectories.outlines) by itself, one row each. `fault` says why it
--- is no trajectory, else it is NULL.
+-- The summary of each trajectory in `outlines` (see pokeladder.trajectories.outlines), one row each. `fault` is the
+-- reason why it is not a valid trajectory, or NULL.
 --
--- steps: decisions. missing_actions: -1 before the last. unlisted_actions: indices for which the state shows no option.
--- used_struggle: a move was chosen with no PP left, or Struggle was the last move seen.
--- team, lead: species of this side. opponent_team, opponent_lead: those that it saw. final_hp, opponent_final_hp: what
--- is left at the end, in whole Pokémon (six unhurt ones are 6.0); an unseen Pokémon is unhurt.
--- own_signature is what the other side's other_signature is: who faced whom whenever both had to choose, with which status,
--- HP (as the opponent is told it: in hundredths rounded up, 99 unless unhurt) and last move.
+-- steps: number of decisions. missing_actions: number of -1 before the last action. unlisted_actions: number of indices
+-- for which the state has no option. used_struggle: a move was chosen without PP, or Struggle was the last move.
+-- team, lead: species of this side. opponent_team, opponent_lead: those that it saw. final_hp, opponent_final_hp: HP at
+-- the end in whole Pokémon (six unhurt ones are 6.0); unseen Pokémon count as unhurt.
+-- own_signature equals the other side's other_signature: active species of both sides at each free choice, with status,
+-- HP (as the opponent sees it: in hundredths rounded up, 99 unless unhurt) and last move.
 WITH stepped AS (
     SELECT
         *,
@@ -43,8 +43,8 @@ SELECT
         WHEN list_bool_or(list_transform(states, lambda state:
             state.species IS NULL OR state.opponent_species IS NULL OR state.switches IS NULL OR state.forced IS NULL
         )) OR states[-1].hp IS NULL OR states[-1].opponent_hp IS NULL OR opponent_pokemon_left IS NULL
-            THEN 'a state lacks what every state has'
-        WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is no number'
+            THEN 'a state lacks a required value'
+        WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is not a number'
     END AS fault,
     format,
     len(states)::INTEGER - 1 AS steps,

@@ -1,9 +1,9 @@
 -- One row a version of an agent. Agents of runs of pokeladder 0.1.0, and imported ones, have none.
 --
 -- agent: name
--- version: digest of what decides how the agent plays
--- parts: what was looked at, and its digest or value, as JSON
--- runs: how many runs it played in
+-- version: digest of parts
+-- parts: JSON object of the digests or values of all that decides how the agent plays
+-- runs: number of runs that it played in
 -- first_recorded_at, last_recorded_at: when the first and the last session of such a run began (UTC)
 SELECT
     agent,

@@ -1,7 +1,7 @@
 -- Non-transitive triples, one row each: first beats second, second beats third, and third beats first, by their mean scores
 -- against each other.
 --
--- format: of which battles
+-- format: the battle format
 -- first, second, third: agents; first is the first of them by name
 -- first_win_rate, second_win_rate, third_win_rate: against the next one
 -- los: the least likelihood of superiority of the three

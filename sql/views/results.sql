@@ -2,12 +2,12 @@
 --
 -- battle_id, run_id, format, turns, pair_id, end_reason, finished_at: as in battles
 -- side: `p1` or `p2`
--- agent, opponent: who played that side, and against whom
+-- agent, opponent: the agents of this and of the other side
 -- score: 1, 0.5 for a tie, or 0
 -- result: `WIN`, `LOSS` or `TIE`
--- steps: decisions of the side
--- invalid_actions: decisions for which the agent had no legal choice to offer at first; NULL where nobody counted
--- pokemon_left: Pokémon that the side had left
+-- steps: number of the side's decisions
+-- invalid_actions: number of decisions whose first choice was illegal; NULL if unknown
+-- pokemon_left: number of Pokémon that the side had left
 -- team_name, opponent_team_name: `<team set>/<file name>`; NULL where Showdown made the team
 SELECT
     battle_id,

@@ -1,14 +1,14 @@
--- One row a run: a call of tournament, selfplay or ingest, and what resumed it. Counts the whole run, also where battles is cut
--- down to a slice. Times are in UTC.
+-- One row a run: a call of tournament, selfplay or ingest, with the calls that resumed it. Counts are of the whole run, also in a
+-- slice. Times are in UTC.
 --
 -- run_id: date, time and four hexadecimal digits
 -- kind, format, venue: as in battles
--- settings: what was asked for, as JSON: agents, teams, seed and limits; equal settings make equal schedules
--- scheduled: battles that the run is to have
+-- settings: the run's settings as JSON: agents, teams, seed and limits; runs with equal settings have equal schedules
+-- scheduled: number of battles in the schedule
 -- started_at: when the run began
--- pokeladder_version, showdown_version: what it began on
--- played, void: battles that were played to their end, and void ones
--- unrecorded: trajectories that were wanted and could not be recorded; NULL for runs of pokeladder 0.1.0
+-- pokeladder_version, showdown_version: versions at the start
+-- played, void: number of battles that were played, and of void ones
+-- unrecorded: number of trajectories that could not be recorded; NULL for runs of pokeladder 0.1.0
 -- finished: whether all scheduled battles were played
 SELECT
     run_files.* EXCLUDE (filename) REPLACE (make_timestamp(epoch_us(started_at)) AS started_at),

@@ -1,11 +1,11 @@
--- What each agent did over all its opponents.
+-- Totals of each agent over all opponents.
 --
--- format, agent: whose
+-- format, agent: the agent, and the format of its battles
 -- games, wins, losses, ties: of the agent
 -- win_rate: mean score, a tie being half a win
 -- avg_turns, avg_steps: mean of Showdown's turns, and of the agent's decisions
--- steps: all decisions
--- invalid_actions: decisions for which the agent had no legal choice to offer at first, where they were counted
+-- steps: number of decisions
+-- invalid_actions: number of decisions whose first choice was illegal, where they were counted
 -- invalid_rate: invalid decisions over the decisions of battles in which they were counted
 -- forfeits: losses by giving up, timing out, crashing or too many invalid decisions
 -- win_rate_low, win_rate_high: 95% Wilson interval of win_rate

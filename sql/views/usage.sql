@@ -1,8 +1,8 @@
--- How often each species is brought, and with what success, over all trajectories of a format.
+-- Usage and success of each species over all trajectories of a format.
 --
--- format, species: of which battles, and which Pokémon
--- games, wins, losses, ties: trajectories whose team has the species
--- games_led: those in which it came in first
+-- format, species: the battle format, and the species
+-- games, wins, losses, ties: number of trajectories whose team has the species, and by result
+-- games_led: number of those in which it was the first in battle
 -- usage: share of all teams
 -- win_rate: mean score, a tie being half a win
 -- win_rate_low, win_rate_high: its 95% Wilson interval
