@@ -25,7 +25,7 @@ class _Table(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     gpu: bool = False
 
     def __post_init__(self) -> None:
-        if "\0" in str(msgspec.structs.asdict(self)).replace("\\x00", "\0"):
+        if _has_zero_byte(msgspec.structs.asdict(self)):
             raise ValueError("a value has a zero byte, which no program can be given")
 
 
@@ -127,6 +127,14 @@ def read_defaults(table: Any) -> MetamonDefaults:
         AgentError: it has an unknown key, or a value is out of its range.
     """
     return _read("[metamon]", table, MetamonDefaults)
+
+
+def _has_zero_byte(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_zero_byte, (*value, *value.values())))
+    if isinstance(value, list):
+        return any(map(_has_zero_byte, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _read(owner: str, table: Mapping[str, Any], kind: type[Table]) -> Table:

@@ -1,21 +1,20 @@
 'use strict';
 /*
- * Two faster ways to do what the simulator does, which make it about twice as fast and change no battle. `replay` plays
- * without them, so each replay of a battle checks them.
+ * Two optimisations that make the simulator about twice as fast and change no battle. `replay` plays without them, so each
+ * replay of a battle checks them.
  *
- * The first is for looking up what does not exist. Before anything happens in a battle, Showdown asks every effect in
- * play - statuses, volatiles, abilities, items, species, side and slot conditions, weather, terrain, rules, the format -
- * for handlers of that event, under five names each. Most events have none. Here the names of each effect's handlers are
- * collected once, and events that no effect in play has a handler for are answered with the empty list that the search
- * would have ended with. An event with any possible handler is searched for by Showdown itself.
+ * 1. Events without handlers. For each event, Showdown searches every effect in play - statuses, volatiles, abilities,
+ * items, species, side and slot conditions, weather, terrain, rules, the format - for handlers, under five names each. Most
+ * events have none. Here the names of each effect's handlers are collected once, and an event without any possible handler
+ * returns an empty list at once. Showdown itself searches for the others.
  */
 const PREFIXES = ['', 'Ally', 'Any', 'Foe', 'Source'];
-const seen = new WeakMap();
+const knownEvents = new WeakMap();
 const remembered = Symbol('events of a Pokémon');
 
-/* The events that an effect may have handlers for: rather one too many than one too few. */
+/* The events for which an effect may have handlers: all of them, and possibly more. */
 function eventsOf(effect) {
-	let events = seen.get(effect);
+	let events = knownEvents.get(effect);
 	if (events) return events;
 	events = new Set();
 	for (const key in effect) {
@@ -23,10 +22,10 @@ function eventsOf(effect) {
 		for (const prefix of PREFIXES) {
 			if (key.startsWith(prefix, 2)) events.add(key.slice(2 + prefix.length));
 		}
-		// An ability or item without onSwitchIn is started by a switch.
+		// A switch starts an ability or item without onSwitchIn.
 		if (key.endsWith('Start')) events.add('SwitchIn');
 	}
-	seen.set(effect, events);
+	knownEvents.set(effect, events);
 	return events;
 }
 
@@ -85,39 +84,38 @@ function mayBeHandled(battle, target, event, source) {
 }
 
 /*
- * The second: every move that is made is made on a deep copy of its entry in the dex. Copying key by key into an object
- * without a shape takes V8 long; a constructor with the keys written out does the same at once. Moves with the same keys
- * share it.
+ * 2. Copies of moves. Each use of a move takes a deep copy of its entry in the dex. V8 is slow at adding keys one by one; a
+ * constructor with the keys written out makes the same copy faster. Moves with the same keys share a constructor.
  */
-const makers = new Map();
+const constructors = new Map();
 
-function makerOf(move) {
+function constructorOf(move) {
 	const keys = Object.keys(move);
 	const signature = keys.join();
-	if (!makers.has(signature)) {
+	if (!constructors.has(signature)) {
 		const plain = keys.every((key) => /^[a-zA-Z_]\w*$/.test(key));
 		const body = keys.map((key) => `this.${key} = copy(move.${key});`).join('\n');
-		const Maker = plain ? new Function('move', 'copy', body) : null;
-		if (Maker) Maker.prototype = Object.getPrototypeOf(move);
-		makers.set(signature, Maker);
+		const ActiveMove = plain ? new Function('move', 'copy', body) : null;
+		if (ActiveMove) ActiveMove.prototype = Object.getPrototypeOf(move);
+		constructors.set(signature, ActiveMove);
 	}
-	return makers.get(signature);
+	return constructors.get(signature);
 }
 
-const makersOfMoves = new WeakMap();
+const constructorsOfMoves = new WeakMap();
 
 function installCopies(dexPrototype) {
 	const { getActiveMove } = dexPrototype;
 	dexPrototype.getActiveMove = function (move) {
 		if (move && typeof move.hit === 'number') return move;
 		const entry = this.moves.get(move);
-		let Maker = makersOfMoves.get(entry);
-		if (Maker === undefined) {
-			Maker = Object.isFrozen(entry) ? makerOf(entry) : null;
-			makersOfMoves.set(entry, Maker);
+		let ActiveMove = constructorsOfMoves.get(entry);
+		if (ActiveMove === undefined) {
+			ActiveMove = Object.isFrozen(entry) ? constructorOf(entry) : null;
+			constructorsOfMoves.set(entry, ActiveMove);
 		}
-		if (!Maker) return getActiveMove.call(this, move);
-		const copy = new Maker(entry, this.deepClone);
+		if (!ActiveMove) return getActiveMove.call(this, move);
+		const copy = new ActiveMove(entry, this.deepClone);
 		copy.hit = 0;
 		return copy;
 	};

@@ -161,13 +161,13 @@ class Inquiry:
         """Replays an input log in a fresh battle: ended, winner (``p1``, ``p2`` or None), turns, log."""
         return dict(self._ask("replay", input_log))
 
-    def retell(self, input_log: str, p1: str, p2: str) -> list[list[Any]]:
+    def reconstruct(self, input_log: str, p1: str, p2: str) -> list[list[Any]]:
         """The lines and choices of both players step by step, from an input log (see ``driver.js``).
 
         Args:
             p1, p2: names of the players.
         """
-        return list(self._ask("retell", input_log, p1, p2))
+        return list(self._ask("reconstruct", input_log, p1, p2))
 
     def _known(self, question: str, *arguments: str) -> Any:
         """An answer that can be cached."""

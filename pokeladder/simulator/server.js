@@ -1,45 +1,45 @@
 'use strict';
 /*
- * Showdown's own server, with a line to the process that started it.
+ * Showdown's own server, connected to the process that started it.
  *
- * The server's config.js is what `configure` makes of its settings. Its main process then tells what happens and takes
- * orders on an inherited socket, a JSON array a line:
+ * The server's config.js exports the result of `configure`. Its main process then reports events and takes commands on an
+ * inherited socket, one JSON array in each line:
  *
  *   out  ["ready", port] or ["failed", code]
  *        ["beat"]                          once a second
  *        ["online", user id], ["refused", user id, reason]
- *        ["ready", user id]                has challenged its opponent, or waits on the ladder
- *        ["begin", room, game, user id]    a battle that was arranged has begun; p1
- *        ["end", room, record]             and is over: see `recordOf`; a void one has the end_reason "void"
+ *        ["ready", user id]                the user has challenged its opponent, or waits on the ladder
+ *        ["begin", room, game, user id]    an arranged battle has begun; the user is p1
+ *        ["end", room, record]             the battle is over; see `recordOf`
  *   in   ["arrange", user id, user id, game...]
- *        ["void", room]                    break a battle off
- *        ["dismiss", user id...]           break off what these play, forget what was arranged, and log them out
+ *        ["void", room]                    end a battle without a result
+ *        ["dismiss", user id...]           void the battles of these users, drop their arrangements, and log them out
  *
- * A game is {number, p1, p2 (user ids), seed, teams: [packed, packed] | team_seeds: [seed, seed]}. Two users meet only
- * if that was arranged, on the ladder or by a challenge, and then play these games in this order: whatever team they
- * bring, and whoever challenged, sides, teams and seed are the game's. Without `arranged` anybody may play anybody.
+ * A game is {number, p1, p2 (user ids), seed, teams: [packed, packed] | team_seeds: [seed, seed]}. Two users meet, on the
+ * ladder or by a challenge, only if an arrangement has their game; its games are played in their order. Sides, teams
+ * and seed are always the game's. Without the setting `arranged`, any two users may meet.
  *
- * The process ends when the socket does, so it cannot outlive the one that started it.
+ * The process ends when the socket is closed, so it cannot outlive the process that started it.
  */
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 
-// Longer than clients need to hear how a battle ended; shorter than Showdown keeps rooms.
+// How long a room stays after its battle, so that clients receive the result. Showdown would keep it for longer.
 const ROOM_SECONDS = 20;
 
 function configure(settings) {
 	return {
 		port: settings.port,
 		bindaddress: '127.0.0.1',
-		// Started by `start`, which can tell then that the port is taken.
+		// `listen` starts the sockets, so that it can report a port that is taken.
 		lazysockets: true,
 		startuphook: () => start(settings),
 		repl: false,
 		reportbattles: false,
 		watchconfig: false,
 		logchallenges: settings.log_battles,
-		// Each process loads all of Showdown's data: only simulating is worth one.
+		// Each process loads all of Showdown's data: only simulators get their own.
 		subprocesses: {
 			network: 0, simulator: settings.processes, validator: 0, verifier: 0, localartemis: 0, remoteartemis: 0,
 			friends: 0, chatdb: 0, modlog: 0, pm: 0, battlesearch: 0, datasearch: 0,
@@ -62,7 +62,7 @@ function start(settings) {
 		send('beat');
 		arrangements?.watch();
 	}, 1000);
-	// Its reaction to a crashed battle is to start no more of them.
+	// After a crashed battle Showdown would refuse new ones.
 	Rooms.global.startLockdown = () => {};
 }
 
@@ -84,8 +84,8 @@ function receive(channel, arrangements) {
 		const lines = (pending + chunk).split('\n');
 		pending = lines.pop();
 		for (const line of lines) {
-			const [order, ...args] = JSON.parse(line);
-			arrangements[order](...args);
+			const [command, ...args] = JSON.parse(line);
+			arrangements[command](...args);
 		}
 	});
 }
@@ -140,7 +140,7 @@ class Arrangements {
 			} finally {
 				delete this.send;
 			}
-			// An earlier user of that name takes the connection over.
+			// The connection may now belong to an earlier user of that name.
 			const user = connection?.user || this;
 			if (user.connected && user.id === userid) arrangements.send('online', userid);
 			else arrangements.send('refused', userid, reason);
@@ -157,7 +157,7 @@ class Arrangements {
 		};
 		Ladder.makeChallenge = function (connection, targetUser) {
 			if (arrangements.partners.get(connection.user.id) !== targetUser.id) {
-				connection.popup(`A battle with ${targetUser.name} is not what was arranged.`);
+				connection.popup(`No battle with ${targetUser.name} is arranged.`);
 				return false;
 			}
 			arrangements.send('ready', connection.user.id);
@@ -169,7 +169,7 @@ class Arrangements {
 		};
 	}
 
-	/* Gives each battle the game that is next for its two users. */
+	/* Assigns the next game of its two users to each battle. */
 	assignGames() {
 		const arrangements = this;
 		const { createBattle } = Rooms;
@@ -178,7 +178,7 @@ class Arrangements {
 			const games = arrangements.games.get(users[0]?.id);
 			const game = games?.[0];
 			if (!game || arrangements.partners.get(users[0].id) !== users[1]?.id) {
-				for (const user of users) user.popup('There is no such battle to play.');
+				for (const user of users) user.popup('No battle of these two users is arranged.');
 				return null;
 			}
 			if (users[0].id !== game.p1) options.players.reverse();
@@ -230,7 +230,7 @@ class Arrangements {
 			if (!record) return;
 			arrangements.battles.delete(this.roomid);
 			const { roomid } = this;
-			// The last lines of the log come after this.
+			// The log's last lines are added after this call.
 			setImmediate(() => arrangements.send('end', roomid, recordOf(record)));
 			setTimeout(() => Rooms.get(roomid)?.destroy(), ROOM_SECONDS * 1000);
 		};
@@ -243,7 +243,7 @@ class Arrangements {
 		record.battle.tie();
 	}
 
-	/* Battles of a simulator that died would wait for it for ever; which they are is not known, so all are void. */
+	/* Voids all battles: those of the dead simulator would never end, and Showdown does not tell which they are. */
 	onSimulatorDeath(processes) {
 		const { releaseCrashed } = processes;
 		processes.releaseCrashed = (process) => {
@@ -253,8 +253,8 @@ class Arrangements {
 	}
 
 	/*
-	 * Whoever keeps the other waiting for too long loses. Clients may begin a battle and come to it when they are done
-	 * with the one before.
+	 * A side that takes longer than `turn_timeout` loses. Time does not count while a player's earlier battle goes on, since
+	 * clients may start a battle before they finish another one.
 	 */
 	watch() {
 		const now = Date.now();
@@ -281,11 +281,11 @@ class Arrangements {
 	}
 }
 
-/* What there is to know of a battle besides what Showdown keeps. */
+/* Facts about a battle that Showdown does not keep. */
 class BattleRecord {
 	constructor(battle) {
 		this.battle = battle;
-		// Rooms forget their players when they close.
+		// A closed room has no players.
 		this.room = battle.room;
 		this.started = Date.now();
 		this.reason = null;

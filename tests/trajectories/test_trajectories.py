@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any
 import duckdb
 import lz4.frame
 import pytest
+from msgspec.structs import fields
 
 import pokeladder
 from pokeladder.simulator.setup import Simulator
 from pokeladder.store.files import Store
+from pokeladder.trajectories.states import Move, Pokemon, State
 from running import DATA, HELPERS, slowly
 
 METAMON = sorted((DATA / "metamon").rglob("*.json.lz4"))
@@ -356,21 +358,58 @@ def test_summaries_are_those_of_the_documents(played: pokeladder.Ladder) -> None
 
 def test_steps(played: pokeladder.Ladder) -> None:
     expected = {}
+    keys = {field.name for field in fields(State)} - {"format", "battle_won", "battle_lost"}
     for row, document in documents(played):
-        for number, (state, action) in enumerate(zip(document["states"], document["actions"][:-1], strict=False)):
+        states = document["states"]
+        turn = 0
+        for number, (state, action) in enumerate(zip(states, document["actions"][:-1], strict=False)):
             moves = sorted(move["name"] for move in state["player_active_pokemon"]["moves"])
             switches = sorted(pokemon["name"] for pokemon in state["available_switches"])
             choice = "switch" if 4 <= action <= 8 else "tera" if action > 8 else "move"
             chosen = switches[action - 4] if choice == "switch" else moves[action % 9]
-            expected[row["trajectory_id"], number] = (action, choice, chosen, False, state)
+            turn += not state["forced_switch"]
+            own = (state["player_active_pokemon"], *state["available_switches"])
+            computed = {
+                "action": action,
+                "choice": choice,
+                "chosen": chosen,
+                "invalid": False,
+                "moves": moves,
+                "switches": switches,
+                "turn": turn,
+                "player_hp": pytest.approx(sum(pokemon["hp_pct"] for pokemon in own), abs=1e-6),
+                "opponent_hp": pytest.approx(opponent_hp(states[: number + 1]), abs=1e-6),
+            }
+            expected[row["trajectory_id"], number] = {key: state[key] for key in keys} | computed
     found = played.sql("FROM steps")
-    keys = next(iter(expected.values()))[-1].keys() - {"format", "battle_won", "battle_lost"}
     for values in found.fetchall():
         row = dict(zip(found.columns, values, strict=True))
-        action, choice, chosen, invalid, state = expected.pop((row["trajectory_id"], row["step"]))
-        assert (row["action"], row["choice"], row["chosen"], row["invalid"]) == (action, choice, chosen, invalid)
-        assert {key: row[key] for key in keys} == {key: state[key] for key in keys}
+        wanted = expected.pop((row["trajectory_id"], row["step"]))
+        assert {key: row[key] for key in wanted} == wanted
     assert not expected
+
+
+SQL_TYPES = {str: "VARCHAR", int: "INTEGER", float: "DOUBLE", bool: "BOOLEAN", Sequence[str]: "VARCHAR[]"}
+
+
+def sql_type(kind: Any) -> str:
+    """The DuckDB type of a field of a state."""
+    if kind == Sequence[Move]:
+        return sql_type(Move) + "[]"
+    if kind == Sequence[Pokemon]:
+        return sql_type(Pokemon) + "[]"
+    if kind in SQL_TYPES:
+        return SQL_TYPES[kind]
+    return f"STRUCT({', '.join(f'{field.name} {sql_type(field.type)}' for field in fields(kind))})"
+
+
+def test_sql_has_the_fields_of_states_and_their_types(ladder: pokeladder.Ladder) -> None:
+    described = ladder.sql("SELECT column_name, column_type FROM (DESCRIBE steps)").fetchall()
+    columns = {name: kind.replace('"', "") for name, kind in described}
+    kept = [field for field in fields(State) if field.name not in {"format", "battle_won", "battle_lost"}]
+    assert {field.name: columns.get(field.name) for field in kept} == {
+        field.name: sql_type(field.type) for field in kept
+    }
 
 
 def test_any_client_can_ask_about_steps(played: pokeladder.Ladder) -> None:

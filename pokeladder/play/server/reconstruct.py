@@ -32,7 +32,7 @@ class Rebuilder:
         self._players: dict[str, list[Player]] = {}
 
     def rebuild(self, job: ReconstructJob) -> Reconstructed:
-        told = self._inquiry.retell(job.input_log, *NAMES)
+        updates = self._inquiry.reconstruct(job.input_log, *NAMES)
         if job.format_id not in self._players:
             learn(job.gen, self._inquiry.additions(job.format_id))
             self._players[job.format_id] = [build_player(LOOKER_ON, job.format_id, name) for name in NAMES]
@@ -41,7 +41,7 @@ class Rebuilder:
             BattleSide(side_id, player.username, player, tag, job.gen, [], 0, record=True)
             for side_id, player in zip(SIDES, self._players[job.format_id], strict=True)
         ]
-        for *lines, chosen, p1_request, p2_request, loser in told:
+        for *lines, chosen, p1_request, p2_request, loser in updates:
             for side, said, request, choice, invalid in zip(
                 sides, lines, (p1_request, p2_request), chosen, job.invalid_steps, strict=True
             ):
