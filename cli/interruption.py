@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from pokeladder.interrupts import ENDING, interrupt_queries
+from pokeladder.system.interrupts import ENDING, interrupt_queries
 
 # SIGHUP, of a closed terminal, has the exit status of SIGTERM.
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
@@ -135,7 +135,7 @@ def _ignore() -> None:
 
 def _close_folders() -> None:
     # Without the module there is no folder.
-    module = sys.modules.get("pokeladder.scratch")
+    module = sys.modules.get("pokeladder.system.scratch")
     if module is not None and hasattr(module, "close_all"):
         module.close_all()
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from pokeladder.names import shown
 from pokeladder.query.csv_files import write_csv
 from pokeladder.query.statements import query_errors
-from pokeladder.scratch import Scratch
+from pokeladder.system.scratch import Scratch
 
 WIDTH = 100
 ROWS_SHOWN = 50

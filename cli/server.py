@@ -8,10 +8,10 @@ import click
 
 from pokeladder.cli.output import say
 from pokeladder.errors import SimulatorError
-from pokeladder.processes import default_workers, last_words
-from pokeladder.scratch import Scratch
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.system.processes import default_workers, last_words
+from pokeladder.system.scratch import Scratch
 
 
 @click.command(epilog="Example: pokeladder server --port 8000")

@@ -15,7 +15,6 @@ from typing import Literal
 
 from pokeladder.agents.specs import list_agents
 from pokeladder.errors import AgentError, PokeladderError
-from pokeladder.processes import default_workers
 from pokeladder.registry import Registry
 from pokeladder.runs.teams import metamon_folder
 from pokeladder.simulator.node import find_node
@@ -29,6 +28,7 @@ from pokeladder.simulator.setup import (
     simulator_folder,
 )
 from pokeladder.store.files import Store
+from pokeladder.system.processes import default_workers
 
 Status = Literal["ok", "note", "problem"]
 PACKAGES = ("pokeladder", "poke-env", "duckdb", "pyarrow")

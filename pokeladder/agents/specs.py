@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from pokeladder.agents.programs import ROLES, Limits, Program, Role
 from pokeladder.errors import AgentError
 from pokeladder.names import RULE, is_name
-from pokeladder.processes import REPEATABLE
+from pokeladder.system.processes import REPEATABLE
 
 ENTRY_POINT_GROUP = "pokeladder.agents"
 BUILT_IN = {

@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
-from itertools import accumulate
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pokeladder.errors import InterruptedRunError, StoreError, UsageError
 from pokeladder.exchange import selection
@@ -124,13 +125,12 @@ def _stats_there(output_dir: Path) -> dict[str, Any]:
 def _files(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, pa.Table]]:
     """The files of documents, each with its rows of ``export_files``."""
     table = statements.arrow_table(statements.query(connection, "export_files", {"folder": str(folder)}))
-    # Not threaded, groups come in the order of the rows.
-    counts = table.group_by("file", use_threads=False).aggregate([([], "count_all")])
-    numbers = counts.column("count_all").to_pylist()
-    starts = accumulate(numbers, initial=0)
+    # Groups of Arrow's group_by are in the order of their hashes where these collide.
+    runs = pc.run_end_encode(table.column("file").combine_chunks())
+    bounds = pairwise((0, *runs.run_ends.to_pylist()))
     return [
-        (Path(file), table.slice(start, number))
-        for file, start, number in zip(counts.column("file").to_pylist(), starts, numbers, strict=False)
+        (Path(file), table.slice(start, end - start))
+        for file, (start, end) in zip(runs.values.to_pylist(), bounds, strict=True)
     ]
 
 

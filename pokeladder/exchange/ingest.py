@@ -29,10 +29,10 @@ from pokeladder.names import RULE, is_name, shown
 from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import statements, views
 from pokeladder.query.texts import query_texts
-from pokeladder.scratch import Scratch
 from pokeladder.store.files import Store, new_run_id
 from pokeladder.store.rows import Run
 from pokeladder.store.schemas import BATTLE_SCHEMA, PERSPECTIVE_SCHEMA, TRAJECTORY_SCHEMA
+from pokeladder.system.scratch import Scratch
 from pokeladder.trajectories.summaries import Summariser
 
 BATTLES_A_FILE = 50_000

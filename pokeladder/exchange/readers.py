@@ -23,9 +23,9 @@ from pokeladder.errors import PokeladderError, StoreError
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError
 from pokeladder.names import shown
-from pokeladder.processes import Child
 from pokeladder.store.files import Store
 from pokeladder.store.staging import DocumentFile
+from pokeladder.system.processes import Child
 from pokeladder.trajectories.outlines import is_trajectory, outline_of
 from pokeladder.trajectories.summaries import Summariser, binary_array
 

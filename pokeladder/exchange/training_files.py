@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import pairwise
@@ -15,6 +15,7 @@ from typing import Literal
 import lz4.frame
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pokeladder.errors import StoreError, UsageError
@@ -97,7 +98,7 @@ def write_parquet(
                     schema.field("document"), [[bytes(document).decode() for _, document in documents]]
                 )
                 for name in formats:
-                    of_format = part.filter(pa.compute.equal(part.column("format"), name))
+                    of_format = part.filter(pc.equal(part.column("format"), name))
                     if len(of_format):
                         writers[name].write_table(of_format)
                 progress.add(len(documents))
@@ -144,12 +145,13 @@ def _columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, ...]]:
     return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 
-def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
+def _documents(path: Path, wanted: Collection[tuple[str, ...]]) -> Iterator[list[tuple[tuple[str, ...], memoryview]]]:
     """Keys and documents of the wanted trajectories in a file of documents, in parts.
 
     Raises:
-        StoreError: the file is missing or broken.
+        StoreError: the file is missing or broken, or lacks one of the documents.
     """
+    found = 0
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
@@ -157,6 +159,7 @@ def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[
                 places = [place for place, key in enumerate(keys) if key in wanted]
                 if not places:
                     continue
+                found += len(places)
                 size = max(1, PART_BYTES * len(keys) // max(1, file.metadata.row_group(group).total_byte_size))
                 begin = 0
                 for batch in file.iter_batches(size, [group], ["document"], use_threads=False):
@@ -172,6 +175,11 @@ def _documents(path: Path, wanted: Container[tuple[str, ...]]) -> Iterator[list[
         raise StoreError(
             f"the documents in {path} cannot be read: {error}; `pokeladder check --repair` sets them aside"
         ) from error
+    if found < len(wanted):
+        raise StoreError(
+            f"{path} lacks documents of {len(wanted) - found} selected trajectories; "
+            "`pokeladder check --repair` sets such trajectories aside"
+        )
 
 
 def _views(column: pa.Array) -> list[memoryview]:

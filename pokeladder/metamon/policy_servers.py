@@ -11,10 +11,10 @@ from pokeladder import retries
 from pokeladder.agents.programs import Program
 from pokeladder.agents.specs import Agent
 from pokeladder.errors import AgentError
-from pokeladder.processes import ended, last_words
 from pokeladder.records import Notice
 from pokeladder.retries import FailuresInARow
-from pokeladder.scratch import Scratch
+from pokeladder.system.processes import ended, last_words
+from pokeladder.system.scratch import Scratch
 
 PLAYER = "pokeladder.metamon.policy_player:PolicyPlayer"
 # Devices of NVIDIA's and AMD's drivers.

@@ -18,7 +18,7 @@ from duckdb import ConstantExpression
 from pokeladder.errors import StoreError
 from pokeladder.query import catalogue, connections
 from pokeladder.query.texts import text
-from pokeladder.scratch import Scratch
+from pokeladder.system.scratch import Scratch
 
 # The oldest format of DuckDB files that can hold pokeladder.duckdb. DuckDB 1.x reads it, too.
 STORAGE_VERSION = "v1.0.0"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import duckdb
 
-from pokeladder.interrupts import interruptible
 from pokeladder.query import connections
-from pokeladder.scratch import Scratch
+from pokeladder.system.interrupts import interruptible
+from pokeladder.system.scratch import Scratch
 
 # Memory of one database; sorts and joins spill to disk beyond it. Half of it is enough for 10 million battles.
 MEMORY_BYTES = 800_000_000

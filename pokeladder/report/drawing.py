@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, Self
 
 from pokeladder.errors import DrawingError
-from pokeladder.processes import Child
+from pokeladder.system.processes import Child
 
 Kind = Literal["png", "svg", "pdf"]
 # Points an inch, the unit of a chart's size.

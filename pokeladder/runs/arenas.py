@@ -14,10 +14,10 @@ from pokeladder.play.embedded.pool import WorkerPool
 from pokeladder.play.embedded.ray_pool import RayPool
 from pokeladder.play.messages import Job, Rules
 from pokeladder.play.server.arena import ServerArena, ServerSettings
-from pokeladder.processes import default_workers
 from pokeladder.runs.settings import Plan
 from pokeladder.runs.teams import team_files
 from pokeladder.simulator.setup import Simulator
+from pokeladder.system.processes import default_workers
 
 BATTLES_A_WORKER = 8
 # Number of battles at once with policies, which answer many positions in hardly more time than one.

@@ -8,8 +8,8 @@ import subprocess
 import time
 from typing import Any, Self
 
-from pokeladder.processes import ended
 from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
+from pokeladder.system.processes import ended
 
 # Seconds of silence after which the process counts as dead; it sends a line every second.
 SILENT_SECONDS = 30.0

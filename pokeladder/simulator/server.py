@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pokeladder.errors import SimulatorError
-from pokeladder.processes import last_words
-from pokeladder.scratch import Scratch
 from pokeladder.simulator.channel import Channel
 from pokeladder.simulator.setup import Simulator
+from pokeladder.system.processes import last_words
+from pokeladder.system.scratch import Scratch
 
 HOOK = Path(__file__).parent / "server.js"
 LOOPBACK = "127.0.0.1"

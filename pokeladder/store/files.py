@@ -40,7 +40,6 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.scratch import Scratch
 from pokeladder.store.rows import AgentVersion, Merge, Run
 from pokeladder.store.schemas import (
     FOLDERS,
@@ -52,6 +51,7 @@ from pokeladder.store.schemas import (
     VERSION_SCHEMA,
     table_of,
 )
+from pokeladder.system.scratch import Scratch
 
 
 class Store:

@@ -11,12 +11,12 @@ import lz4.frame
 import pyarrow as pa
 
 from pokeladder.errors import StoreError
-from pokeladder.interrupts import deferred
 from pokeladder.records import SIDES, Game, Recorded, Result, Side
 from pokeladder.store.files import Store
 from pokeladder.store.rows import Battle, Run, ServerBattle, battle_of
 from pokeladder.store.schemas import TRAJECTORY_SCHEMA
 from pokeladder.store.writer import BatchWriter
+from pokeladder.system.interrupts import deferred
 from pokeladder.trajectories.summaries import Summariser, binary_array
 
 # A batch is written after this share of the run's duration, so that a long run makes hundreds of files instead of one a

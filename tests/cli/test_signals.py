@@ -23,9 +23,9 @@ import pytest
 
 import pokeladder
 from metamon_data import many
-from pokeladder.interrupts import deferred, interrupt_queries, interruptible
 from pokeladder.store.rows import Run
 from pokeladder.store.schemas import BATTLE_SCHEMA
+from pokeladder.system.interrupts import deferred, interrupt_queries, interruptible
 from running import HELPERS, command, slowly
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}

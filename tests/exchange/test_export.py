@@ -24,10 +24,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import batch_files
 import metamon_data as data
 import pokeladder
 from metamon_data import BASELINES, DATA, Document, rows, still, write
 from pokeladder.errors import QueryError, StoreError, UsageError
+from pokeladder.exchange.training_files import Target
 from running import slowly
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,6 +97,32 @@ def stats_of(folder: Path) -> dict[str, Any]:
 def expected(selected: Callable[[str, Document], bool] = lambda _name, _document: True) -> dict[str, bytes]:
     chosen = {name: document for name, document in MADE.items() if data.old_rule(document) is None}
     return {exported_name(name): json.dumps(doc).encode() for name, doc in chosen.items() if selected(name, doc)}
+
+
+@pytest.mark.parametrize("to", ["metamon", "parquet"])
+def test_a_store_of_many_files_is_exported_whole(tmp_path: Path, to: Target) -> None:
+    batch_files.new_store(str(tmp_path / "ladder"), 300, size=1)
+    exported = pokeladder.open(tmp_path / "ladder").export_filtered(tmp_path / "v0", min_steps=0, to=to)
+    assert exported.output_count == 600
+    if to == "parquet":
+        assert len(pq.read_table(tmp_path / "v0" / "gen1ou" / "trajectories.parquet")) == 600
+    else:
+        assert len(files_in(tmp_path / "v0")) == 600
+
+
+def test_lost_documents_are_reported(tmp_path: Path) -> None:
+    store = batch_files.new_store(str(tmp_path / "ladder"), 4)
+    (path, *_) = sorted((store.folder / "documents" / "run").iterdir())
+    kept = pq.read_table(path).slice(1)
+    path.unlink()
+    pq.write_table(kept, path)
+    ladder = pokeladder.open(store.folder)
+    with pytest.raises(StoreError, match="lacks documents of 1 selected trajectories"):
+        ladder.export_filtered(tmp_path / "v0", min_steps=0)
+    assert not stats_of(tmp_path / "v0")["complete"]
+    ladder.check(repair=True)
+    assert ladder.export_filtered(tmp_path / "v0", min_steps=0, overwrite=True).output_count == 7
+    assert len(files_in(tmp_path / "v0")) == 7
 
 
 def assert_no_scraps(folder: Path) -> None:

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 import metamon_data as data
 import pokeladder
 import pokeladder.exchange.ingest
-import pokeladder.processes
+import pokeladder.system.processes
 from metamon_data import BASELINES, DATA, LADDER, battle, file_name, rows, still, write, write_log
 from pokeladder.errors import StoreError, UsageError
 from pokeladder.metamon import files as metamon_files
@@ -856,7 +856,7 @@ def test_a_reading_process_that_dies(
 ) -> None:
     data.many(tmp_path / "in", 20)
     monkeypatch.setattr(pokeladder.exchange.ingest, "FILES_A_TASK", 7)
-    monkeypatch.setattr(pokeladder.processes, "MAIN", "import sys; sys.exit(3)  # {}")
+    monkeypatch.setattr(pokeladder.system.processes, "MAIN", "import sys; sys.exit(3)  # {}")
     with pytest.raises(StoreError, match=r"died \(status 3\)"):
         ladder.ingest(tmp_path / "in")
     assert_none(ladder)

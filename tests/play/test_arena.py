@@ -334,7 +334,7 @@ def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path,
 
 
 def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pokeladder.processes.MAIN", "import sys; sys.exit(3)  # {}")
+    monkeypatch.setattr("pokeladder.system.processes.MAIN", "import sys; sys.exit(3)  # {}")
     with pytest.raises(SimulatorError, match="5 worker processes died in a row, the last with exit status 3"):
         play(ladder, "random", "heuristics")
 

@@ -32,13 +32,13 @@ from pokeladder.play import results
 from pokeladder.play.messages import Attempt, ReconstructJob
 from pokeladder.play.server import arena, spectator
 from pokeladder.play.server.sessions import chunks
-from pokeladder.processes import Child
 from pokeladder.records import Game
 from pokeladder.runs.teams import team_files
 from pokeladder.simulator import channel
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import Simulator
+from pokeladder.system.processes import Child
 from running import HELPERS, processes_with, slowly, wait_until
 
 Rows = list[tuple[Any, ...]]

@@ -21,9 +21,9 @@ from pokeladder.metamon.policy_servers import PolicyServers
 from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.messages import Attempt, Failed, Job, Ready
 from pokeladder.play.results import aborted
-from pokeladder.processes import REPEATABLE, Child, last_words
 from pokeladder.records import Notice, Result, other
 from pokeladder.retries import FailuresInARow
+from pokeladder.system.processes import REPEATABLE, Child, last_words
 
 # Seconds by which a worker may exceed the time limit of a decision before it counts as stuck.
 GRACE_SECONDS = 5.0

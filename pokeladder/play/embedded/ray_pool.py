@@ -30,8 +30,8 @@ from pokeladder.play.embedded.pool import TICK_SECONDS, WorkerPool
 from pokeladder.play.messages import Attempt, Job
 from pokeladder.play.results import aborted
 from pokeladder.records import Notice, Result
-from pokeladder.scratch import Scratch
 from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.system.scratch import Scratch
 
 INSTALL_RAY = "pip install 'pokeladder[ray]'"
 # Seconds of a turn, at whose end results are returned. Results of a lost node's unfinished turn are played again.

@@ -18,7 +18,7 @@ import cloudpickle
 from pokeladder.agents.programs import Limits
 from pokeladder.agents.specs import Agent
 from pokeladder.play.messages import AgentTask
-from pokeladder.processes import last_words, python_command
+from pokeladder.system.processes import last_words, python_command
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Longer than the time that the supervisor gives a program to end by itself.

@@ -25,9 +25,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from pokeladder.errors import SimulatorError
-from pokeladder.processes import start
 from pokeladder.simulator.channel import Channel
 from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
+from pokeladder.system.processes import start
 
 POLL_SECONDS = 0.1
 BEAT_SECONDS = 1.0

@@ -12,9 +12,9 @@ from typing import Any
 from pokeladder.play.messages import Attempt, Reconstructed, ReconstructJob, Rules
 from pokeladder.play.results import from_server, unrecorded
 from pokeladder.play.server.sessions import Session
-from pokeladder.processes import Child
 from pokeladder.records import Notice, Recorded, Result
 from pokeladder.simulator.setup import Simulator
+from pokeladder.system.processes import Child
 
 
 @dataclass

@@ -18,8 +18,8 @@ from pokeladder.agents.specs import BUILT_IN, Agent
 from pokeladder.metamon import checkpoints
 from pokeladder.play.messages import AgentTask
 from pokeladder.play.server.agent_process import AgentProcess
-from pokeladder.scratch import MARK, Scratch
 from pokeladder.store.files import Store
+from pokeladder.system.scratch import MARK, Scratch
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def owner(place: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that has a folder and waits."""
-    code = "import sys; from pokeladder.scratch import Scratch; print(Scratch().folder, flush=True); sys.stdin.read()"
+    code = "from pokeladder.system.scratch import Scratch; print(Scratch().folder, flush=True); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
