@@ -120,7 +120,7 @@ PLAY_OPTIONS: tuple[Decorator, ...] = (
     _play_option(
         "--workers",
         type=click.IntRange(min=1),
-        help="Playing processes; on a server, simulating ones.  [default: one a core]",
+        help="Playing processes; on a server, simulating ones.  [default: one for each core]",
     ),
     _play_option(
         "--ray", rare=True, metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."

@@ -103,7 +103,7 @@ def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
-    """Prints an array of objects, one row a line."""
+    """Prints an array of objects, one row for each line."""
     out = sys.stdout.buffer
     on_terminal = sys.stdout.isatty()
     before = b"[\n"

@@ -26,8 +26,8 @@ from pokeladder.query.statements import fetched
 
 UNRATED = (
     "Agents are comparable if they have taken points from each other, directly or through others. An agent is unbeaten "
-    "if no others took points from it, winless if it took none from others, and apart if it met no others; each other "
-    "component has a mean and ranks of its own. With more battles, or --prior 1, all ratings are comparable."
+    "if no other took a point from it, winless if it took no point, and apart if it met no other; each group of "
+    "comparable agents has its own mean and ranks. More battles, or --prior 1, make all ratings comparable."
 )
 
 

@@ -16,7 +16,7 @@ from pokeladder.system.scratch import Scratch
 
 @click.command(epilog="Example: pokeladder server --port 8000")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for a free one.")
-@click.option("--processes", type=click.IntRange(min=1), help="Simulating processes.  [default: one a core]")
+@click.option("--processes", type=click.IntRange(min=1), help="Simulating processes.  [default: one for each core]")
 @click.option(
     "--dir",
     "folder",

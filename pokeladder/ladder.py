@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -97,7 +97,7 @@ class Ladder:
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.store = Store(folder, create=create)
         # The views and macros that the connection for SQL of users has so far.
-        self._made: tuple[str, ...] = ()
+        self._made = set(views.needed(""))
         self._write_database()
 
     def _write_database(self) -> None:
@@ -116,16 +116,17 @@ class Ladder:
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         """The connection for SQL that only reads."""
-        return self._connect_locked(())
+        return self._connect_locked(self._made)
 
     def _connection_for(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
         """The same connection with these views and macros.
 
         Making all of them takes most of the time of a small query.
         """
-        if not set(items) <= set(self._made):
-            self._made = tuple(item for item in VIEWS if item in items or item in self._made)
-            views.extend(self._connection, self.store.files, self._made)
+        lacking = [item for item in items if item not in self._made]
+        if lacking:
+            views.extend(self._connection, self.store.files, lacking)
+            self._made |= set(lacking)
         return self._connection
 
     def sql(
@@ -148,21 +149,21 @@ class Ladder:
         try:
             return permissions.run(self._connection_for(views.needed(query)), checked_statements, parameters)
         except QueryError as error:
-            if self._made == VIEWS or not isinstance(error.__cause__, duckdb.CatalogException):
+            if self._made >= set(VIEWS) or not isinstance(error.__cause__, duckdb.CatalogException):
                 raise
         # DuckDB proposes names that are like an unknown one: with all views it proposes the right one.
         return permissions.run(self._connection_for(VIEWS), checked_statements, parameters)
 
     @keywords_of(Slice)
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a battle."""
+        """One row for each battle."""
         return self._ask("FROM battles ORDER BY finished_at, battle_id", {}, slice_)
 
     @keywords_of(Slice)
     def elo(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: Elo, rank, games, wins, losses, ties, win rate with its 95% interval.
+        """One row for each agent and format: Elo, rank, games, wins, losses, ties, win rate with its 95% interval.
 
         Battles count in order of finish.
         """
@@ -174,7 +175,7 @@ class Ladder:
     def elo_progression(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row a rated battle, with both ratings before and after it."""
+        """One row for each rated battle, with both ratings before and after it."""
         connection = self._connect(**slice_)
         views.progression(connection, k_factor, initial_rating)
         return statements.run_sql(connection, "FROM progression")
@@ -183,7 +184,7 @@ class Ladder:
     def ratings(
         self, prior: float = 0.0, *, excluding: str | None = None, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
+        """One row for each agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
 
         The order of battles does not matter. ``status`` is ``rated`` for ratings that are finite and comparable; the
         other values are explained in ``sql/macros/ratings_with.sql``.
@@ -208,7 +209,7 @@ class Ladder:
 
     @keywords_of(Slice)
     def glicko(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
+        """One row for each agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
         return self._ask("FROM glicko ORDER BY format, rank, agent", {}, slice_)
 
     @keywords_of(Slice)
@@ -220,7 +221,7 @@ class Ladder:
         beta: float = 0.05,
         **slice_: Unpack[Slice],
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent, opponent and format: results, win rate with its 95% interval, Elo difference and its error.
+        """One row for each agent, opponent and format: results, win rate, Elo difference, with their intervals.
 
         Args:
             sprt: Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
@@ -243,12 +244,12 @@ class Ladder:
 
     @keywords_of(Slice)
     def side_bias(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a format: the results of side p1, over all agents."""
+        """One row for each format: the results of side p1, over all agents."""
         return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
     @keywords_of(Slice)
     def stats(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
+        """One row for each agent and format: games, results, average turns, rate of invalid choices and more."""
         return self._ask("FROM statistics ORDER BY format, agent", {}, slice_)
 
     @keywords_of(Slice)
@@ -560,7 +561,7 @@ class Ladder:
             raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
         return self._connect(**slice_)
 
-    def _connect_locked(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    def _connect_locked(self, items: Collection[str]) -> duckdb.DuckDBPyConnection:
         """A connection for SQL of users, whose settings are locked."""
         # Such SQL may need all of the memory.
         connection = views.connect(self.store.files, bounded=False, items=items)

@@ -155,15 +155,9 @@ def _of_others(path: Path) -> tuple[str, str]:
 
 def select(connection: duckdb.DuckDBPyConnection, filters: Filters, limit: int | None) -> None:
     """Makes the tables ``judged`` (rows of ``export_selection``) and ``selection`` (rows of ``export_selected``)."""
-    conditions = []
+    conditions = views.slice_conditions(filters.battle_format, filters.run, filters.agents, ("agent",))
     if filters.where is not None:
         conditions.append(views.condition(connection, "trajectories", filters.where))
-    for column, value in (("format", filters.battle_format), ("run_id", filters.run)):
-        if value is not None:
-            conditions.append(ColumnExpression(column) == ConstantExpression(value))
-    if filters.agents is not None:
-        # IN () is not valid SQL; IN (NULL) is never true.
-        conditions.append(ColumnExpression("agent").isin(*map(ConstantExpression, filters.agents or (None,))))
     if filters.since is not None:
         conditions.append(ColumnExpression("played_at") >= ConstantExpression(_utc(filters.since)))
     with statements.query_errors(filters.where or query_text("export_selection")):

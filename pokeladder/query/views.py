@@ -6,7 +6,7 @@ Python functions fold battles in their order here (:mod:`pokeladder.query.folds`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import chain
 
@@ -51,7 +51,7 @@ def connect(
     excluding: str | None = None,
     by_version: bool = False,
     bounded: bool = True,
-    items: Sequence[str] = VIEWS,
+    items: Collection[str] = VIEWS,
 ) -> duckdb.DuckDBPyConnection:
     """A connection to a database in memory with views; ``battles``, and all that reads it, contains a slice only.
 
@@ -66,7 +66,7 @@ def connect(
         excluding: an SQL condition; battles that meet it are left out.
         by_version: append the version to each agent's name.
         bounded: see :func:`pokeladder.query.databases.new`.
-        items: items of the catalogue to make, in their order; each takes milliseconds.
+        items: items of the catalogue to make, with all that they read; each takes milliseconds.
 
     Raises:
         QueryError: ``where`` or ``excluding`` is not one condition over ``battles``, or the files cannot be read.
@@ -79,14 +79,7 @@ def connect(
         with query_errors(excluding):
             met = SQLExpression(excluding)
         conditions.append(met.isnull() | ~met)
-    if battle_format is not None:
-        conditions.append(ColumnExpression("format") == ConstantExpression(battle_format))
-    if run is not None:
-        conditions.append(ColumnExpression("run_id") == ConstantExpression(run))
-    if agents is not None:
-        # IN () is not valid SQL; IN (NULL) is never true.
-        names = [ConstantExpression(agent) for agent in agents or (None,)]
-        conditions += [ColumnExpression(side).isin(*names) for side in ("p1", "p2")]
+    conditions += slice_conditions(battle_format, run, agents, ("p1", "p2"))
     connection = databases.new(bounded=bounded)
     # Files never change.
     connection.execute("SET parquet_metadata_cache = true")
@@ -112,8 +105,24 @@ def condition(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> 
     return expression
 
 
-def extend(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]], items: Sequence[str]) -> None:
-    """Makes further views and macros in a connection of :func:`connect` that has no slice.
+def slice_conditions(
+    battle_format: str | None, run: str | None, agents: Sequence[str] | None, agent_columns: Sequence[str]
+) -> list[Expression]:
+    """Conditions for a format, a run, and agents in each of the columns; None is no condition."""
+    conditions = [
+        ColumnExpression(column) == ConstantExpression(value)
+        for column, value in (("format", battle_format), ("run_id", run))
+        if value is not None
+    ]
+    if agents is not None:
+        # IN () is not valid SQL; IN (NULL) is never true.
+        names = [ConstantExpression(agent) for agent in agents or (None,)]
+        conditions += [ColumnExpression(column).isin(*names) for column in agent_columns]
+    return conditions
+
+
+def extend(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]], items: Collection[str]) -> None:
+    """Makes further items in a connection of :func:`connect` without a slice.
 
     Raises:
         QueryError: the files cannot be read.
@@ -142,7 +151,9 @@ def needed(sql: str) -> tuple[str, ...]:
         if item.split("/")[1] in wanted:
             found.append(item)
             wanted |= _words_of(item)
-    return tuple(reversed(found))
+    # Their functions are registered together.
+    folded = FOLDED if FOLDED.keys() & set(found) else ()
+    return tuple(item for item in VIEWS if item in found or item in folded)
 
 
 @cache
@@ -183,7 +194,7 @@ def progression(connection: duckdb.DuckDBPyConnection, k: float, initial: float)
 def _create(
     connection: duckdb.DuckDBPyConnection,
     sources: Mapping[str, Sequence[str]],
-    items: Sequence[str],
+    items: Collection[str],
     conditions: Sequence[Expression],
     *,
     by_version: bool,
@@ -195,9 +206,9 @@ def _create(
         from pokeladder.query import folds
 
         folds.register(connection, databases.again(connection))
-    for item in items:
+    for item in VIEWS:
         used = FOLDED.get(item, item)
-        if used is None:
+        if item not in items or used is None:
             continue
         catalogue.create_item(connection, item, used)
         if item == "views/battles" and (conditions or by_version):

@@ -31,9 +31,9 @@ class PlaySettings:
         battle_format: any singles format of Showdown.
         team_set: a built-in set, one of metamon's, or a path; not used in formats with random teams.
         seed: seed of teams and battles; None draws one (``Progress.drawn_seed``), and matches any with ``resume``.
-        workers: number of playing processes, on a server of simulating ones; None for one a core.
+        workers: number of playing processes, on a server of simulating ones; None for one for each core.
         parallel: number of battles at once, on a server of pairs of agents' processes; None for eight a worker, on a
-            server for one a core.
+            server for one for each core.
         simulators: number of simulator processes of each worker, for agents that choose in batches.
         ray: address of a Ray cluster to play on: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
         turn_timeout: time limit of a decision, in seconds.

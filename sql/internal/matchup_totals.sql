@@ -1,5 +1,5 @@
--- All that ratings and matchups are computed from: two rows a matchup, one from either side. The two battles of a mirrored pair
--- share their teams and their seed, so they are one observation; any other battle is one by itself.
+-- All that ratings and matchups are computed from: two rows for each matchup, one from either side. The two battles of a
+-- mirrored pair, which share teams and seed, are one observation; any other battle is one by itself.
 --
 -- format, agent, opponent: the matchup, seen from the agent's side
 -- games, wins, losses, ties: of the agent, over the battles that count

@@ -1,9 +1,10 @@
 -- The view matchups with other hypotheses of the sequential test.
 --   elo0, elo1, alpha, beta: the hypotheses of the sequential test (SPRT), in Elo, and its error rates
---   returns: the columns of matchups; sprt is H1 when llr has reached ln((1 - beta) / alpha), H0 below ln(beta / (1 - alpha))
--- Errors are those of the mean over observations (see internal.matchup_totals): pentanomial for mirrored pairs, else trinomial.
--- elo_difference is NULL for an agent that has scored nothing or all, elo_margin where its interval would reach that far.
--- Where observations do not vary, los is that of a uniform prior, and llr that of won and lost ones.
+--   returns: the columns of matchups; sprt is H1 when llr has reached ln((1 - beta) / alpha), and H0 below
+--     ln(beta / (1 - alpha))
+-- Errors are those of the mean over observations (see internal.matchup_totals): pentanomial for mirrored pairs, else
+-- trinomial. elo_difference is NULL for an agent that has scored nothing or all, elo_margin where its interval would reach
+-- that far. Where observations do not vary, los is that of a uniform prior, and llr that of won and lost ones.
 CREATE MACRO matchups_with(elo0 := 0, elo1 := 10, alpha := 0.05, beta := 0.05) AS TABLE
 WITH measured AS (
     SELECT

@@ -1,9 +1,9 @@
 -- The components of comparable agents: those that have taken points from each other, directly or through others.
 --   prior:   as in ratings_with; with a prior all agents of a format are one component
 --   returns: format, agent, games, component (1 is the largest of a format), number (of the agent in its component, from 1),
---            took, lost (whether points were taken from, or lost to, other components); for battles within the component score
---            and observations, and the lists games_with, square_score, cross_score and square_games by number of the opponent
---            (see internal.matchup_totals)
+--            took, lost (whether points were taken from, or lost to, other components); for battles within the component
+--            score and observations, and the lists games_with, square_score, cross_score and square_games by number of the
+--            opponent (see internal.matchup_totals)
 CREATE MACRO rating_components(prior := 0) AS TABLE
 WITH RECURSIVE sides AS MATERIALIZED (
     FROM internal.matchup_totals

@@ -1,7 +1,7 @@
 -- The maximum-likelihood fit of each component of more than one agent.
 --   prior:   as in ratings_with
---   returns: format, agent, games, component, took, lost as in rating_components; strength (natural logarithm of odds, mean 0 in
---            its component) and its variance, NULL for a single agent
+--   returns: format, agent, games, component, took, lost as in rating_components; strength (natural logarithm of odds, mean
+--            0 in its component) and its variance, NULL for a single agent
 --
 -- Newton's method, damped as for generalised self-concordant functions (Sun and Tran-Dinh 2019: ln(1 + r) / r of the
 -- step, r the range of the changes), so that it converges from any start. The variance is the sandwich estimator over

@@ -1,7 +1,7 @@
 -- Bradley–Terry ratings on the Elo scale: the maximum likelihood of P(win) = win_chance(gap), a tie being half a win.
 --   prior:   number of ties of every agent with one rated 1500; 0 for none. With a prior all ratings are finite.
---   returns: format, agent, rating, se, low, high (95%), rank, rank_low, rank_high (allowed by the intervals), games, component,
---            status
+--   returns: format, agent, rating, se, low, high (95%), rank, rank_low, rank_high (allowed by the intervals), games,
+--            component, status
 --
 -- Without a prior ratings are finite and comparable only within a component (see rating_components), whose mean is 1500
 -- and which has ranks of its own. status is rated in component 1. In other components, and for a single agent, whose

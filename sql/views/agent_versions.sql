@@ -1,4 +1,4 @@
--- One row a version of an agent. Agents of runs of pokeladder 0.1.0, and imported ones, have none.
+-- One row for each version of an agent. Agents of runs of pokeladder 0.1.0, and imported ones, have none.
 --
 -- agent: name
 -- version: digest of parts

@@ -1,4 +1,5 @@
--- One row a battle, void ones and self-play included. Times are in UTC, without a zone: they read the same on every machine.
+-- One row for each battle, void ones and self-play included. Times are in UTC, without a zone: they read the same on every
+-- machine.
 --
 -- battle_id: `<run_id>-<game>`; void attempts end in `.void<attempt>`
 -- run_id: the run that the battle belongs to
@@ -11,10 +12,10 @@
 -- seed: the battle's seed in Showdown's notation; NULL if a server chose it (`--server-url`)
 -- winner: `p1`, `p2`, or NULL for ties and void battles
 -- outcome: `win`, `tie` or `void`
--- end_reason: `normal`, `turn_limit` (Showdown ties past turn 1,000), `endless_clause`, `forfeit` (the agent gave up), `invalid`
---   (too many invalid decisions), `timeout`, `disconnect` (the agent left for good), `agent_crash` (the agent ended
---   its process), `crash` (void), `agent_dead` (void: its process failed three times in a row); of imported battles `undecided`
---   (neither side saw a winner, as when metamon stops at a turn limit) or `unknown`
+-- end_reason: `normal`, `turn_limit` (Showdown ties past turn 1,000), `endless_clause`, `forfeit` (the agent gave up),
+--   `invalid` (too many invalid decisions), `timeout`, `disconnect` (the agent left for good), `agent_crash` (the agent
+--   ended its process), `crash` (void), `agent_dead` (void: its process failed three times in a row); of imported battles
+--   `undecided` (neither side saw a winner, as when metamon stops at a turn limit) or `unknown`
 -- turns: Showdown's turn counter at the end; NULL for imported battles, since metamon does not record it
 -- p1_steps, p2_steps: decisions of the side, forced switches included, team preview not
 -- p1_invalid, p2_invalid: number of decisions whose first choice was illegal; NULL if unknown

@@ -1,5 +1,5 @@
--- Sequential Elo of each agent after its last battle, in order of finish (K = 32, start 1500), with its wins, losses and ties. See
--- elo_with() for other settings.
+-- Sequential Elo of each agent after its last battle, in order of finish (K = 32, start 1500), with its wins, losses and
+-- ties. See elo_with() for other settings.
 --
 -- format, agent: the agent, and the format in which it is rated
 -- rank: 1 is the best of the format

@@ -1,5 +1,5 @@
--- Glicko-1 with GXE, as Showdown shows them: each battle is a rating period, in order of finish. Deviations do not grow with time,
--- since agents do not change between battles.
+-- Glicko-1 with GXE, as Showdown shows them: each battle is a rating period, in order of finish. Deviations do not grow with
+-- time, since agents do not change between battles.
 --
 -- format, agent: the agent, and the format of its battles
 -- glicko: rating

@@ -1,5 +1,5 @@
--- How each agent fared against each opponent, and how much stronger it is by their battles alone; a matchup has two rows, one in
--- either order. See matchups_with() for other hypotheses than 0 and 10 Elo.
+-- How each agent fared against each opponent, and how much stronger it is by their battles alone; a matchup has two rows,
+-- one in either order. See matchups_with() for other hypotheses than 0 and 10 Elo.
 --
 -- format, agent, opponent: the matchup
 -- games, wins, losses, ties: of the agent, over the battles that count

@@ -8,6 +8,6 @@
 -- rank_low, rank_high: the best and the worst rank that the intervals allow
 -- games: number of battles that count
 -- component: agents that have taken points from each other, directly or by way of others, compare; 1 is the largest such set
--- status: `rated` in component 1; else `unbeaten` (nobody of another component took a point from this one), `winless` (it took
---   none from any other), `between` (both happened, with different components) or `apart` (it met no other)
+-- status: `rated` in component 1; else `unbeaten` (nobody of another component took a point from this one), `winless` (it
+--   took none from any other), `between` (both happened, with different components) or `apart` (it met no other)
 FROM ratings_with()

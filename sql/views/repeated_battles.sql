@@ -1,5 +1,5 @@
--- The battles that repeat an earlier one of the slice: agents, versions, teams, sides, seed and all choices are the same, so they
--- do not count. Only runs of one format and seed can have equal battles, so only those are compared.
+-- The battles that repeat an earlier one of the slice: agents, versions, teams, sides, seed and all choices are the same, so
+-- they do not count. Only runs of one format and seed can have equal battles, so only those are compared.
 --
 -- battle_id: the battle that does not count
 -- repeats: the first battle that it equals

@@ -1,5 +1,5 @@
--- One row a run: a call of tournament, selfplay or ingest, with the calls that resumed it. Counts are of the whole run, also in a
--- slice. Times are in UTC.
+-- One row for each run: a call of tournament, selfplay or ingest, with the calls that resumed it. Counts are of the
+-- whole run, also in a slice. Times are in UTC.
 --
 -- run_id: date, time and four hexadecimal digits
 -- kind, format, venue: as in battles

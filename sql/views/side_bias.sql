@@ -1,5 +1,5 @@
--- The results of side p1 over all battles that count. If agents played both sides equally often, an interval without 0.5 shows an
--- advantage of a side.
+-- The results of side p1 over all battles that count. If agents played both sides equally often, an interval without 0.5
+-- shows an advantage of a side.
 --
 -- format: the battle format
 -- games, wins, losses, ties: of p1

@@ -1,5 +1,5 @@
--- One row a decision: the side's information in the fields of metamon's state, and its action. The state at the end of the battle
--- has no row. Each column is read from the documents only if a query uses it.
+-- One row for each decision: the side's information in the fields of metamon's state, and its action. The state at the
+-- end of the battle has no row. Each column is read from the documents only if a query uses it.
 --
 -- trajectory_id, battle_id, run_id, format, side, agent, opponent, result: as in trajectories
 -- step: number of the decision, from 0

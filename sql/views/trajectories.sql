@@ -1,4 +1,4 @@
--- One row a trajectory: a battle from the perspective of one side. Its document is in documents. Times are in UTC.
+-- One row for each trajectory: a battle from the perspective of one side. Its document is in documents. Times are in UTC.
 --
 -- trajectory_id: `<battle_id>-<side>`; of imported ones the name of the file
 -- battle_id, format, turns, end_reason: as in battles

@@ -76,7 +76,7 @@ def test_commands(cli: Cli, tmp_path: Path) -> None:
             "has the unknown placeholder {sever}: there are {username}, {ser",
         ),
         (["x", "--command", "bot {username}", "--folder", "nowhere"], "--folder: there is no "),
-        (["x", "--command", "bot"], "has no {username}: it must log in"),
+        (["x", "--command", "bot"], "has no {username}: add it"),
         (["x", "--command", "bot {username"], "cannot read the command of agent x"),
         (["x", "--command", "bot {username}", "--role", "judge"], "agent x has the unknown role judge"),
         (["x", "--command", "bot {username}", "--env", "novalue"], "--env takes KEY=VALUE"),
@@ -380,7 +380,7 @@ def test_what_metamon_says_does_not_count(ladder: pokeladder.Ladder, stand_in: R
         notify=heard.append,
     )
     assert reached.stored == 4
-    assert any("agent liar: it says" in line and "says the server" in line for line in heard)
+    assert any("agent liar: it recorded" in line and "on the server" in line for line in heard)
     assert rows(
         ladder,
         "SELECT DISTINCT agent, source, (result = 'WIN') = (winner IS NOT DISTINCT FROM side)"
@@ -396,7 +396,7 @@ def test_a_run_goes_on_only_with_the_agents_that_it_had(
     reached = ladder.tournament(["mine", "random"], battles_per_matchup=2, venue="server", workers=1)
     assert (reached.stored, reached.void) == (0, 2)
     stand_in.add("mine", {"kind": "command", "command": "true {username}", "start_timeout": 6})
-    with pytest.raises(AgentError, match="agent mine is registered as something else now"):
+    with pytest.raises(AgentError, match="agent mine is registered differently now"):
         ladder.tournament(resume=True)
     stand_in.remove("mine")
     with pytest.raises(AgentError, match="agent mine is not registered any more"):
@@ -519,7 +519,7 @@ def test_a_policy_process_that_dies(
     reached = ladder.selfplay("run@0", num_battles=20, parallel_instances=10, workers=1, notify=heard.append)
     assert reached.stored == 20
     assert reached.void > 0
-    assert any("the policy process of agent run@0 ended with exit status -9" in line for line in heard)
+    assert any("the policy server of agent run@0 ended with exit status -9" in line for line in heard)
     checkpoint(tmp_path / "checkpoints", "run", 7)
     with pytest.raises(AgentError, match="agent run@7 ended with exit status 1: there is no such epoch, says the st"):
         ladder.selfplay("run@7", num_battles=4)

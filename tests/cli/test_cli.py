@@ -123,7 +123,7 @@ def test_a_run_is_finished_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_elo(store: Cli, tmp_path: Path) -> None:
     shown = store("elo")
-    assert "Formats gen1ou, gen2randombattle are rated separately; --battle-format shows one." in shown.stderr
+    assert "Formats gen1ou, gen2randombattle are rated separately: choose one with --battle-format." in shown.stderr
     assert shown.stdout.startswith("format ")
     one = store("elo", "--battle-format", "gen1ou")
     assert "[bold]odd, 'näme'|x" in one.stdout
@@ -296,7 +296,7 @@ def test_a_store_that_lacks_newer_folders_and_cannot_be_written(ladder: pokeladd
     for name in ("server_battles", "points", "merges"):
         (ladder.store.folder / name).symlink_to("/proc/nowhere")
     opened = pokeladder.open(ladder.store.folder)
-    for view in ("battles", "server_battles", "perspective_files", "ratings"):
+    for view in ("battles", "server_battles", "internal.perspective_files", "ratings"):
         assert opened.sql(f"SELECT count(*) FROM {view}").fetchall() == [(0,)]
 
 

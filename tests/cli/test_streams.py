@@ -16,8 +16,8 @@ from running import command, slowly
 
 NAME = "run – é"  # noqa: RUF001
 ROWS = "sql 'FROM range(100000)'"
-FULL = "cannot write to the standard output: No space left on device; send it elsewhere"
-CLOSED = "cannot write to the standard output: it is closed; send it elsewhere"
+FULL = "cannot write to the standard output: No space left on device; redirect it elsewhere"
+CLOSED = "cannot write to the standard output: it is closed; redirect it elsewhere"
 
 
 @pytest.fixture(scope="module")

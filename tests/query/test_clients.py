@@ -305,4 +305,6 @@ def test_check_tells_of_a_file_that_cannot_be_made_again(tmp_path: Path) -> None
     # A folder in its place stands for all that keeps it from being written.
     ladder.store.database.mkdir()
     (note,) = ladder.check().notes
-    assert note.startswith("pokeladder.duckdb is not what this pokeladder makes")
+    assert note.startswith(
+        "pokeladder.duckdb was made by another version of pokeladder, or changed, and the folder cannot"
+    )

@@ -600,7 +600,7 @@ def test_the_ratings_command(cli: Cli, tmp_path: Path) -> None:
         "      a                                     136             unbeaten",
         "      b                                     136             winless ",
     ]
-    assert shown.stderr.startswith("An agent is rated among those that have taken points from each other.")
+    assert shown.stderr.startswith("Agents are comparable if they have taken points from each other")
     shown = cli("--store", store, "ratings", "--glicko")
     assert shown.stdout.splitlines()[0].split() == ["rank", "agent", "glicko", "deviation", "GXE", "games"]
     shown = cli("--store", store, "ratings", "--format", "csv")
@@ -621,7 +621,7 @@ def test_the_ratings_command(cli: Cli, tmp_path: Path) -> None:
         (("ratings", "--excluding", "turns"), "Error: this is not a condition, but a value of type INTEGER"),
         (("ratings", "--excluding", "turns >"), "Error: Parser Error"),
         (("ratings", "--prior", "-1"), "Invalid value for '--prior'"),
-        (("ratings", "--glicko", "--prior", "1"), "Error: --glicko goes with neither --prior nor --excluding"),
+        (("ratings", "--glicko", "--prior", "1"), "Error: --glicko cannot be combined with --prior or --excluding"),
         (("matchups", "--sprt", "20", "0"), "Error: --sprt needs two differences, the smaller one first"),
     ],
 )
@@ -636,4 +636,4 @@ def test_no_battles(cli: Cli, tmp_path: Path) -> None:
     store = str(store_of(tmp_path / "store", []))
     for arguments in (("ratings",), ("ratings", "--glicko"), ("matchups",)):
         shown = cli("--store", store, *arguments)
-        assert (shown.returncode, shown.stderr) == (0, "No rated battles here yet.\n")
+        assert (shown.returncode, shown.stderr) == (0, "There are no rated battles yet.\n")

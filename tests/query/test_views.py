@@ -229,7 +229,7 @@ def test_relations_outlive_their_connection(mixed: Store) -> None:
     relation = statements.run_sql(connect(mixed), "FROM elo")
     derived = relation.filter("rank = 1 AND format = 'gen2ou'")
     del relation
-    assert [row[1] for row in derived.fetchall()] == ["bob"]
+    assert [row[2] for row in derived.fetchall()] == ["bob"]
 
 
 def test_errors_show_the_statement(mixed: Store) -> None:

@@ -63,7 +63,7 @@ def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     )
     first, before, second, after, checked = done.stdout.splitlines()[-5:]
     assert (first, second, checked) == ("status 1", "status 0", "status 0"), done.stderr
-    assert "No space left on device; nothing stored before is lost: make room for it, and go on" in done.stderr
+    assert "No space left on device; no stored battle is lost: make room, and continue" in done.stderr
     assert 0 < int(before.split(",")[0]) < 120
     assert after == "120,120"
 

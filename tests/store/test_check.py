@@ -98,10 +98,14 @@ def test_a_whole_store(store: Store, cli: Cli) -> None:
         ("battles", (10, 20, 20, 2), "has 8 of 10 battles: play them again with `pokeladder tournament --resume`"),
         ("trajectories", (12, 20, 20, 2), "2 battles of run run have no trajectories now"),
         ("documents", (12, 20, 20, 2), "2 battles of run run have no trajectories now"),
-        slowly("server_battles", (12, 24, 24, 2), "what the server said of 2 battles of run run is lost"),
-        slowly("points", (12, 24, 24, 2), "by what names 2 battles of run run are known is lost"),
-        ("runs", (12, 24, 24, 1), "what run run was asked to do is lost: its 10 battles count"),
-        ("merges", (12, 24, 24, 2), "nothing that a question shows is lost"),
+        slowly("server_battles", (12, 24, 24, 2), "the server's logs of 2 battles of run run are lost"),
+        slowly(
+            "points",
+            (12, 24, 24, 2),
+            "the names of 2 battles of run run are lost: their battle logs may be ingested twice",
+        ),
+        ("runs", (12, 24, 24, 1), "the settings of run run are lost: its 10 battles count"),
+        ("merges", (12, 24, 24, 2), "lost: nothing"),
     ],
 )
 def test_a_file_cut_short(store: Store, cli: Cli, kind: str, left: tuple[int, ...], cost: str) -> None:
@@ -115,8 +119,8 @@ def test_a_file_cut_short(store: Store, cli: Cli, kind: str, left: tuple[int, ..
         assert len(pokeladder.open(store.folder).elo().fetchall()) == 2, "other questions are answered"
     shown = cli("check")
     assert shown.returncode == 1
-    assert f"broken: {relative}: it cannot be read, and no question about {kind} is answered for it: " in shown.stdout
-    assert "`pokeladder check --repair` sets aside what is" in shown.stderr
+    assert f"broken: {relative}: it cannot be read, so that all queries about {kind} fail: " in shown.stdout
+    assert "set them aside with `pokeladder check --repair`" in shown.stderr
     mended = cli("check", "--repair")
     assert mended.returncode == 0, mended.stderr
     assert cost in mended.stdout
@@ -175,7 +179,7 @@ def test_damage_inside_of_a_file(store: Store) -> None:
     (kind, reason, rows), lost = faults(repaired(store))
     assert (kind, rows) == ("documents", None)
     assert "CRC" in reason
-    assert lost == ("trajectories", "its document is not there", 4)
+    assert lost == ("trajectories", "its document is missing", 4)
 
 
 def test_what_was_lost_is_played_again(ladder: pokeladder.Ladder, prompt: None) -> None:
@@ -186,7 +190,7 @@ def test_what_was_lost_is_played_again(ladder: pokeladder.Ladder, prompt: None) 
     ).fetchall()
     assert 0 < lost <= 30
     cut(store.folder / "battles" / run / f"{batch}.parquet")
-    with pytest.raises(StoreError, match="`pokeladder check` says what is broken"):
+    with pytest.raises(StoreError, match="find the fault with `pokeladder check`"):
         pokeladder.open(store.folder).tournament(resume=True)
     assert [cost.split(" battles")[0] for cost in repaired(store).costs] == [f"run {run} has {30 - lost} of 30"]
     reached = pokeladder.open(store.folder).tournament(resume=True)
@@ -208,9 +212,9 @@ def test_rows_that_are_at_fault(store: Store) -> None:
         ("battles", "its game has another battle that counts", 2),
         ("battles", "its run has no such game", 1),
         ("battles", "the battle is in the store already", 2),
-        ("documents", "it is not what its trajectory says", 1),
-        ("trajectories", "its document is not there", 1),
-        ("trajectories", "its document is not what it was", 1),
+        ("documents", "it differs from the digest of its trajectory", 1),
+        ("trajectories", "its document is missing", 1),
+        ("trajectories", "its document has changed", 1),
     ]
     assert checked.costs[0].startswith("run run has 9 of 10 battles: play them again")
     found = pokeladder.open(store.folder).sql("SELECT trajectory_id FROM trajectories WHERE run_id = 'run'").fetchall()
@@ -226,11 +230,11 @@ def test_what_a_killed_process_leaves_is_no_fault(store: Store, cli: Cli) -> Non
         shown = cli("check")
         assert (shown.returncode, "note" in shown.stdout) == (0, False), "what is being written is not left over"
         assert cli("check", "--repair").stdout.endswith(
-            "left alone: run run, which another process is playing: repair it when that ends\n"
+            "skipped: run run, which another process is playing: repair it when that has ended\n"
         )
     shown = cli("check")
     assert shown.returncode == 0
-    assert "note: 5 files or parts of them refer to no battle" in shown.stdout
+    assert "note: 5 files or parts of them belong to no battle" in shown.stdout
     leftovers = repaired(store).leftovers
     assert {fault.kind for fault in leftovers} == {
         "trajectories",
@@ -247,8 +251,8 @@ def test_a_run_that_is_played_is_left_alone(store: Store, cli: Cli) -> None:
     with store.lock_run("run"):
         shown = cli("check", "--repair")
         assert shown.returncode == 1
-        assert "left alone: run run" in shown.stdout
-        assert "1 file broken, see above: run the same again when that ends" in shown.stderr
+        assert "skipped: run run" in shown.stdout
+        assert "1 file broken, as listed above: repair again when that has ended" in shown.stderr
         assert first(store, "battles").exists()
     assert len(repaired(store).faults) == 1
 
@@ -275,8 +279,8 @@ def test_a_file_of_others(store: Store) -> None:
         (store.folder / "battles" / name).write_text("not ours")
     checked = repaired(store)
     assert [(fault.file, fault.reason) for fault in checked.faults] == [
-        ("battles/.DS_Store", "it is no file of a store"),
-        ("battles/run/notes.txt", "it is no file of a store"),
+        ("battles/.DS_Store", "it is not a file of a store"),
+        ("battles/run/notes.txt", "it is not a file of a store"),
     ]
 
 

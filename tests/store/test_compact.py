@@ -82,7 +82,7 @@ def test_old_files_stay_for_queries_that_are_under_way(tmp_path: Path, cli: Cli)
     first = cli("compact")
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("Merged 15 files into 5.\n15 old files (")
-    assert "removes them in 10 minutes" in first.stdout
+    assert "run the same command after 10 minutes to remove them" in first.stdout
     assert "15 old files" in cli("compact").stdout
     _, found = store.files["battle_files"]
     listed = duckdb.sql(f"FROM glob('{found}')").fetchall()
@@ -212,9 +212,7 @@ def test_killed_at_any_moment(tmp_path: Path, at: tuple[str, int]) -> None:
 def test_a_run_that_is_played_is_left_to_who_plays_it(tmp_path: Path, cli: Cli) -> None:
     store = batch_files.new_store(tmp_path / "ladder", battles=4)
     with store.lock_run("run"):
-        assert (
-            cli("compact").stdout == "There is nothing to merge.\nleft alone: run run: another process is playing it\n"
-        )
+        assert cli("compact").stdout == "There is nothing to merge.\nskipped: run run: another process is playing it\n"
         compaction.compact(store, "run")
         batch_files.add(store, "run", [4])
         assert pokeladder.open(store.folder).sql("SELECT count(*) FROM battles").fetchall() == [(5,)]
@@ -229,7 +227,7 @@ def test_what_is_taken_in_meanwhile_is_left_alone(tmp_path: Path) -> None:
     ladder = pokeladder.open(store.folder)
     lock = store.lock_ingest()
     with lock:
-        assert ladder.compact().skipped == {"run": "another process is taking something in"}
+        assert ladder.compact().skipped == {"run": "another process is ingesting"}
     lock.release()
     assert ladder.compact().merged == 10
 
@@ -252,7 +250,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     store = batch_files.new_store(tmp_path / "ladder", battles=4)
     (store.folder / "logs").rename(tmp_path / "logs")
     (store.folder / "logs").write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot write .* nothing stored before is lost"):
+    with pytest.raises(StoreError, match=r"cannot write .* no stored battle is lost"):
         compaction.compact_all(store)
 
 
@@ -354,7 +352,7 @@ def test_many_files_are_said_once(tmp_path: Path) -> None:
         return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
 
     said = asked("ratings")
-    assert said.count("3 more than they need") == said.count("`pokeladder compact` merges them") == 1
+    assert said.count("3 more small files than needed") == said.count("merge them with `pokeladder compact`") == 1
     ladder.compact()
     assert "compact" not in asked("ratings")
 

@@ -319,15 +319,15 @@ def test_a_fresh_simulator_tells_the_same(played: pokeladder.Ladder, simulator: 
 
 
 def opponent_hp(states: list[dict[str, Any]]) -> float:
-    """HP as last seen, nothing for the fainted; no more than is possible for those that are left."""
+    """HP as last seen, none for Pokémon that fainted unseen; at most the HP that the remaining ones can have."""
     hp = {f"unseen {number}": 1.0 for number in range(6)}
     for before, state in pairwise([states[0], *states]):
         foe = state["opponent_active_pokemon"]
         if foe["base_species"] not in hp:
             hp.pop(next(name for name in hp if name.startswith("unseen")))
-        hp[foe["base_species"]] = foe["hp_pct"]
         if state["opponents_remaining"] < before["opponents_remaining"] and foe["hp_pct"] > 0:
             hp[before["opponent_active_pokemon"]["base_species"]] = 0.0
+        hp[foe["base_species"]] = foe["hp_pct"]
     last = states[-1]["opponent_active_pokemon"]["hp_pct"]
     return min(sum(hp.values()), last + states[-1]["opponents_remaining"] - (last > 0))
 
