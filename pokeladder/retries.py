@@ -8,7 +8,7 @@ from collections import Counter
 ATTEMPTS = 5
 # Consecutive failures of an agent's process, with no finished battle between, after which it is not started again.
 AGENT_FAILURES = 3
-# Consecutive deaths of processes that play for all agents, with no finished battle between, after which a run ends.
+# Consecutive deaths of processes that work for all agents, with no finished battle between, after which a run ends.
 DEATHS = 5
 # Choices that an agent is asked for at one request.
 CHOICES = 3

@@ -90,7 +90,7 @@ def _stopped(output_dir: Path, progress: FileCounter) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise StoreError(
-            f"cannot write to {output_dir}: {error}; afterwards complete the set with the same command"
+            f"cannot write to {output_dir}: {error}; remove the cause, and complete the set with the same command"
         ) from error
 
 

@@ -399,7 +399,7 @@ def test_a_run_goes_on_only_with_the_agents_that_it_had(
     with pytest.raises(AgentError, match="agent mine is registered differently now"):
         ladder.tournament(resume=True)
     stand_in.remove("mine")
-    with pytest.raises(AgentError, match="agent mine is not registered any more"):
+    with pytest.raises(AgentError, match="agent mine is no longer registered"):
         ladder.tournament(resume=True)
     # How it is run may change: that is what one mends.
     stand_in.add("mine", {"kind": "command", "command": "false {username}", "environment": {"A": "b"}})

@@ -536,7 +536,7 @@ def test_a_full_disk(cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path, to: st
 
     failed = cli(*command, preexec_fn=fill)
     assert failed.returncode == 1
-    assert re.fullmatch(r"Error: cannot write to out: .*the same command completes the set\n", failed.stderr)
+    assert re.fullmatch(r"Error: cannot write to out: .*; remove the cause, and complete the set with the same command\n", failed.stderr)
     assert_no_scraps(tmp_path / "out")
     assert all(len(json.loads(text)["states"]) == 13 for text in files_in(tmp_path / "out").values())
     assert not stats_of(tmp_path / "out")["complete"]
@@ -639,7 +639,7 @@ def test_files_of_others_count_and_are_named(cli: Cli, shelf: Path, tmp_path: Pa
     done = cli(*command, "--limit", "5")
     assert done.returncode == 0, done.stderr
     assert "Selected 6 of 81 trajectories (7.4%): 3 wins, 3 losses, 0 ties." in done.stdout
-    assert "Of these 1 were in out before, 1 of them not of this store." in done.stdout
+    assert "1 of these were in out before, 1 of them not from this store." in done.stdout
     (tmp_path / "out" / "gen1ou" / "notes.json.lz4").write_bytes(b"mine")
     failed = cli(*command)
     assert failed.returncode == 2

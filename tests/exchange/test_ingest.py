@@ -321,7 +321,7 @@ def test_what_is_unsure_is_said(cli: Cli, tmp_path: Path, parts: list[str]) -> N
         shown = cli("ingest", *map(str, (tmp_path / "in").glob(f"*_{part}_vs_*")))
         assert shown.returncode == 0
         assert f"{4 // len(parts)} battles are known from one side only" in shown.stdout
-    assert re.search(r"warning: [24] perspectives may be of battles that others are of as well", shown.stderr)
+    assert re.search(r"warning: [24] perspectives match several others", shown.stderr)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -442,9 +442,9 @@ def test_an_old_tournament_tells_the_models(cli: Cli, ladder: pokeladder.Ladder,
 WHOLE = json.dumps(still(12)).encode()
 NAMED = file_name("ann", "bob")
 BROKEN = {
-    "truncated": (NAMED, ".json.lz4", lz4.frame.compress(WHOLE)[:-30], "not a whole lz4 frame"),
-    "no lz4": (NAMED, ".json.lz4", WHOLE, "not a whole lz4 frame"),
-    "empty lz4": (NAMED, ".json.lz4", b"", "not a whole lz4 frame"),
+    "truncated": (NAMED, ".json.lz4", lz4.frame.compress(WHOLE)[:-30], "not a complete lz4 frame"),
+    "no lz4": (NAMED, ".json.lz4", WHOLE, "not a complete lz4 frame"),
+    "empty lz4": (NAMED, ".json.lz4", b"", "not a complete lz4 frame"),
     "empty": (NAMED, ".json", b"", "not a JSON object"),
     "no JSON": (NAMED, ".json", WHOLE[:-1], "not a JSON object"),
     "more after it": (NAMED, ".json", WHOLE + b"{}", "not a JSON object"),
@@ -455,17 +455,17 @@ BROKEN = {
     "lengths": (NAMED, ".json", json.dumps({**still(12), "actions": [0] * 12}).encode(), "13 states and 12 actions"),
     "one state": (NAMED, ".json", json.dumps(still(0)).encode(), "no step"),
     "no number": (NAMED, ".json", json.dumps({**still(2), "actions": [None, 0, -1]}).encode(), "action"),
-    "no player": ("metamon-gen1ou-1_Unrated_ann_01-02-2026_WIN", ".json", WHOLE, "does not say who played"),
-    "tie": (NAMED.replace("WIN", "TIE"), ".json", WHOLE, "does not say who played"),
-    "other JSON": ("notes", ".json", WHOLE, "does not say who played"),
-    "bad date": ("gen1ou-1_1500_ann_vs_bob_02-30-2024_WIN", ".json", WHOLE, "no date in its name"),
-    "day first": ("gen1ou-1_1500_ann_vs_bob_2024-01-30_WIN", ".json", WHOLE, "no date in its name"),
+    "no player": ("metamon-gen1ou-1_Unrated_ann_01-02-2026_WIN", ".json", WHOLE, "its name has another form"),
+    "tie": (NAMED.replace("WIN", "TIE"), ".json", WHOLE, "its name has another form"),
+    "other JSON": ("notes", ".json", WHOLE, "its name has another form"),
+    "bad date": ("gen1ou-1_1500_ann_vs_bob_02-30-2024_WIN", ".json", WHOLE, "in its name has another form"),
+    "day first": ("gen1ou-1_1500_ann_vs_bob_2024-01-30_WIN", ".json", WHOLE, "in its name has another form"),
     "no format": ("battle-1_1500_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE.replace(b'"format"', b'"f"'), "format"),
     "format elsewhere": (NAMED, ".json", WHOLE.replace(b'"gen1ou"', b'"../../gen1ou"'), "format"),
     "huge rating": ("gen1ou-1_99999999999_ann_vs_bob_01-30-2024_WIN", ".json", WHOLE, "rating"),
-    "lost": (NAMED, ".json", json.dumps(still(12, "LOSS")).encode(), "name says WIN, .* this side has lost"),
-    "won": (NAMED.replace("WIN", "LOSS"), ".json", WHOLE, "name says LOSS, .* this side has won"),
-    "undecided": (NAMED, ".json", json.dumps(still(12, "TIE")).encode(), "name says WIN, .* nobody has won"),
+    "lost": (NAMED, ".json", json.dumps(still(12, "LOSS")).encode(), "name has WIN, .* the side has lost"),
+    "won": (NAMED.replace("WIN", "LOSS"), ".json", WHOLE, "name has LOSS, .* the side has won"),
+    "undecided": (NAMED, ".json", json.dumps(still(12, "TIE")).encode(), "name has WIN, .* no side has won"),
     "both won": (NAMED, ".json", WHOLE.replace(b'"battle_lost": false', b'"battle_lost": true'), "both sides have won"),
     "two frames": (NAMED, ".json.lz4", 2 * lz4.frame.compress(WHOLE), r"\d+ bytes follow its lz4 frame"),
     "scraps": (NAMED, ".json.lz4", lz4.frame.compress(WHOLE) + b"?", "1 bytes follow its lz4 frame"),
@@ -480,7 +480,7 @@ BROKEN = {
     "line separator": (file_name("ann", "b\u2028ob"), ".json", WHOLE, "cannot be a player's name"),
     "other direction": (file_name("a\u202enn", "bob"), ".json", WHOLE, "cannot be a player's name"),
     "bytes": (file_name("ann", "b\udcffob"), ".json", WHOLE, "cannot be a player's name"),
-    "odd id": (NAMED.replace("metamon", "meta\x07mon"), ".json", WHOLE, "cannot be shown"),
+    "odd id": (NAMED.replace("metamon", "meta\x07mon"), ".json", WHOLE, "characters that are not printable"),
 }
 
 
@@ -530,13 +530,13 @@ def test_only_files_that_end_are_read(
     assert {path for path, _ in added.broken} == broken
     told = Counter(re.sub(r"\d[\d,]*\d", "#", said) for _, said in added.broken)
     assert told == {
-        "it is no regular file, but a named pipe": 2,
-        "it is no regular file, but a device": 1,
-        "it is no regular file, but a socket or a device": 1,
+        "it is not a regular file, but a named pipe": 2,
+        "it is not a regular file, but a device": 1,
+        "it is not a regular file, but a socket or a device": 1,
         "No such file or directory": 1,
         "Too many levels of symbolic links": 1,
-        "it is too large: # bytes, of # at most": 1,
-        "it is too large: more than # bytes when it is decompressed": 2,
+        "it is too large: # bytes, at most # are allowed": 1,
+        "it is too large: more than # bytes after decompression": 2,
     }
     assert (added.battles, added.trajectories) == (1, 1)
 
@@ -595,7 +595,7 @@ def test_a_log_whose_name_tells_no_format(ladder: pokeladder.Ladder, tmp_path: P
     copy = log.rename(log.with_stem(f"{log.stem} (1)"))
     ((path, said),) = ladder.ingest(copy).broken
     assert path == str(copy)
-    assert "does not say the battle format" in said
+    assert "its name has another form" in said
 
 
 def test_newer_logs_know_both_teams(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
@@ -638,7 +638,7 @@ def test_json_that_is_no_trajectory_is_left_out(cli: Cli, tmp_path: Path) -> Non
     (tmp_path / "in" / "meta_weights.json").write_text('{"TaurosV0": 0.5}')
     shown = cli("ingest", "in")
     assert shown.returncode == 0
-    assert shown.stderr.splitlines() == ["Left out 1 JSON file without a trajectory: in/meta_weights.json"]
+    assert shown.stderr.splitlines() == ["Skipped 1 JSON file without a trajectory: in/meta_weights.json"]
 
 
 @pytest.mark.parametrize("name", ["x\x1b[31m", " ", "x" * 101, "\u2028"])
@@ -733,11 +733,11 @@ def test_one_ingest_waits_for_another_and_says_so(
     with ladder.store.lock_ingest():
         process = subprocess.Popen([*command_line, "ingest", "in"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("another ingest is adding to this store")
+        assert process.stderr.readline().startswith("another ingest into this store is running")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
-    assert said.splitlines() == ["Interrupted: nothing was added: the store is as it was; run the same command again"]
+    assert said.splitlines() == ["Interrupted: nothing was added to the store; run the same command again"]
     assert_none(ladder)
 
 

@@ -70,7 +70,7 @@ def failure(address: Path) -> str:
 def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
     last = failure(tmp_path / "policy").splitlines()[-1]
     assert last.startswith("metamon cannot be imported: ModuleNotFoundError")
-    assert failure(tmp_path / "none" / "policy").startswith(f"no socket can be made at {tmp_path}/none/policy: ")
+    assert failure(tmp_path / "none" / "policy").startswith(f"the socket {tmp_path}/none/policy cannot be made: ")
 
 
 # Starts what it is told, says its number, and waits.

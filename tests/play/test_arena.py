@@ -22,6 +22,7 @@ from pokeladder.play.embedded.heartbeat import Heartbeat
 from pokeladder.play.embedded.players import NullWebsocket
 from pokeladder.runs.progress import Progress
 from pokeladder.simulator.process import Inquiry
+from pokeladder.system.processes import Child
 from running import HELPERS, alive, battle_rows, descendants, slowly, wait_until
 
 RANDOM_FORMATS = [f"gen{gen}randombattle" for gen in range(1, 10)]
@@ -132,7 +133,7 @@ def test_what_players_send_as_messages_is_carried_out(ladder: pokeladder.Ladder)
     assert loser_of(ladder, "'talker' IN (p1, p2)") == {"message", "socket"}
     assert battle_rows(ladder, "sum(p1_invalid + p2_invalid)") == [(0,)]
     told = [line for line in said if "warning" in line]
-    assert told == ["warning: agent talker sent a message, which only a server takes in: '/timer on'"]
+    assert told == ["warning: agent talker sent a message that has no effect without a server: '/timer on'"]
 
 
 def test_messages_to_no_battle_and_from_other_threads() -> None:
@@ -160,7 +161,7 @@ def test_messages_to_no_battle_and_from_other_threads() -> None:
         (bots.RaisesLater, "agent RaisesLater raised: ValueError: no idea either"),
         (bots.Exits, "agent Exits raised: SystemExit: 3"),
         (bots.ExitsLater, "agent ExitsLater raised: RuntimeError: SystemExit: 4"),
-        (bots.Nonsense, "agent Nonsense answered something that is no choice: 42"),
+        (bots.Nonsense, "agent Nonsense returned something that is not a choice: .*42"),
         (bots.Illegal, "agent Illegal made an illegal choice: .*missingno"),
     ],
 )
@@ -329,12 +330,35 @@ def test_a_simulator_that_never_works(ladder: pokeladder.Ladder, tmp_path: Path,
     broken = tmp_path / "driver.js"
     broken.write_text("process.exit(3)")
     monkeypatch.setattr(process, "DRIVER", broken)
-    with pytest.raises(SimulatorError, match="the simulator does not work"):
+    with pytest.raises(SimulatorError, match="the simulator failed"):
         play(ladder, "random", "heuristics")
 
 
-def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pokeladder.system.processes.MAIN", "import sys; sys.exit(3)  # {}")
+DIES = "import sys; sys.exit(3)  # {}"
+
+
+class _Dead(Child):
+    """A child that has ended before anything is sent to it."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pokeladder.system.processes.MAIN", DIES)
+            super().__init__(*arguments, **settings)
+        self.status()
+
+
+def test_reconstructors_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pokeladder.play.server.trajectory_collector.Child", _Dead)
+    with pytest.raises(SimulatorError, match="5 processes that reconstruct trajectories died in a row"):
+        play(ladder, "random", "heuristics", venue="server")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_workers_that_never_start(ladder: pokeladder.Ladder, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    """Whether they end before or after the job is sent."""
+    monkeypatch.setattr("pokeladder.system.processes.MAIN", DIES)
+    if at_once:
+        monkeypatch.setattr("pokeladder.play.embedded.pool.Child", _Dead)
     with pytest.raises(SimulatorError, match="5 worker processes died in a row, the last with exit status 3"):
         play(ladder, "random", "heuristics")
 

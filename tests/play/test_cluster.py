@@ -200,7 +200,7 @@ def test_a_cluster_that_is_not_there(ladder: pokeladder.Ladder, address: str) ->
 
 
 def test_a_cluster_plays_no_server_battles(ladder: pokeladder.Ladder) -> None:
-    with pytest.raises(UsageError, match="leave out --ray, or --venue server"):
+    with pytest.raises(UsageError, match="leave out --ray or --venue server"):
         ladder.tournament(["random", "heuristics"], ray="auto", venue="server")
     assert ladder.sql("SELECT count(*) FROM runs").fetchall() == [(0,)]
 

@@ -33,7 +33,7 @@ def test_a_line_is_written_once_with_a_count() -> None:
     for number in range(100_000):
         handler.handle(record(1, f"cannot read {number}"))
     lines = written.getvalue().splitlines()
-    assert lines == ["cannot read 0", *(f"said {10**n} times: cannot read {10**n - 1}" for n in range(1, 6))]
+    assert lines == ["cannot read 0", *(f"logged {10**n} times: cannot read {10**n - 1}" for n in range(1, 6))]
 
 
 def test_each_place_is_counted_for_itself() -> None:

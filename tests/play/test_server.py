@@ -258,15 +258,13 @@ def test_sessions_have_each_game_once_and_fixed_teams(drawn: Any, parallel: int,
 def test_two_that_cannot_meet(ladder: pokeladder.Ladder) -> None:
     for name, roles in (("a", ["acceptor"]), ("b", ["ladder"])):
         ladder.agents.add(name, {"kind": "command", "command": PLAIN_BOT, "roles": roles})
-    with pytest.raises(AgentError, match="a can be acceptor and b can be ladder, so that they cannot meet"):
+    with pytest.raises(AgentError, match="a can be acceptor and b can be ladder, so they cannot meet"):
         ladder.tournament(["a", "b"], battles_per_matchup=2, venue="server", workers=1)
 
 
 def test_programs_need_a_server(ladder: pokeladder.Ladder) -> None:
     ladder.agents.add("a", {"kind": "command", "command": PLAIN_BOT})
-    with pytest.raises(
-        UsageError, match="agent a is a program of its own, which plays on a server: add --venue server"
-    ):
+    with pytest.raises(UsageError, match="agent a is a program, which plays on a server: add --venue server"):
         ladder.tournament(["a", "random"], battles_per_matchup=2)
 
 
@@ -316,7 +314,7 @@ def test_an_agent_that_never_joins_ends_its_matchups_and_no_others(
     assert len(heard) == 3
     assert {found for line in heard for found in re.findall(r"dozes off on (\d)", line)} == {"0", "1"}
     assert all("agent sleeper did not log in within 0.5 s: pl" in line and "dozes off" in line for line in heard)
-    assert "it has failed 3 times in a row, and its other battles stay void" in heard[-1]
+    assert "it has failed 3 times in a row, so its other battles stay void" in heard[-1]
     assert rows(ladder, "SELECT DISTINCT end_reason, 'sleeper' IN (p1, p2) FROM battles WHERE outcome = 'void'") == [
         ("agent_dead", True)
     ]
@@ -451,13 +449,13 @@ def test_a_simulator_of_the_server_that_dies(
         notify=heard.append,
     )
     assert (reached.stored, len(started)) == (4, 1)
-    assert ["broke battle" in line for line in heard] == [True]
+    assert ["aborted battle" in line for line in heard] == [True]
 
 
 def test_a_port_that_is_taken(ladder: pokeladder.Ladder) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SimulatorError, match=f"port {port} is in use: .* or name another with --port"):
+        with pytest.raises(SimulatorError, match=f"port {port} is in use: .* or name another port with --port"):
             ladder.tournament(["random", "max-power"], battles_per_matchup=2, venue="server", workers=1, port=port)
     assert rows(ladder, "SELECT count(*) FROM battles") == [(0,)]
 

@@ -53,7 +53,7 @@ COUNT = "POKELADDER sql --format csv 'SELECT count(*), count(DISTINCT game) FROM
 def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     """What is stored stays, and when there is room again the rest is played."""
     done = disk(
-        "mount -t tmpfs -o size=860k tmpfs disk\n"
+        "mount -t tmpfs -o size=1400k tmpfs disk\n"
         "UNRESERVED selfplay max-power --num-battles 120 --workers 1; echo status $?\n"
         f"{COUNT}\n"
         "mount -o remount,size=300m disk\n"
@@ -73,8 +73,8 @@ def test_a_disk_that_is_nearly_full_is_not_filled(disk) -> None:  # type: ignore
         "mount -t tmpfs -o size=100m tmpfs disk\nPOKELADDER tournament random max-power --workers 1; echo status $?"
     )
     assert done.stdout.splitlines()[-1] == "status 1"
-    assert "are left on the disk of" in done.stderr
-    assert "make room and go on with --resume" in done.stderr
+    assert "are free on the disk of" in done.stderr
+    assert "make room, and continue with --resume" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -67,7 +67,7 @@ def test_the_same_again_counts_once_and_more_is_new(ladder: pokeladder.Ladder) -
         ladder.tournament(TWO, battles_per_matchup=400, seed=6, resume=True)
     with pytest.raises(UsageError, match="seed 6, not 7"):
         ladder.tournament(TWO, battles_per_matchup=300, seed=7, resume=True)
-    with pytest.raises(UsageError, match=r"run unfinished, which --more would add to, is not finished"):
+    with pytest.raises(UsageError, match=r"run unfinished, to which --more would add, is not finished"):
         ladder.tournament(TWO, more=2, team_set="standard", seed=6)
     with pytest.raises(UsageError, match="there is no tournament of these agents"):
         ladder.tournament(["random", "heuristics"], more=2)
@@ -109,19 +109,21 @@ def test_another_version_of_an_agent(tmp_path: Path, cli: Cli) -> None:
     refused = cli("tournament", "--resume")
     assert refused.returncode == 1
     line = refused.stderr.splitlines()[-1]
-    assert line.startswith("Error: agent Bot is not the version that run unfinished was played with")
+    assert line.startswith("Error: agent Bot differs from its version in run unfinished")
     assert "(module their_bots changed)" in line
     assert "--allow-changed" in line
     assert f"Resuming run unfinished runs agent Bot: their_bots:Bot from {bot}." in refused.stderr
 
     fresh = cli("tournament", *names, "--battles-per-matchup", "2", "--workers", "1")
     assert fresh.returncode == 0
-    assert re.search(r"^Seed (\d+) was drawn: --seed \1 plays the same battles again\.$", fresh.stderr, re.MULTILINE)
     assert re.search(
-        r"warning: agent Bot is version \w+ now, and was \w+ in run \S+ \(module their_bots changed\)", fresh.stderr
+        r"^Seed (\d+) was drawn: play the same battles again with --seed \1\.$", fresh.stderr, re.MULTILINE
+    )
+    assert re.search(
+        r"warning: agent Bot has version \w+ now, and had \w+ in run \S+ \(module their_bots changed\)", fresh.stderr
     )
     pooled = cli("stats", "--format", "csv")
-    assert re.search(r"warning: the games of Bot are of 2 versions, .*\w+ \(2\), \w+ \(2\)", pooled.stderr)
+    assert re.search(r"warning: Bot has games of 2 versions, .*\w+ \(2\), \w+ \(2\)", pooled.stderr)
     apart = cli("ratings", "--by-version", "--format", "csv")
     assert "versions" not in apart.stderr
     assert len(set(re.findall(r"Bot#\w{12}", apart.stdout))) == 2
@@ -171,7 +173,7 @@ def test_a_class_of_a_notebook_resumes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gen1ou@@@!Sleep Clause Mod", "gen1ou@@@+Mewtwo", "[Gen 1] OU@@@Item Clause"])
 def test_custom_rules_are_refused(ladder: pokeladder.Ladder, name: str) -> None:
-    with pytest.raises(FormatError, match="has custom rules, which are not played"):
+    with pytest.raises(FormatError, match="has custom rules, which are not supported"):
         ladder.tournament(TWO, battle_format=name)
     assert ask(ladder, "FROM runs") == []
 
@@ -183,7 +185,7 @@ def test_agents_that_choose_invalidly_are_marked(tmp_path: Path, cli: Cli) -> No
     for shown in (played, cli("ratings", "--prior", "1")):
         assert re.search(r"^ +\d +Bot \(!\) ", shown.stdout, re.MULTILINE)
         assert not re.search(r"random \(!\)", shown.stdout)
-        assert "(!) over 5% of the decisions were invalid" in shown.stderr
+        assert "(!) more than 5% of the decisions were invalid" in shown.stderr
         assert "(Bot 100.0%)" in shown.stderr
 
 
@@ -196,10 +198,10 @@ def test_what_cannot_be_recorded_is_counted(tmp_path: Path, cli: Cli) -> None:
     ladder = pokeladder.open(tmp_path / "ladder")
     assert ladder.unrecorded("run") == 3
     assert ask(ladder, "SELECT unrecorded FROM runs") == [(3,)]
-    assert "note: 3 trajectories of run run could not be recorded when it was played\n" in cli("check").stdout
+    assert "note: 3 trajectories of run run could not be recorded\n" in cli("check").stdout
     counted = cli("export-filtered", "--dry-run", "--agent", "bob").stdout
-    assert "Not recorded when they were played: 3 trajectories more.\n" in counted
-    assert "Not recorded" not in cli("export-filtered", "--dry-run", "--run", "other").stdout
+    assert "3 more trajectories could not be recorded when they were played.\n" in counted
+    assert "could not be recorded" not in cli("export-filtered", "--dry-run", "--run", "other").stdout
     assert ladder.export_filtered(tmp_path / "v0").unrecorded == 3
     assert json.loads((tmp_path / "v0" / "filtering_stats.json").read_text())["unrecorded"] == 3
 

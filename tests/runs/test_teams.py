@@ -96,9 +96,9 @@ def test_files_that_are_no_single_team(inquiry: Inquiry, tmp_path: Path) -> None
         load_teams(str(tmp_path), "gen1ou", inquiry)
     told = [line.partition(".gen1ou_team: ")[2] for line in str(raised.value).splitlines()[1:]]
     assert told == [
-        "it is a backup of 2 teams: give each a file of its own",
+        "it is a backup of 2 teams: write each to a file of its own",
         "cannot be read: it is too large for a team: more than 1,048,576 bytes",
-        "cannot be read: it is no regular file",
+        "cannot be read: it is not a regular file",
     ]
 
 

@@ -392,7 +392,7 @@ def test_resuming_with_other_teams(ladder: pokeladder.Ladder, tmp_path: Path) ->
         ladder.tournament(agents, team_set=str(tmp_path / "teams"), watch=interrupt, **settings)
     limit.unlink()
     team.write_text("Tauros\n- Body Slam\n- Earthquake\n")
-    with pytest.raises(UsageError, match=r"differ \(other teams\): restore that"):
+    with pytest.raises(UsageError, match=r"differ \(other teams\): restore them"):
         ladder.tournament(resume=True)
     assert ladder.sql("SELECT count(*) FROM runs").fetchall() == [(1,)]
     team.write_text("Tauros\n- Body Slam\n")

@@ -213,8 +213,8 @@ def test_rows_that_are_at_fault(store: Store) -> None:
         ("battles", "its run has no such game", 1),
         ("battles", "the battle is in the store already", 2),
         ("documents", "it differs from the digest of its trajectory", 1),
-        ("trajectories", "its document is missing", 1),
         ("trajectories", "its document has changed", 1),
+        ("trajectories", "its document is missing", 1),
     ]
     assert checked.costs[0].startswith("run run has 9 of 10 battles: play them again")
     found = pokeladder.open(store.folder).sql("SELECT trajectory_id FROM trajectories WHERE run_id = 'run'").fetchall()

@@ -89,7 +89,7 @@ def test_old_files_stay_for_queries_that_are_under_way(tmp_path: Path, cli: Cli)
     assert len(listed) == 2, "the merged file and the empty one, and no link"
     old = [path for path in (store.folder / "battles" / "run").iterdir() if path.is_symlink()]
     assert [pq.read_metadata(path).num_rows for path in old] == [2, 2, 2]
-    assert cli("compact", "--grace", "0").stdout == "Removed 15 files that had been merged before.\n"
+    assert cli("compact", "--grace", "0").stdout == "Removed 15 files that were merged before.\n"
     assert cli("compact").stdout == "There is nothing to merge.\n"
     assert files(store) == dict.fromkeys(FOLDERS, 1)
 

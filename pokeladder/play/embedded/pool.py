@@ -7,6 +7,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
@@ -233,11 +234,9 @@ class WorkerPool:
         child = Child("pokeladder.play.embedded.worker", log=path, inherited=shared, environment=REPEATABLE)
         os.close(lifeline_end)
         worker = _Worker(number, child, lifeline, heartbeat, path, time.monotonic())
-        try:
-            job = replace(self._job, agents=(*self._job.agents, *self._policy_servers.agents_for(number)))
+        job = replace(self._job, agents=(*self._job.agents, *self._policy_servers.agents_for(number)))
+        # If the process has ended, reading its connection shows it.
+        with suppress(EOFError):
             # Agents may be defined in modules that only this process has.
             worker.child.send(cloudpickle.dumps(job))
-        except EOFError as error:
-            worker.end()
-            raise SimulatorError(f"a worker process did not start{last_words(path)}; the log is {path}") from error
         return worker

@@ -9,12 +9,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from pokeladder import retries
+from pokeladder.errors import SimulatorError
 from pokeladder.play.messages import Attempt, Reconstructed, ReconstructJob, Rules
 from pokeladder.play.results import from_server, unrecorded
 from pokeladder.play.server.sessions import Session
 from pokeladder.records import Notice, Recorded, Result
+from pokeladder.retries import FailuresInARow
 from pokeladder.simulator.setup import Simulator
-from pokeladder.system.processes import Child
+from pokeladder.system.processes import Child, last_words
 
 
 @dataclass
@@ -38,6 +41,7 @@ class TrajectoryCollector:
         self._rules = rules
         self._log_folder = log_folder
         self._waiting: dict[int, _Ended] = {}
+        self._deaths = FailuresInARow(retries.DEATHS)
         self._reconstructors: list[Child] = []
         try:
             for number in range(reconstructors):
@@ -78,12 +82,22 @@ class TrajectoryCollector:
             ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
 
     def hear(self, connection: Connection) -> Iterator[Notice]:
-        """Reads a process's trajectories."""
+        """Reads a process's trajectories.
+
+        Raises:
+            SimulatorError: too many of these processes have died in a row.
+        """
         which = self.connections.index(connection)
         try:
             reconstructed: Reconstructed = self._reconstructors[which].receive()
         except EOFError:
             self._reconstructors[which].end()
+            if self._deaths.add():
+                log = self._log(which)
+                raise SimulatorError(
+                    f"{retries.DEATHS} processes that reconstruct trajectories died in a row{last_words(log)}; the log "
+                    f"is {log}; --no-trajectories plays without them"
+                ) from None
             self._reconstructors[which] = self._start(which)
             yield Notice("a process that reconstructs trajectories died: those of its battles are missing")
             for index, ended in self._waiting.items():
@@ -91,6 +105,7 @@ class TrajectoryCollector:
                     reason = "the process that reconstructed it died"
                     ended.reconstructed = Reconstructed(index, (None, None), (reason, reason))
         else:
+            self._deaths.reset()
             self._waiting[reconstructed.number].reconstructed = reconstructed
 
     def finished(self) -> Iterator[Result | Notice]:
@@ -120,7 +135,12 @@ class TrajectoryCollector:
             lost = sum(reason is not None for reason in missing)
             yield from_server(ended.attempt, ended.room, ended.record, p1, (trajectories[0], trajectories[1]), lost)
 
+    def _log(self, number: int) -> Path:
+        return self._log_folder / f"reconstruct-{number}.log"
+
     def _start(self, number: int) -> Child:
-        process = Child("pokeladder.play.server.reconstruct", log=self._log_folder / f"reconstruct-{number}.log")
-        process.send(self._simulator)
+        process = Child("pokeladder.play.server.reconstruct", log=self._log(number))
+        # If the process has ended, reading its connection shows it.
+        with suppress(EOFError):
+            process.send(self._simulator)
         return process
