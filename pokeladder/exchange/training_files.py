@@ -151,7 +151,7 @@ def _documents(path: Path, wanted: Collection[tuple[str, ...]]) -> Iterator[list
     Raises:
         StoreError: the file is missing or broken, or lacks one of the documents.
     """
-    found = 0
+    lacking = set(wanted)
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
@@ -159,7 +159,7 @@ def _documents(path: Path, wanted: Collection[tuple[str, ...]]) -> Iterator[list
                 places = [place for place, key in enumerate(keys) if key in wanted]
                 if not places:
                     continue
-                found += len(places)
+                lacking.difference_update(keys)
                 size = max(1, PART_BYTES * len(keys) // max(1, file.metadata.row_group(group).total_byte_size))
                 begin = 0
                 for batch in file.iter_batches(size, [group], ["document"], use_threads=False):
@@ -175,9 +175,9 @@ def _documents(path: Path, wanted: Collection[tuple[str, ...]]) -> Iterator[list
         raise StoreError(
             f"the documents in {path} cannot be read: {error}; `pokeladder check --repair` sets them aside"
         ) from error
-    if found < len(wanted):
+    if lacking:
         raise StoreError(
-            f"{path} lacks documents of {len(wanted) - found} selected trajectories; "
+            f"{path} lacks documents of {len(lacking)} selected trajectories; "
             "`pokeladder check --repair` sets such trajectories aside"
         )
 

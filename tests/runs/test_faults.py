@@ -53,7 +53,7 @@ COUNT = "POKELADDER sql --format csv 'SELECT count(*), count(DISTINCT game) FROM
 def test_a_disk_that_is_full(disk) -> None:  # type: ignore[no-untyped-def]
     """What is stored stays, and when there is room again the rest is played."""
     done = disk(
-        "mount -t tmpfs -o size=1400k tmpfs disk\n"
+        "mount -t tmpfs -o size=1200k tmpfs disk\n"
         "UNRESERVED selfplay max-power --num-battles 120 --workers 1; echo status $?\n"
         f"{COUNT}\n"
         "mount -o remount,size=300m disk\n"
