@@ -6,6 +6,7 @@ Python functions fold battles in their order here (:mod:`pokeladder.query.folds`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -39,6 +40,8 @@ FOLDED: Mapping[str, str | None] = {
 CATALOGUE = frozenset(
     {"show", "describe", "desc", "summarize", "information_schema", "sqlite_master", "query", "query_table"}
 )
+# DESC of an ORDER BY; elsewhere it means DESCRIBE.
+DESCENDING = re.compile(r"\bdesc\b(?=\s*(?:$|[,);]|(?:limit|nulls|offset|range|rows)\b))")
 
 
 def connect(
@@ -141,7 +144,7 @@ def needed(sql: str) -> tuple[str, ...]:
 
     All items, if the statement lists the catalogue or computes names.
     """
-    named = catalogue.words(sql)
+    named = catalogue.words(DESCENDING.sub("", sql.lower()))
     if named & CATALOGUE or any(word.startswith(("duckdb_", "pg_", "pragma_")) for word in named):
         return VIEWS
     wanted = {"current_rows", "battles"} | named
