@@ -12,7 +12,7 @@ from pokeladder.cli.output import counted, say
 from pokeladder.cli.progress import FileBar
 from pokeladder.errors import StoreError
 from pokeladder.store.examination import Checked, Fault
-from pokeladder.store.merging import GRACE_SECONDS
+from pokeladder.store.files import GRACE_SECONDS
 
 
 @click.command(epilog="Example: pokeladder check --repair")

@@ -21,9 +21,7 @@ from pokeladder.query import client_database, permissions, statements, views
 from pokeladder.query.catalogue import VIEWS
 from pokeladder.query.texts import query_text
 from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
-from pokeladder.store.compaction import compact_all
-from pokeladder.store.files import Store
-from pokeladder.store.merging import GRACE_SECONDS, Compacted
+from pokeladder.store.files import GRACE_SECONDS, Store
 
 # Methods import what only they need: a question takes half as long without it.
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from pokeladder.runs.replays import Replay
     from pokeladder.runs.settings import Notify, PlaySettings, RunKind
     from pokeladder.store.examination import Checked
+    from pokeladder.store.merging import Compacted
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -102,6 +101,7 @@ class Ladder:
 
     def _write_database(self) -> None:
         if not client_database.database_is_current(self.store.database, self.store.files):
+            self.store.complete()
             # Only other DuckDB clients need the file: a read-only store can still be read.
             with suppress(StoreError):
                 client_database.write_database(self.store.database, self.store.files)
@@ -143,9 +143,10 @@ class Ladder:
         Raises:
             QueryError: DuckDB refused a statement, or it is not allowed here.
         """
-        checked_statements = permissions.checked(query, write=write, store=self.store.folder)
+        connection = self._connect_locked(VIEWS) if write else self._connection
+        checked_statements = permissions.checked(connection, query, write=write, store=self.store.folder)
         if write:
-            return permissions.run(self._connect_locked(VIEWS), checked_statements, parameters)
+            return permissions.run(connection, checked_statements, parameters)
         try:
             return permissions.run(self._connection_for(views.needed(query)), checked_statements, parameters)
         except QueryError as error:
@@ -517,6 +518,8 @@ class Ladder:
         Raises:
             StoreError: the store cannot be written; no battle is lost.
         """
+        from pokeladder.store.compaction import compact_all
+
         return compact_all(self.store, grace=grace, watch=watch)
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:

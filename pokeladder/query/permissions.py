@@ -32,10 +32,11 @@ NAMING = {"filename", "filename_pattern", "file_extension", "hive_file_pattern"}
 EXPLAIN = "EXPLAIN (FORMAT json)\n"
 
 
-def checked(sql: str, *, write: bool, store: Path) -> list[str]:
+def checked(connection: duckdb.DuckDBPyConnection, sql: str, *, write: bool, store: Path) -> list[str]:
     """The statements of a text, for :func:`run`.
 
     Args:
+        connection: a connection, which parses them.
         write: whether they may make tables in memory, and COPY to files outside of the folder ``store``.
 
     Raises:
@@ -44,11 +45,11 @@ def checked(sql: str, *, write: bool, store: Path) -> list[str]:
     with query_errors(sql):
         # DuckDB's own error on text that is not UTF-8 names no reason.
         sql.encode()
-        statements = duckdb.extract_statements(sql)
+        statements = connection.extract_statements(sql)
     if not statements:
         raise QueryError("there is no statement to run", sql)
     for statement in statements:
-        _check_kind(statement, write=write, store=store)
+        _check_kind(connection, statement, write=write, store=store)
     return [statement.query for statement in statements]
 
 
@@ -71,14 +72,14 @@ def run(
     return run_sql(connection, statements[-1], parameters)
 
 
-def _check_kind(statement: Statement, *, write: bool, store: Path) -> None:
+def _check_kind(connection: duckdb.DuckDBPyConnection, statement: Statement, *, write: bool, store: Path) -> None:
     text = statement.query
     kind, words = _kind(statement), list(_words(text))
     if kind == "EXPLAIN":
         with query_errors(text):
-            explained = duckdb.extract_statements(_explained(text))
+            explained = connection.extract_statements(_explained(text))
         for one in explained:
-            _check_kind(one, write=write, store=store)
+            _check_kind(connection, one, write=write, store=store)
     elif kind == "SET" and "VARIABLE" not in [word.upper() for word, _ in words[1:3]]:
         raise QueryError("settings cannot be changed here, except with SET VARIABLE: use another DuckDB client", text)
     elif kind in WRITE and not write:

@@ -37,11 +37,9 @@ FOLDED: Mapping[str, str | None] = {
     "macros/glicko_latest": "folded/glicko_latest",
 }
 # Words of statements that list views, or compute their names.
-CATALOGUE = frozenset(
-    {"show", "describe", "desc", "summarize", "information_schema", "sqlite_master", "query", "query_table"}
-)
-# DESC of an ORDER BY; elsewhere it means DESCRIBE.
-DESCENDING = re.compile(r"\bdesc\b(?=\s*(?:$|[,);]|(?:limit|nulls|offset|range|rows)\b))")
+CATALOGUE = frozenset({"show", "describe", "summarize", "information_schema", "sqlite_master", "query", "query_table"})
+# DESC as a statement lists views; elsewhere it orders rows, or describes what it names.
+LISTING = re.compile(r"(?:^|;)\s*desc\s*(?:;|$)", re.IGNORECASE)
 
 
 def connect(
@@ -144,8 +142,12 @@ def needed(sql: str) -> tuple[str, ...]:
 
     All items, if the statement lists the catalogue or computes names.
     """
-    named = catalogue.words(DESCENDING.sub("", sql.lower()))
-    if named & CATALOGUE or any(word.startswith(("duckdb_", "pg_", "pragma_")) for word in named):
+    named = catalogue.words(sql)
+    if (
+        named & CATALOGUE
+        or LISTING.search(sql)
+        or any(word.startswith(("duckdb_", "pg_", "pragma_")) for word in named)
+    ):
         return VIEWS
     wanted = {"current_rows", "battles"} | named
     found = []

@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISLNK
 from typing import TextIO
 
 import platformdirs
@@ -76,7 +77,7 @@ def setup_problem(folder: Path) -> str | None:
     except (OSError, ValueError):
         return "the set-up was interrupted"
     files = _files(folder)
-    later = {str(path.relative_to(folder)) for path, found in files.items() if found.st_mtime_ns > completed}
+    later = {name for name, found in files.items() if found.st_mtime_ns > completed}
     if stamp != _census(files) or (later and damaged_file(folder, later)):
         return "files are missing or changed"
     if later:
@@ -218,7 +219,7 @@ def damaged_file(folder: Path, names: Container[str] | None = None) -> Path | No
 
 def write_contents(folder: Path) -> None:
     """Writes the digest of each file, for :func:`damaged_file`."""
-    digests = {str(path.relative_to(folder)): _digest(path) for path in _files(folder) if not path.is_symlink()}
+    digests = {name: _digest(folder / name) for name, found in _files(folder).items() if not S_ISLNK(found.st_mode)}
     (folder / CONTENTS).write_text(json.dumps(digests))
 
 
@@ -230,16 +231,17 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _files(folder: Path) -> dict[Path, os.stat_result]:
+def _files(folder: Path) -> dict[str, os.stat_result]:
+    """The files of the packages, by their paths in the folder."""
     found = {}
     for parent, _, names in os.walk(folder / "node_modules"):
         for name in names:
             # npm also removes files.
             with suppress(FileNotFoundError):
-                path = Path(parent, name)
-                found[path] = path.lstat()
+                path = f"{parent}/{name}"
+                found[path.removeprefix(f"{folder}/")] = os.lstat(path)
     return found
 
 
-def _census(files: Mapping[Path, os.stat_result]) -> dict[str, int]:
+def _census(files: Mapping[str, os.stat_result]) -> dict[str, int]:
     return {"files": len(files), "bytes": sum(found.st_size for found in files.values())}

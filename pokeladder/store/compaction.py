@@ -12,8 +12,8 @@ from filelock import Timeout
 from pokeladder.errors import StoreError
 from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.store import merging
-from pokeladder.store.files import Store
-from pokeladder.store.merging import GRACE_SECONDS, Compacted, RunMerges, StoppedError, UnreadableError, age
+from pokeladder.store.files import GRACE_SECONDS, Store
+from pokeladder.store.merging import Compacted, RunMerges, StoppedError, UnreadableError, age
 
 # Number of runs that are locked together until readers use their new files.
 RUNS_AT_ONCE = 64

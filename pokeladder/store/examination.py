@@ -24,8 +24,7 @@ from pokeladder.progress import FileCounter, FileWatch
 from pokeladder.query import statements
 from pokeladder.query.databases import OnDisk
 from pokeladder.query.texts import query_text, text
-from pokeladder.store.files import Store
-from pokeladder.store.merging import GRACE_SECONDS
+from pokeladder.store.files import GRACE_SECONDS, Store
 from pokeladder.store.schemas import SCHEMAS, conformed
 
 # Columns of each kind, besides file and row. Kinds are read in this order, each after those that refer to it. They are

@@ -33,25 +33,20 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pokeladder.errors import StoreError
-from pokeladder.store.rows import AgentVersion, Merge, Run
-from pokeladder.store.schemas import (
-    FOLDERS,
-    MERGE_SCHEMA,
-    PLAIN,
-    RUN_SCHEMA,
-    SCHEMAS,
-    SINGLE_FILES,
-    VERSION_SCHEMA,
-    table_of,
-)
+from pokeladder.store.rows import FOLDERS, SINGLE_FILES, AgentVersion, Merge, Run
 from pokeladder.system.scratch import Scratch
+
+# Longest delay between listing files and opening the last of them, in seconds.
+GRACE_SECONDS = 600.0
+
+# Arrow is imported where files are written: a question to a store takes a third less time without it.
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Store:
@@ -77,18 +72,36 @@ class Store:
         try:
             for name in (*FOLDERS, *SINGLE_FILES, "unfinished", "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-            # A glob must match a file, and an empty store must have columns.
-            empty = {self.folder / name / "none" / "none.parquet": schema for name, schema in FOLDERS.items()}
-            empty |= {self.folder / name / "none.parquet": schema for name, schema in SINGLE_FILES.items()}
-            for path, schema in empty.items():
-                # A store of an earlier version has fewer columns.
-                if not path.exists() or not _has_columns(path, schema):
-                    path.parent.mkdir(exist_ok=True)
-                    self._write_whole(schema.empty_table(), path)
+            for kind, path in self._empty_files().items():
+                if not path.exists():
+                    self._write_empty(kind, path)
         except OSError as error:
             if not there_is_one:
                 raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
             self._lent = _empty_files()
+
+    def complete(self) -> None:
+        """Gives the empty files of a store of an earlier version the columns that they lack.
+
+        Not needed if ``pokeladder.duckdb`` is current: its views have the columns of this version.
+        """
+        try:
+            for kind, path in self._empty_files().items():
+                if not _has_columns(path, kind):
+                    self._write_empty(kind, path)
+        except OSError:
+            self._lent = _empty_files()
+
+    def _empty_files(self) -> dict[str, Path]:
+        """An empty file of each kind: a glob must match a file, and an empty store must have columns."""
+        paths = {kind: self.folder / kind / "none" / "none.parquet" for kind in FOLDERS}
+        return paths | {kind: self.folder / kind / "none.parquet" for kind in SINGLE_FILES}
+
+    def _write_empty(self, kind: str, path: Path) -> None:
+        from pokeladder.store.schemas import SCHEMAS
+
+        path.parent.mkdir(exist_ok=True)
+        self._write_whole(SCHEMAS[kind].empty_table(), path)
 
     @property
     def files(self) -> dict[str, list[str]]:
@@ -122,11 +135,10 @@ class Store:
         """The globs with substitutes for missing empty files, and without missing folders."""
         assert self._lent is not None
         completed = {}
+        empty = self._empty_files()
         for view, kind in kinds.items():
-            empty = f"{kind}/none/none.parquet" if kind in FOLDERS else f"{kind}/none.parquet"
             first, rest = files[view]
-            path = self.folder / empty
-            if not path.is_file() or not _has_columns(path, SCHEMAS[kind]):
+            if not empty[kind].is_file() or not _has_columns(empty[kind], kind):
                 first = f"{self._lent}/{kind}.parquet"
             completed[view] = [first, *([rest] if (self.folder / kind).is_dir() else [])]
         return completed
@@ -145,7 +157,7 @@ class Store:
         return folder
 
     def runs_with_files(self) -> list[str]:
-        """The runs that have files in :data:`~pokeladder.store.schemas.FOLDERS`."""
+        """The runs that have files in :data:`~pokeladder.store.rows.FOLDERS`."""
         folders = {path.name for kind in FOLDERS for path in (self.folder / kind).glob("*")}
         return sorted(folders - {"none"})
 
@@ -163,7 +175,7 @@ class Store:
         return spare
 
     def add_run(self, run: Run) -> None:
-        self._write(table_of([run], RUN_SCHEMA), self.folder / "runs" / f"{run.run_id}.parquet")
+        self._write_rows([run], "runs", f"{run.run_id}.parquet")
 
     def add_versions(self, versions: Sequence[AgentVersion]) -> None:
         """Adds versions of the agents of one run.
@@ -171,8 +183,7 @@ class Store:
         Raises:
             StoreError: the file could not be written.
         """
-        name = f"{versions[0].run_id}.{secrets.token_hex(4)}.parquet"
-        self._write(table_of(versions, VERSION_SCHEMA), self.folder / "versions" / name)
+        self._write_rows(versions, "versions", f"{versions[0].run_id}.{secrets.token_hex(4)}.parquet")
 
     def add_merges(self, merges: Sequence[Merge], name: str) -> None:
         """Writes the file ``name`` of the folder ``merges``.
@@ -180,7 +191,7 @@ class Store:
         Raises:
             StoreError: the file could not be written.
         """
-        self._write(table_of(merges, MERGE_SCHEMA), self.folder / "merges" / name)
+        self._write_rows(merges, "merges", name)
 
     def bytes_of(self, run_id: str) -> int:
         """Size of a run's files in bytes."""
@@ -290,6 +301,11 @@ class Store:
         """Path of a file until it is published, which another process than its writer may do."""
         return self.folder / "unfinished" / f"{'.'.join(path.relative_to(self.folder).parts)}.tmp"
 
+    def _write_rows(self, rows: Sequence[Any], kind: str, name: str) -> None:
+        from pokeladder.store.schemas import SCHEMAS, table_of
+
+        self._write(table_of(rows, SCHEMAS[kind]), self.folder / kind / name)
+
     def _write(self, table: pa.Table, path: Path) -> None:
         try:
             self._write_whole(table, path)
@@ -297,6 +313,10 @@ class Store:
             raise self.cannot_write(path, error) from error
 
     def _write_whole(self, table: pa.Table, path: Path) -> None:
+        from pyarrow import parquet as pq
+
+        from pokeladder.store.schemas import PLAIN
+
         # Two processes may make the same empty file of a new store.
         staged = self.staged(path).with_suffix(f".{os.getpid()}.tmp")
         try:
@@ -309,10 +329,15 @@ class Store:
             raise
 
 
-def _has_columns(path: Path, schema: pa.Schema) -> bool:
-    """Whether a file has all columns; True for a broken file, which ``check`` reports."""
+def _has_columns(path: Path, kind: str) -> bool:
+    """Whether a file has all columns of its kind; True for a broken file, which ``check`` reports."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    from pokeladder.store.schemas import SCHEMAS
+
     try:
-        return set(schema.names) <= set(pq.read_schema(path).names)
+        return set(SCHEMAS[kind].names) <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
         return True
 
@@ -320,6 +345,10 @@ def _has_columns(path: Path, schema: pa.Schema) -> bool:
 @cache
 def _empty_files() -> Path:
     """A temporary folder with an empty file of each kind. It stays until the process ends, since relations use it."""
+    from pyarrow import parquet as pq
+
+    from pokeladder.store.schemas import PLAIN, SCHEMAS
+
     made = Scratch()
     atexit.register(made.close)
     for name, schema in SCHEMAS.items():

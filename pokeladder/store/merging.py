@@ -32,8 +32,8 @@ import pyarrow.parquet as pq
 from pokeladder.errors import StoreError
 from pokeladder.progress import FileCounter
 from pokeladder.store.files import Store
-from pokeladder.store.rows import Merge
-from pokeladder.store.schemas import FOLDERS, conformed
+from pokeladder.store.rows import FOLDERS, Merge
+from pokeladder.store.schemas import conformed
 from pokeladder.store.staging import StagedFile
 
 # Files of this size or larger are not merged.
@@ -43,8 +43,6 @@ GROUP_BYTES = 32 << 20
 DOCUMENT_GROUP_BYTES = 8 << 20
 # Longest delay between listing files and reading ``merges/``, in seconds.
 SETTLE_SECONDS = 5.0
-# Longest delay between listing files and opening the last of them, in seconds.
-GRACE_SECONDS = 600.0
 
 
 @dataclass

@@ -286,3 +286,15 @@ def battle_of(run: Run, game: Game, result: Result, batch: str, versions: Mappin
         played=played,
         unrecorded=result.unrecorded,
     )
+
+
+# Kinds of files with a folder for each run, and their rows.
+FOLDERS = {
+    "battles": Battle,
+    "trajectories": Trajectory,
+    "documents": Document,
+    "points": Perspective,
+    "server_battles": ServerBattle,
+}
+# Kinds of files with one folder for all runs, and their rows.
+SINGLE_FILES = {"runs": Run, "merges": Merge, "versions": AgentVersion}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pokeladder.store.rows import AgentVersion, Battle, Document, Merge, Perspective, Run, ServerBattle, Trajectory
+from pokeladder.store.rows import FOLDERS, SINGLE_FILES
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {"str": pa.string(), "int": pa.int32(), "datetime": _TIME, "Side": pa.string()}
@@ -29,22 +29,12 @@ def _schema(row: type) -> pa.Schema:
     return pa.schema(columns)
 
 
-BATTLE_SCHEMA = _schema(Battle)
-RUN_SCHEMA = _schema(Run)
-TRAJECTORY_SCHEMA = _schema(Trajectory)
-DOCUMENT_SCHEMA = _schema(Document)
-PERSPECTIVE_SCHEMA = _schema(Perspective)
-SERVER_BATTLE_SCHEMA = _schema(ServerBattle)
-MERGE_SCHEMA = _schema(Merge)
-VERSION_SCHEMA = _schema(AgentVersion)
-# Kinds of files with a folder for each run.
-FOLDERS = {
-    "battles": BATTLE_SCHEMA,
-    "trajectories": TRAJECTORY_SCHEMA,
-    "documents": DOCUMENT_SCHEMA,
-    "points": PERSPECTIVE_SCHEMA,
-    "server_battles": SERVER_BATTLE_SCHEMA,
-}
+SCHEMAS = {kind: _schema(row) for kind, row in {**FOLDERS, **SINGLE_FILES}.items()}
+BATTLE_SCHEMA = SCHEMAS["battles"]
+TRAJECTORY_SCHEMA = SCHEMAS["trajectories"]
+DOCUMENT_SCHEMA = SCHEMAS["documents"]
+PERSPECTIVE_SCHEMA = SCHEMAS["points"]
+SERVER_BATTLE_SCHEMA = SCHEMAS["server_battles"]
 COMPRESSION = dict.fromkeys(FOLDERS, PLAIN)
 COMPRESSION["documents"] = {
     **PLAIN,
@@ -55,9 +45,6 @@ COMPRESSION["documents"] = {
     "write_batch_size": 8,
     "data_page_size": 2 << 20,
 }
-# Kinds of files with one folder for all runs.
-SINGLE_FILES = {"runs": RUN_SCHEMA, "merges": MERGE_SCHEMA, "versions": VERSION_SCHEMA}
-SCHEMAS = {**FOLDERS, **SINGLE_FILES}
 # The last columns of a kind, which files of version 0.1.0 lack.
 ADDED = {"battles": frozenset({"p1_version", "p2_version", "run_seed", "played", "unrecorded"})}
 

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pokeladder.store.files import Store, sync
-from pokeladder.store.schemas import COMPRESSION, DOCUMENT_SCHEMA, FOLDERS
+from pokeladder.store.schemas import COMPRESSION, DOCUMENT_SCHEMA, SCHEMAS
 
 
 class StagedFile:
     """A Parquet file that readers see once it is published.
 
     Args:
-        kind: one of :data:`~pokeladder.store.schemas.FOLDERS`.
+        kind: one of :data:`~pokeladder.store.rows.FOLDERS`.
         name: name of the file, without its suffix.
 
     Attributes:
@@ -32,7 +32,7 @@ class StagedFile:
             self._file = self._staged.open("wb")
         except OSError as error:
             raise store.cannot_write(self.path, error) from error
-        self._parquet = pq.ParquetWriter(self._file, FOLDERS[kind], **COMPRESSION[kind])
+        self._parquet = pq.ParquetWriter(self._file, SCHEMAS[kind], **COMPRESSION[kind])
 
     def write(self, table: pa.Table) -> None:
         """Writes a row group.

@@ -1,16 +1,14 @@
 'use strict';
 /*
- * Plays an input log in Showdown's own stream and tells what each side is sent: a JSON array of
- * [side, lines, request or null, the choice that it then makes or null], in order.
- * argv[2] is the folder whose node_modules holds pokemon-showdown; the input log comes on stdin.
+ * Plays input logs in Showdown's own stream and tells what each side is sent: for each log a JSON array of
+ * [side, lines, request or null, the choice that it then makes or null], in order, on a line of its own.
+ * argv[2] is the folder whose node_modules holds pokemon-showdown; a JSON array of input logs comes on stdin.
  */
 const path = require('node:path');
 const { BattleStream } = require(path.join(process.argv[2], 'node_modules/pokemon-showdown/dist/sim/battle-stream'));
 const { extractChannelMessages } = require(path.join(process.argv[2], 'node_modules/pokemon-showdown/dist/sim/battle'));
 
-let text = '';
-process.stdin.on('data', (chunk) => (text += chunk));
-process.stdin.on('end', () => {
+function watch(log) {
 	const stream = new BattleStream({ noCatch: true, keepAlive: true });
 	const lines = { p1: [], p2: [] };
 	const requests = { p1: null, p2: null };
@@ -36,7 +34,7 @@ process.stdin.on('end', () => {
 			requests[side] = null;
 		}
 	};
-	for (const line of text.split('\n')) {
+	for (const line of log.split('\n')) {
 		const [, side, choice] = /^>(p[12]) ([^{]*)$/.exec(line) || [];
 		if (side && open[side]) open[side][3] = choice;
 		const fight = choice === 'move fight' && !stream.battle.getSide(side).activeRequest.active[0].moves.some((move) => move.id === 'fight');
@@ -44,5 +42,11 @@ process.stdin.on('end', () => {
 		stream.battle?.sendUpdates();
 		hand();
 	}
-	process.stdout.write(JSON.stringify(told));
+	return told;
+}
+
+let text = '';
+process.stdin.on('data', (chunk) => (text += chunk));
+process.stdin.on('end', () => {
+	for (const log of JSON.parse(text)) process.stdout.write(`${JSON.stringify(watch(log))}\n`);
 });

@@ -37,7 +37,8 @@ def ask(ladder: pokeladder.Ladder) -> Callable[..., duckdb.DuckDBPyRelation]:
     connection.execute("SET lock_configuration = true")
 
     def run(sql: str, *, write: bool = False) -> duckdb.DuckDBPyRelation:
-        return permissions.run(connection, permissions.checked(sql, write=write, store=ladder.store.folder), None)
+        statements = permissions.checked(connection, sql, write=write, store=ladder.store.folder)
+        return permissions.run(connection, statements, None)
 
     return run
 

@@ -389,3 +389,6 @@ def test_what_a_statement_needs_is_made(tmp_path: Path) -> None:
         connection = connect(store, items=views.needed(f"FROM {name}"))
         assert connection.sql(f"FROM {name}").fetchall() == []
     assert len(views.needed("FROM battles")) < 6
+    # An order is not a list of the views.
+    assert len(views.needed("FROM battles ORDER BY turns DESC")) < 6
+    assert views.needed("SELECT 1; DESC") == catalogue.VIEWS

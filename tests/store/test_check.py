@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 import batch_files
@@ -58,9 +59,9 @@ def cut(path: Path) -> None:
 
 def rewrite(path: Path, sql: str) -> None:
     """Has a file hold something else, in its own columns."""
-    schema = pokeladder.store.files.pq.read_schema(path)
+    schema = pq.read_schema(path)
     table = duckdb.sql(sql.format(path=path)).to_arrow_table().cast(schema)
-    pokeladder.store.files.pq.write_table(table, path)
+    pq.write_table(table, path)
 
 
 def faults(checked: Checked) -> list[tuple[str, str, int | None]]:

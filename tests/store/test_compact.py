@@ -22,7 +22,7 @@ from pokeladder import Agent
 from pokeladder.errors import StoreError
 from pokeladder.store import background_compaction, compaction, merging
 from pokeladder.store.files import Store
-from pokeladder.store.schemas import FOLDERS
+from pokeladder.store.rows import FOLDERS
 from running import slowly, wait_until
 from stores import run_of
 

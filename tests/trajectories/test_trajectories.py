@@ -252,12 +252,11 @@ class Eye:
             seen.hp = 0.0
 
 
-def watched(simulator: Simulator, log: str) -> list[list[Any]]:
+def watched(simulator: Simulator, logs: list[str]) -> list[list[list[Any]]]:
+    """What each side is sent in each battle (``watch_battle.js``)."""
     command = [str(simulator.node.executable), str(HELPERS / "watch_battle.js"), str(simulator.folder)]
-    told: list[list[Any]] = json.loads(
-        subprocess.run(command, input=log, capture_output=True, text=True, check=True).stdout
-    )
-    return told
+    told = subprocess.run(command, input=json.dumps(logs), capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def index_of(choice: str, request: dict[str, Any]) -> int:
@@ -292,8 +291,8 @@ def agree(state: dict[str, Any], eye: Eye) -> None:
 
 def test_a_fresh_simulator_tells_the_same(played: pokeladder.Ladder, simulator: Simulator) -> None:
     compared = 0
-    for battle_id, log in played.sql("SELECT battle_id, input_log FROM input_logs").fetchall():
-        told = watched(simulator, log)
+    logs = dict(played.sql("SELECT battle_id, input_log FROM input_logs").fetchall())
+    for battle_id, told in zip(logs, watched(simulator, [*logs.values()]), strict=True):
         for row, document in documents(played, f"battle_id = '{battle_id}'"):
             eye = Eye(row["side"])
             steps = iter(zip(document["states"], document["actions"], strict=True))
