@@ -20,8 +20,9 @@ from pathlib import Path
 import duckdb
 import psutil
 
-from pokeladder.records import Run
-from pokeladder.store import BATTLE_SCHEMA, Store
+from pokeladder.store.files import Store
+from pokeladder.store.rows import Run
+from pokeladder.store.schemas import BATTLE_SCHEMA
 
 COMMANDS = ("elo", "ratings", "matchups", "stats", "check", "report")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

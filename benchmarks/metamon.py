@@ -26,7 +26,7 @@ def rate(settings: dict[str, str], agent: str, battles: int, parallel: int, venu
     """Battles and steps a second."""
     with tempfile.TemporaryDirectory() as folder:
         ladder = pokeladder.open(folder)
-        ladder.registry.set_metamon(settings)
+        ladder.agents.set_metamon(settings)
         ladder.selfplay(agent, num_battles=battles, parallel_instances=parallel, venue=venue)
         ((battles_a_second, steps_a_second),) = ladder.sql(RATE).fetchall()
     return battles_a_second, steps_a_second

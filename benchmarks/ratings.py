@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 
 import pokeladder
-from pokeladder.records import Run
-from pokeladder.store import BATTLE_SCHEMA
+from pokeladder.store.rows import Run
+from pokeladder.store.schemas import BATTLE_SCHEMA
 
 # Mirrored pairs, as tournaments make them; agents are 40 points apart, one battle in fifty is a tie.
 BATTLES = """

@@ -19,8 +19,8 @@ from embedded import Rate, poke_env_on_server, report, showdown_server, simulato
 from poke_env.teambuilder import Teambuilder
 
 import pokeladder
+from pokeladder.runs.teams import team_files
 from pokeladder.simulator.setup import Simulator, ensure_simulator
-from pokeladder.teams import team_files
 
 PEER_BATTLES = 400
 AT_ONCE = 50

@@ -11,7 +11,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the command line and exits; signals are heeded before anything large is imported."""
+    """Runs the command line and exits; signals are handled before any large import."""
     try:
         secure()
         interruption.heed()
@@ -20,13 +20,13 @@ def main() -> None:
         status = app.run()
         interruption.over(status)
     except BaseException as error:
-        # What an interruption brings about may be another exception, as of a query that it ended.
+        # A signal may also cause other exceptions, for example of a query that it has ended.
         if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
             raise
         try:
             interruption.end(_line(error))
         except KeyboardInterrupt:
-            # The signal's own exception, if an import kept it waiting until now.
+            # The exception of the signal, if an import delayed it.
             interruption.end("Interrupted.")
     sys.exit(status)
 

@@ -1,4 +1,4 @@
-"""``agents``, and what registers them."""
+"""``agents`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from pokeladder.agents import Listing, list_agents, literal
+from pokeladder.agents.programs import PLACEHOLDERS, ROLES
+from pokeladder.agents.specs import Listing, list_agents, literal
 from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
-from pokeladder.cli.output import console, say, table
+from pokeladder.cli.output import console, counted, say, table
 from pokeladder.ladder import default_folder
-from pokeladder.programs import PLACEHOLDERS, ROLES
 from pokeladder.registry import Registry
 
 # Options that are paths.
@@ -29,10 +29,11 @@ PATHS = ("python", "checkpoints", "cache", "folder")
 def agents(context: click.Context) -> None:
     """List the agents that can play, and register more.
 
-    Besides these, any poke-env Player class can: name it package.module:Class. Parameters follow after commas, as in
-    my_bots:Search,depth=3,name=deep; those but name are passed to the class.
+    Any poke-env Player class can play as well: write package.module:Class, with parameters after commas, as in
+    my_bots:Search,depth=3,name=deep. All parameters but name are passed to the class. Modules are also looked up in the
+    current folder.
 
-    Registered agents stand in agents.toml in the store, or in the file that $POKELADDER_AGENTS names.
+    Registered agents are in agents.toml in the store, or in the file $POKELADDER_AGENTS.
     """
     if context.invoked_subcommand is None:
         _print(context)
@@ -41,7 +42,7 @@ def agents(context: click.Context) -> None:
 @agents.command("list", epilog="Example: pokeladder agents list")
 @click.pass_context
 def list_(context: click.Context) -> None:
-    """List the agents that can play, and what is missing of those that cannot."""
+    """List the agents, with the reason for each that cannot play."""
     _print(context)
 
 
@@ -52,29 +53,29 @@ def list_(context: click.Context) -> None:
 )
 @click.argument("name")
 @click.option("--player", "target", metavar="MODULE:CLASS", help="A poke-env Player class.")
-@click.option("--parameter", "parameters", metavar="KEY=VALUE", multiple=True, help="For the class; repeat it.")
+@click.option(
+    "--parameter", "parameters", metavar="KEY=VALUE", multiple=True, help="Argument of the class; repeatable."
+)
 @click.option("--command", help="A program that logs in to a Showdown server and plays there.")
 @click.option("--model", metavar="NAME", help="One of metamon's pretrained models.")
 @click.option("--checkpoint", metavar="RUN@EPOCH", help="A checkpoint in metamon's folder, or its path.")
-@click.option("--epoch", type=click.IntRange(min=0), help="Of --model, if not its default one.")
-@click.option("--temperature", type=Finite(min=0), help="At which metamon draws its actions.")
+@click.option("--epoch", type=click.IntRange(min=0), help="Epoch of --model, if not the default one.")
+@click.option("--temperature", type=Finite(min=0), help="Temperature of metamon's action distribution.")
 @click.option(
     "--role",
     "roles",
     multiple=True,
     metavar="ROLE[=WORD]",
-    help=f"How it can come to a battle ({', '.join(ROLES)}), and {{role}} then; repeat it.  [default: ladder]",
+    help=f"How it can enter a battle ({', '.join(ROLES)}), and the value of {{role}}; repeatable.  [default: ladder]",
 )
-@click.option("--env", "environment", metavar="KEY=VALUE", multiple=True, help="A variable to set; repeat it.")
-@click.option("--folder", metavar="DIR", help="Where the program runs.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The only port that the program can reach.")
-@click.option("--fixed-team", is_flag=True, default=None, help="It can only play the team that it was started with.")
-@click.option("--gpu", is_flag=True, default=None, help="It uses one: see --gpus of tournament.")
-@click.option(
-    "--start-timeout", type=Finite(min=0, min_open=True), help="Seconds it may take to log in, and between two battles."
-)
-@click.option("--battle-timeout", type=Finite(min=0, min_open=True), help="Seconds a battle may last.")
-@click.option("--python", metavar="PATH", help="metamon's interpreter, if not the one for all.")
+@click.option("--env", "environment", metavar="KEY=VALUE", multiple=True, help="Environment variable; repeatable.")
+@click.option("--folder", metavar="DIR", help="Working directory of the program.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The only port that the program can connect to.")
+@click.option("--fixed-team", is_flag=True, default=None, help="The program keeps the team that it was started with.")
+@click.option("--gpu", is_flag=True, default=None, help="The agent uses a GPU: see --gpus of tournament.")
+@click.option("--start-timeout", type=Finite(min=0, min_open=True), help="Seconds to log in, and between two battles.")
+@click.option("--battle-timeout", type=Finite(min=0, min_open=True), help="Seconds of a battle.")
+@click.option("--python", metavar="PATH", help="metamon's interpreter, if not the common one.")
 @click.pass_context
 def add(
     context: click.Context,
@@ -85,7 +86,7 @@ def add(
     environment: Sequence[str],
     **settings: Any,
 ) -> None:
-    """Register an agent under NAME, in place of an earlier one of that name."""
+    """Register an agent under NAME, or replace the registered one."""
     given = _given(settings)
     kinds = {"target": "player", "command": "command", "model": "metamon", "checkpoint": "metamon"}
     kind = [kinds[key] for key in kinds if key in given]
@@ -108,7 +109,7 @@ def add(
 @click.argument("name")
 @click.pass_context
 def remove(context: click.Context, name: str) -> None:
-    """Take NAME out of the registry; its battles stay in the store."""
+    """Remove NAME from the registry; its battles stay in the store."""
     registry = _registry(context)
     registry.remove(name)
     say(f"Removed {name} from {registry.path}.", err=True)
@@ -119,41 +120,41 @@ def remove(context: click.Context, name: str) -> None:
 )
 @click.option("--python", metavar="PATH", help="The interpreter that has metamon.")
 @click.option("--checkpoints", metavar="DIR", help="A folder of runs; each run@epoch in it is an agent.")
-@click.option("--cache", metavar="DIR", help="METAMON_CACHE_DIR, if not set already.")
+@click.option("--cache", metavar="DIR", help="METAMON_CACHE_DIR, if it is not set.")
 @click.option(
-    "--steps-per-epoch", type=click.IntRange(min=1), help="Training steps, where runs do not say or say something else."
+    "--steps-per-epoch", type=click.IntRange(min=1), help="Training steps of an epoch, if runs do not have it."
 )
-@click.option("--steps-before", type=click.IntRange(min=0), help="Training steps that went before all runs.")
+@click.option("--steps-before", type=click.IntRange(min=0), help="Training steps before the runs.")
 @click.pass_context
 def metamon(context: click.Context, /, **settings: Any) -> None:
-    """Say where metamon and its checkpoints are.
+    """Set the paths of metamon and its checkpoints.
 
-    More can be said in the file itself, for all agents or for one: base (the registered model that runs were finetuned
-    from) or model_config, train_config, observation_space, action_space, reward and tokenizer, where they are not the
-    trainer's defaults.
+    Further keys can be set in the file, for all agents or for one: base (the pretrained model that runs were finetuned
+    from) or model_config, and train_config, observation_space, action_space, reward and tokenizer, if they differ from
+    the trainer's defaults.
     """
     given = _given(settings)
     if not given:
         raise click.UsageError("give --python or --checkpoints")
     registry = _registry(context)
     registry.set_metamon(given)
-    say(f"{registry.path} says so now; {len(registry.checkpoints())} checkpoints found.", err=True)
+    say(f"Updated {registry.path}; {counted(len(registry.checkpoints()), 'checkpoint')} found.", err=True)
 
 
 def _registry(context: click.Context) -> Registry:
-    """That of the store, which is made for it."""
-    return opened(context.find_root(), create=True).registry
+    """The registry of the store, which is made if needed."""
+    return opened(context.find_root(), create=True).agents
 
 
 def _print(context: click.Context) -> None:
-    # Listing makes no store.
+    # Listing does not make a store.
     registry = Registry.of(Path(context.find_root().obj or default_folder()))
     rows = [astuple(listing) for listing in [*list_agents(), *registry.listings()]]
     console().print(table([field.name for field in fields(Listing)], rows))
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, paths absolute: the registry is read from anywhere."""
+    """The given options, with absolute paths."""
     given = {key: value for key, value in settings.items() if value is not None}
     for key in PATHS:
         if key in given:

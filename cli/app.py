@@ -1,4 +1,4 @@
-"""The ``pokeladder`` command, and the one place where errors become exit statuses."""
+"""The ``pokeladder`` command; turns errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -16,29 +16,38 @@ from pokeladder.errors import OutputError, PokeladderError
 from pokeladder.names import shown
 
 NAME = "pokeladder"
-# Which shell asks for what to complete; set by the script that click makes.
+# Variable of click's completion scripts.
 COMPLETE = "_POKELADDER_COMPLETE"
-# Commands that take a while to store what has finished.
+# Commands that need some seconds to store finished battles.
 RUNS = ("tournament", "selfplay")
-# Where each command lives, so that one command does not wait for the imports of all others.
-COMMANDS = {
-    "agents": "agents",
-    "tournament": "play",
-    "selfplay": "play",
-    "ingest": "ingest",
-    "ratings": "ratings",
-    "elo": "ratings",
-    "matchups": "ratings",
-    "stats": "ratings",
-    "report": "report",
-    "export-filtered": "export",
-    "sql": "sql",
-    "replay": "replay",
-    "check": "upkeep",
-    "compact": "upkeep",
-    "server": "server",
-    "doctor": "doctor",
+# The commands in groups: the module of each, which is imported for that command only, and its description.
+GROUPS = {
+    "Play": {
+        "tournament": ("play", "play a round-robin of agents"),
+        "selfplay": ("play", "play an agent against itself, for trajectories"),
+        "agents": ("agents", "list the agents that can play, and register more"),
+        "server": ("server", "run a Showdown server for practice"),
+    },
+    "Ask": {
+        "elo": ("ratings", "rank the agents by Elo"),
+        "ratings": ("ratings", "rate the agents by maximum likelihood, with intervals"),
+        "matchups": ("ratings", "show each agent's score against each other"),
+        "stats": ("ratings", "show games, lengths and invalid choices of each agent"),
+        "report": ("report", "write charts, a summary and a page with all of it"),
+        "replay": ("replay", "play a stored battle again, and show it"),
+        "sql": ("sql", "run any SQL query over the store"),
+    },
+    "Exchange": {
+        "ingest": ("ingest", "add trajectories and battle logs of metamon"),
+        "export-filtered": ("export", "write a training set for metamon"),
+    },
+    "Keep": {
+        "check": ("upkeep", "check every file of the store, and repair it"),
+        "compact": ("upkeep", "merge many small files into few large ones"),
+        "doctor": ("doctor", "check the installation, and set up the simulator"),
+    },
 }
+COMMANDS = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}
 
 
 class _Commands(click.Group):
@@ -50,6 +59,13 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"pokeladder.cli.{COMMANDS[name]}"), name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the groups of commands without importing them."""
+        width = max(map(len, COMMANDS))
+        for heading, commands in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
 
 
 @click.group(
@@ -67,11 +83,12 @@ class _Commands(click.Group):
 def pokeladder(context: click.Context, store: Path | None) -> None:
     """Play Pokémon battle agents against each other and ask, in SQL, who is stronger.
 
-    Ctrl-C, SIGTERM and SIGHUP end every command within a second, a run within five with what has finished stored.
+    Ctrl-C, SIGTERM and SIGHUP end a command within a second, and a run within five seconds, with finished battles
+    stored.
 
     \b
-    Exit status: 0, also if what reads the output has enough of it; 1 for an error; 2 for
-    wrong usage; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
+    Exit status: 0, also if the reader of the output closes it; 1 for an error; 2 for wrong
+    usage; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
     """
     context.obj = store
     if context.invoked_subcommand in RUNS:
@@ -82,7 +99,7 @@ def run() -> int:
     """Runs the command line; the exit status.
 
     Raises:
-        KeyboardInterrupt: a signal arrived; other errors that it brings about are raised, too.
+        KeyboardInterrupt: a signal arrived; other errors caused by it are raised, too.
     """
     try:
         status = _invoked()
@@ -97,7 +114,7 @@ def run() -> int:
 
 
 def _invoked() -> int:
-    # Not click's own main, which prints a blank line when it is interrupted, and ends with 1 when a pipe is closed.
+    # click's own main prints a blank line when it is interrupted, and returns 1 when a pipe is closed.
     instruction = os.environ.get(COMPLETE)
     if instruction:
         return shell_complete(pokeladder, {}, NAME, COMPLETE, instruction)
@@ -116,7 +133,7 @@ def _invoked() -> int:
 
 
 def _told(error: click.ClickException | PokeladderError) -> int:
-    """Says what went wrong, in a line on stderr; the exit status."""
+    """Prints an error in one line on stderr; the exit status."""
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code

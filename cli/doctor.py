@@ -18,12 +18,12 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @click.command(epilog="Example: pokeladder doctor --setup")
-@click.option("--setup", is_flag=True, help="Set the simulator up now, so that later runs need no network.")
+@click.option("--setup", is_flag=True, help="Set up the simulator now, so that later runs need no network.")
 @click.pass_context
 def doctor(context: click.Context, setup: bool) -> None:
-    """Look at everything that pokeladder needs and say what to do about what is missing.
+    """Check all that pokeladder needs, and print a remedy for each problem.
 
-    Exit status 1 if something would keep battles from being played.
+    Exit status 1 if battles cannot be played.
     """
     if setup:
         ensure_simulator(lambda line: say(line, err=True))

@@ -20,33 +20,32 @@ BROKEN_SHOWN, OTHERS_SHOWN = 20, 3
     "renames",
     multiple=True,
     metavar="USERNAME=AGENT",
-    help="Which agent played under a user name; repeat it.  [default: they are the same]",
+    help="Agent that played under a user name; repeatable.  [default: the user name]",
 )
 @click.pass_context
 def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str, ...]) -> None:
     """Add trajectories and battle logs that metamon has written.
 
-    Each PATH is a file (.json.lz4, .json or battle_log_*.csv) or a folder with all that is under it: a folder of
-    trajectories, the whole results of an old tournament, or a set of human replays. What the store has already is left
-    out, so that a folder that grows can be ingested again and again: a trajectory is known by its content, whatever
-    its file is called; one of less than 10 steps by its name as well, as several battles may have the same.
+    Each PATH is a file (.json.lz4, .json or battle_log_*.csv) or a folder, which is searched: trajectories, the results
+    of an old tournament, or a set of human replays. Trajectories that the store has are skipped, so that a growing
+    folder can be ingested repeatedly. They are recognised by content, whatever the file's name; those with less than 10
+    steps by name, too, since several battles may have equal content.
 
-    The two points of view of a battle, and the rows of both players' logs, become one battle: by names, results, time
-    and content. Where that is not certain they stay two battles, each known from one side, and that is said.
+    The two perspectives of a battle, and the rows of both players' logs, become one battle, matched by names, results,
+    time and content. Ambiguous pairs are kept as two battles, with a warning.
 
-    An old tournament_results.json tells which model played under which user name. Other JSON files that are no
-    trajectories are left out.
+    An old tournament_results.json gives the models of user names. Other JSON files are skipped.
 
     \b
-    Exit status 1 if files are broken; they are listed, and the rest is added. No file is read
-    that has more than 256 MiB, compressed or not.
+    Exit status 1 if files are broken; they are listed, and the others are added. Files of more
+    than 256 MiB, compressed or not, are not read.
     """
     agents = dict(_rename(text) for text in renames)
     with FileBar("Read") as bar:
         added = opened(context, create=True).ingest(
             *paths,
             renames=agents,
-            watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds),
+            watch=bar.watch,
             notify=lambda line: say(line, err=True),
         )
     click.echo(
@@ -61,12 +60,12 @@ def ingest(context: click.Context, /, paths: tuple[str, ...], renames: tuple[str
     if added.others:
         more = f" and {len(added.others) - OTHERS_SHOWN} more" if len(added.others) > OTHERS_SHOWN else ""
         listed = ", ".join(added.others[:OTHERS_SHOWN])
-        say(f"Left out {counted(len(added.others), 'JSON file')} without a trajectory: {listed}{more}", err=True)
+        say(f"Skipped {counted(len(added.others), 'JSON file')} without a trajectory: {listed}{more}", err=True)
     if added.unsure is not None:
         number, player, opponent = added.unsure
         say(
-            f"warning: {number} points of view may be of battles that others are of as well, and are kept apart; one "
-            f"is {player} against {opponent}. Such battles may count twice.",
+            f"warning: {number} perspectives match several others and are kept as battles of their own, for example "
+            f"{player} against {opponent}: such battles may count twice.",
             err=True,
         )
     for path, reason in added.broken[:BROKEN_SHOWN]:

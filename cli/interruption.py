@@ -1,4 +1,4 @@
-"""How Ctrl-C, SIGTERM and SIGHUP end a command: soon, with a line on stderr, whatever the main thread is busy with."""
+"""Ctrl-C, SIGTERM and SIGHUP: end a command soon, with a line on stderr, whatever the main thread does."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from pokeladder.interrupts import ENDING, interrupt_queries
+from pokeladder.system.interrupts import ENDING, interrupt_queries
 
-# A terminal that is closed ends a command as SIGTERM does.
+# SIGHUP, of a closed terminal, has the exit status of SIGTERM.
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
-# How long the main thread has to come to an end by itself.
+# Seconds for the main thread to end by itself.
 SECONDS = 0.5
-# Of a run, which stores what has finished.
+# The same for a run, which stores finished battles.
 RUN_SECONDS = 4.5
-# Queries are interrupted as often: one may begin after an earlier interrupt.
+# Seconds between interrupts of queries: one may begin after an earlier interrupt.
 REPEAT_SECONDS = 0.05
 STDERR = 2
 IMPORTING = "<frozen importlib._bootstrap>"
@@ -29,15 +29,15 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interruption:
-    """The one that a command may meet with; further ones are heeded no more, since the command is ending.
+    """Handles the first signal; later ones are ignored, since the command is ending.
 
-    The first signal raises KeyboardInterrupt in the main thread. Python does that when native code returns, so a thread
-    interrupts DuckDB's queries, and ends the process if the main thread has not ended it in time.
+    The signal raises KeyboardInterrupt in the main thread, once native code returns. A thread interrupts DuckDB's
+    queries, and ends the process if the main thread does not end in time.
 
     Attributes:
-        signal: the first of the :data:`ENDING` signals; None so far.
-        seconds: how long the main thread has.
-        line: what is told if that is not enough.
+        signal: the signal that has arrived; None without one.
+        seconds: seconds for the main thread to end.
+        line: line that is printed if it does not.
     """
 
     def __init__(self) -> None:
@@ -49,33 +49,34 @@ class Interruption:
         self._ending = threading.Lock()
 
     def heed(self) -> None:
-        """Handles the signals from now on; for the main thread.
+        """Installs the handlers; the main thread must call it.
 
-        Those that are ignored stay so: nohup and shells have background processes ignore them.
+        Ignored signals stay ignored, as nohup and shells set them for background processes.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         sys.unraisablehook = self._unraisable
         threading.Thread(target=self._watch, args=(reading,), daemon=True).start()
-        # What is registered first runs last: then Python takes its handlers away, and a signal would change the status.
+        # Registered first and therefore run last: afterwards Python removes its handlers, and a signal would change the
+        # exit status.
         atexit.register(_ignore)
         for number in ENDING:
             if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._arrived)
 
     def of_run(self, command: str) -> None:
-        """Gives a run the time to store what has finished."""
+        """Sets time and line for a run, which must store finished battles."""
         self.seconds = RUN_SECONDS
         self.line = f"Interrupted: if the run has begun, play the rest with `pokeladder {command} --resume`"
 
     def over(self, status: int) -> None:
-        """The command has ended; from now on a signal ends the process with this status."""
+        """Sets the exit status of the ended command, with which a signal ends the process."""
         self._status = status
 
     def end(self, line: str) -> NoReturn:
-        """Ends the process at once, with the line on stderr and the status that stands for the signal."""
-        # No signal raises anything from here on.
+        """Ends the process at once, with the line on stderr and the exit status of the signal."""
+        # From here on signals raise no exception.
         self._lost = False
         self.signal = self.signal or signal.SIGINT
         with self._ending:
@@ -89,13 +90,13 @@ class Interruption:
             os._exit(self._status)
         if self.signal is None or self._lost:
             self.signal = self.signal or signal.Signals(number)
-            # A native module that is interrupted while it is imported takes the process down.
+            # An exception during the import of a native module can crash the process.
             self._lost = _imports(frame)
             if not self._lost:
                 raise KeyboardInterrupt
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """An exception in a destructor, say, goes nowhere: KeyboardInterrupt is raised again."""
+        """Marks a KeyboardInterrupt that was lost, for example in a destructor, to be raised again."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             self._lost = True
         else:
@@ -112,14 +113,14 @@ class Interruption:
                     signal.pthread_kill(threading.main_thread().ident or 0, number)
             time.sleep(REPEAT_SECONDS)
         self.signal = self.signal or signal.Signals(number)
-        # Whatever comes of it: nothing but this thread is left to end the process.
+        # Errors are ignored, since only this thread can end the process.
         with suppress(Exception):
             _end_children()
         self.end(self.line)
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Whether an import is under way in a frame or in what has called it."""
+    """Whether a frame or one of its callers is importing a module."""
     while frame is not None:
         if frame.f_code.co_filename == IMPORTING:
             return True
@@ -133,14 +134,14 @@ def _ignore() -> None:
 
 
 def _close_folders() -> None:
-    # Not imported before there is one.
-    module = sys.modules.get("pokeladder.scratch")
+    # Without the module there is no folder.
+    module = sys.modules.get("pokeladder.system.scratch")
     if module is not None and hasattr(module, "close_all"):
         module.close_all()
 
 
 def _end_children() -> None:
-    """Kills what this process has started, as it is going to end without the code that would end it."""
+    """Kills all child processes, since their owners' code will not run."""
     import psutil
 
     with suppress(psutil.Error):
@@ -150,8 +151,8 @@ def _end_children() -> None:
 
 
 def _tell(line: str) -> None:
-    """Writes a line on stderr, unless nobody takes it."""
-    # After the ^C that a terminal shows; a progress bar may have hidden the cursor.
+    """Writes a line on stderr, unless that would block."""
+    # On a line of its own after the terminal's ^C; a progress bar may have hidden the cursor.
     before = f"{SHOW_CURSOR}\r\n" if os.isatty(STDERR) else ""
     with suppress(OSError):
         if select.select([], [STDERR], [], 0)[1]:

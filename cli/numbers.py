@@ -9,7 +9,7 @@ import click
 
 
 class Finite(click.FloatRange):
-    """A number in a range, or any; neither ``nan``, which is in every range, nor ``inf``."""
+    """A finite number, optionally in a range; click's ranges contain ``nan`` and ``inf``."""
 
     def __init__(self, *bounds: Any, **settings: Any) -> None:
         super().__init__(*bounds, **settings)
@@ -17,7 +17,7 @@ class Finite(click.FloatRange):
             self.name = "float"
 
     def _describe_range(self) -> str:
-        # Where there are no bounds click's own names None as one.
+        # Without bounds click would print None as one.
         return "" if self.min is None and self.max is None else super()._describe_range()
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from pokeladder.cli.numbers import Finite
 from pokeladder.ladder import Ladder, Slice, open_ladder
-from pokeladder.teams import DEFAULT_TEAM_SET
+from pokeladder.runs.settings import PlaySettings, Venue
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-# Files of battles that could be merged, from which on a question takes several times as long.
+# Number of spare files from which on queries take several times as long.
 MANY_FILES = 1000
 
 
@@ -22,31 +23,33 @@ def opened(context: click.Context, *, create: bool = False, hint: bool = True) -
     """The store that ``--store`` names.
 
     Args:
-        hint: say if it lies in so many files that questions take long.
+        hint: whether to print a hint if the store has too many small files.
     """
     ladder = open_ladder(context.obj, create=create)
     if hint and not create and (spare := ladder.store.spare_files()) >= MANY_FILES:
         click.echo(
-            f"The battles lie in many small files, {spare:,} more than they need: every question takes longer for it; "
-            "`pokeladder compact` merges them.",
+            f"The store has {spare:,} more small files than needed, which slows down every query: merge them with "
+            "`pokeladder compact`.",
             err=True,
         )
     return ladder
 
 
 def slice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that narrow a question to some of the battles."""
+    """Adds the options of a slice of the battles."""
     options: list[Decorator] = [
         click.option("--battle-format", metavar="FORMAT", help="Only battles of this format."),
         click.option("--run", metavar="RUN_ID", help="Only battles of this run."),
-        click.option("--agent", "agents", metavar="NAME", multiple=True, help="Only battles among these; repeat it."),
+        click.option(
+            "--agent", "agents", metavar="NAME", multiple=True, help="Only battles between such agents; repeatable."
+        ),
         click.option("--where", metavar="SQL", help="Only battles that meet this condition over their columns."),
     ]
     return _with(command, options)
 
 
 def play_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say how battles are played, named as in :class:`pokeladder.runs.PlaySettings`."""
+    """Adds the options of :class:`~pokeladder.runs.settings.PlaySettings`, except ``--parallel``."""
     return _with(command, PLAY_OPTIONS)
 
 
@@ -57,7 +60,7 @@ def _with(command: Callable[..., Any], options: Sequence[Decorator]) -> Callable
 def slice_of(
     battle_format: str | None, run: str | None, agents: tuple[str, ...], where: str | None, by_version: bool = False
 ) -> Slice:
-    """The arguments of :class:`pokeladder.Ladder` methods that the options mean."""
+    """The options as keywords of :class:`pokeladder.Ladder` methods."""
     return {
         "battle_format": battle_format,
         "run": run,
@@ -68,13 +71,13 @@ def slice_of(
 
 
 by_version_option = click.option(
-    "--by-version", is_flag=True, help="Take each version of an agent for an agent of its own, NAME#VERSION."
+    "--by-version", is_flag=True, help="Rate each version of an agent as an agent of its own, NAME#VERSION."
 )
 
 
 def format_option(*choices: str) -> Decorator:
     return click.option(
-        "--format", "output", type=click.Choice(choices), default=choices[0], show_default=True, help="How to print it."
+        "--format", "output", type=click.Choice(choices), default=choices[0], show_default=True, help="Output format."
     )
 
 
@@ -82,84 +85,104 @@ def _listed(_context: click.Context, _parameter: click.Parameter, value: str | N
     return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
 
 
+class RareOption(click.Option):
+    """An option that is rarely needed."""
+
+
+class PlayCommand(click.Command):
+    """A command that shows each :class:`RareOption` under a separate heading."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = {False: list[tuple[str, str]](), True: list[tuple[str, str]]()}
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
+                shown[isinstance(parameter, RareOption)].append(record)
+        for rare, records in shown.items():
+            with formatter.section("Rarely needed" if rare else "Options"):
+                formatter.write_dl(records)
+
+
+def _play_option(name: str, *, rare: bool = False, **attributes: Any) -> Decorator:
+    """An option with the name and the default of a setting."""
+    if rare:
+        attributes["cls"] = RareOption
+    default = DEFAULTS[name.removeprefix("--").partition("/")[0].replace("-", "_")]
+    if default not in (None, ()) and not attributes.get("is_flag"):
+        attributes |= {"default": default, "show_default": True}
+    return click.option(name, **attributes)
+
+
+DEFAULTS = {setting.name: setting.default for setting in fields(PlaySettings)}
 PLAY_OPTIONS: tuple[Decorator, ...] = (
-    click.option("--battle-format", default="gen1ou", show_default=True, help="Any singles format of Showdown."),
-    click.option(
-        "--team-set",
-        default=DEFAULT_TEAM_SET,
-        show_default=True,
-        help="A built-in set, one under $METAMON_CACHE_DIR/teams, or a path.",
-    ),
-    click.option("--seed", type=int, help="Decides teams and battle seeds.  [default: one that is drawn, and told]"),
-    click.option(
+    _play_option("--battle-format", help="Any singles format of Showdown."),
+    _play_option("--team-set", help="A built-in set, one under $METAMON_CACHE_DIR/teams, or a path."),
+    _play_option("--seed", type=int, help="Seed of teams and battles.  [default: a drawn one, which is printed]"),
+    _play_option(
         "--workers",
         type=click.IntRange(min=1),
-        help="Processes that play; on a server, simulate.  [default: one a core]",
+        help="Playing processes; on a server, simulating ones.  [default: one for each core]",
     ),
-    click.option("--ray", metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
-    click.option(
+    _play_option(
+        "--ray", rare=True, metavar="ADDRESS", help="Play on this Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
+    ),
+    _play_option(
         "--simulators",
+        rare=True,
         type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        help="Simulators of each worker, for agents that choose in batches.",
+        help="Simulator processes of each worker, for agents that choose in batches.",
     ),
-    click.option(
-        "--turn-timeout",
-        type=Finite(min=0, min_open=True),
-        default=60.0,
-        show_default=True,
-        help="Seconds an agent may take for a decision.",
+    _play_option(
+        "--turn-timeout", rare=True, type=Finite(min=0, min_open=True), help="Time limit of a decision in seconds."
     ),
-    click.option(
+    _play_option(
         "--max-invalid",
+        rare=True,
         type=click.IntRange(min=1),
-        default=100,
-        show_default=True,
-        help="Invalid decisions in a battle after which an agent forfeits it.",
+        help="Number of invalid decisions in a battle after which an agent forfeits.",
     ),
-    click.option(
+    _play_option(
         "--max-timeouts",
+        rare=True,
         type=click.IntRange(min=1),
-        default=3,
-        show_default=True,
-        help="Time-outs in a battle after which an agent forfeits it.",
+        help="Number of time-outs in a battle after which an agent forfeits.",
     ),
-    click.option(
-        "--trajectories/--no-trajectories",
-        default=True,
-        show_default=True,
-        help="Keep what each side knew and did at each decision, for training.",
-    ),
-    click.option(
+    _play_option("--trajectories/--no-trajectories", help="Record states and actions of both sides, for training."),
+    _play_option(
         "--venue",
-        type=click.Choice(["embedded", "server"]),
-        default="embedded",
-        show_default=True,
-        help="server: each agent in a process of its own, on a Showdown server.",
+        type=click.Choice(get_args(Venue)),
+        help="server: each agent plays in a process of its own, on a Showdown server.",
     ),
-    click.option("--server-url", metavar="URL", help="Play on this server, which is running already."),
-    click.option("--port", type=click.IntRange(1, 65535), help="Of the server that is started.  [default: a free one]"),
-    click.option(
+    _play_option("--server-url", rare=True, metavar="URL", help="Play on this running server."),
+    _play_option(
+        "--port", rare=True, type=click.IntRange(1, 65535), help="Port of the started server.  [default: a free one]"
+    ),
+    _play_option(
         "--server-dir",
+        rare=True,
         type=click.Path(file_okay=False, path_type=Path),
-        help="Keep the server's own files there, with its log of every battle.",
+        help="Folder for the started server's files, with its log of every battle.",
     ),
-    click.option(
+    _play_option(
         "--battle-backend",
+        rare=True,
         type=click.Choice(["poke-env", "metamon", "pokeagent"]),
-        default="poke-env",
-        show_default=True,
-        help="What metamon's agents read battles with.",
+        help="Battle backend of metamon's agents.",
     ),
-    click.option("--gpus", metavar="0,1,...", callback=_listed, help="Spread the processes of agents that use a GPU."),
-    click.option("--resume", is_flag=True, help="Play only what is missing of the latest such run."),
-    click.option(
+    _play_option(
+        "--gpus",
+        rare=True,
+        metavar="0,1,...",
+        callback=_listed,
+        help="GPUs over which agents' processes are distributed.",
+    ),
+    _play_option("--resume", is_flag=True, help="Play the missing battles of the latest such run."),
+    _play_option(
         "--allow-changed",
+        rare=True,
         is_flag=True,
-        help="Resume though an agent's code or weights are not those that the run was played with.",
+        help="Resume even if an agent's code or weights differ from those in the run.",
     ),
-    click.option(
+    _play_option(
         "--more",
         type=click.IntRange(min=1),
         metavar="N",

@@ -1,4 +1,4 @@
-"""Printing relations: tables for people, CSV, JSON and Parquet for programs."""
+"""Prints relations: as tables for people, as CSV, JSON and Parquet for programs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pokeladder.csv_files import write_csv
 from pokeladder.names import shown
-from pokeladder.scratch import Scratch
-from pokeladder.views import query_errors
+from pokeladder.query.csv_files import write_csv
+from pokeladder.query.statements import query_errors
+from pokeladder.system.scratch import Scratch
 
 WIDTH = 100
 ROWS_SHOWN = 50
-# A column of a table has at least so much room, its gap included.
+# Smallest width of a column with its gap.
 NARROWEST = 10
-# What lines up on the right: numbers, with a sign or a percent sign, and nothing at all.
+# Cells that are aligned on the right: numbers, with a sign or a percent sign, and empty ones.
 NUMBER = re.compile(r"([+-]?[\d.,]+%?)?")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Coloured on a terminal only; elsewhere as wide as people read."""
+    """A console: coloured on a terminal, of fixed width elsewhere."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH)
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints text that may hold names, paths or messages of others: none of it gives orders to a terminal."""
+    """Prints text that may contain foreign names, paths or messages, with control characters escaped."""
     click.echo(shown(text, "\n\t"), err=err)
 
 
 def print_data(text: str) -> None:
-    """Prints text as it is for programs, and as :func:`say` does on a terminal."""
+    """Prints text unchanged for programs, and as :func:`say` does on a terminal."""
     if sys.stdout.isatty():
         say(text)
     else:
@@ -49,13 +49,13 @@ def print_data(text: str) -> None:
 
 
 def print_relation(relation: duckdb.DuckDBPyRelation, output: str) -> None:
-    """Prints all rows, in a table those that a person would read.
+    """Prints all rows, in a table the first ones.
 
     Args:
         output: table, csv, json or parquet.
 
     Raises:
-        QueryError: the query failed while it ran.
+        QueryError: the query failed.
     """
     with query_errors(relation.sql_query()):
         _print(relation, output)
@@ -66,10 +66,10 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
         rows = relation.limit(ROWS_SHOWN + 1).fetchall()
         _print_rows(relation.columns, rows[:ROWS_SHOWN])
         if len(rows) > ROWS_SHOWN:
-            click.echo(f"The first {ROWS_SHOWN} rows; --format csv gives all.", err=True)
+            click.echo(f"The first {ROWS_SHOWN} rows; --format csv prints all.", err=True)
         return
     if output == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal: send it to a file, with > FILE.parquet")
+        raise click.UsageError("Parquet cannot be printed on a terminal: redirect it with > FILE.parquet")
     if output == "json":
         _print_json(relation)
         return
@@ -89,7 +89,7 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
 
 
 def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table, or a block for each row where a table would leave its columns a few letters each."""
+    """Prints a table, or a block for each row if columns would become too narrow."""
     out = console()
     if len(columns) * NARROWEST <= out.width or not rows:
         out.print(table(columns, rows))
@@ -103,7 +103,7 @@ def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
-    """An array with an object a row, a line each."""
+    """Prints an array of objects, one row for each line."""
     out = sys.stdout.buffer
     on_terminal = sys.stdout.isatty()
     before = b"[\n"
@@ -115,13 +115,13 @@ def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
 
 
 def _in_ascii(document: bytes) -> bytes:
-    """The same JSON without characters that a terminal might take for orders: JSON leaves some of them as they are."""
+    """The same JSON with all characters outside of ASCII escaped, since some of them control terminals."""
     text = document.decode()
     return document if text.isprintable() else json.dumps(orjson.loads(document)).encode()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """A plain table without lines: numbers to the right, the rest to the left."""
+    """A plain table without lines, with numbers aligned on the right."""
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         values = [row[number] for row in rows]
@@ -133,7 +133,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number of things."""
+    """A number with a noun in the singular or plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while battles are played, or files read and written."""
+"""Progress on the screen while battles are played, or files read and written."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from pokeladder.cli.output import console, say
 from pokeladder.cli.tables import STANDINGS_COLUMNS, drawn
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.names import shown
-from pokeladder.tournament import Progress
+from pokeladder.progress import FileProgress
+from pokeladder.runs.progress import Progress
 
-# Standings are asked for again after this many times what asking took last time.
+# Standings are computed again after this multiple of the last computation's time.
 STANDINGS_SHARE = 20
 STANDINGS_SECONDS = 1.0
 LINE_SECONDS = 10.0
-# Nobody runs out of disk or memory for a run of that size.
+# Size of a run from which on disk space and memory are shown.
 SMALL_MEGABYTES = 10
 
 
 class _Screen:
-    """A line, a bar and what belongs below on a terminal; elsewhere the line, every ten seconds. All on stderr."""
+    """On a terminal a line, a bar and a table; elsewhere a line every ten seconds. All on stderr."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
@@ -77,13 +78,13 @@ class Display(_Screen):
             say(line, err=True)
 
     def watch(self, progress: Progress) -> None:
-        # What ends after the last battle takes a while; that all are stored is told once.
+        # The end of a run takes some time; the last line is printed once.
         if self._finished:
             return
         if progress.drawn_seed is not None and progress.played + progress.void and not self._seed_told:
             self._seed_told = True
             seed = progress.drawn_seed
-            self.notify(f"Seed {seed} was drawn: --seed {seed} plays the same battles again.")
+            self.notify(f"Seed {seed} was drawn: play the same battles again with --seed {seed}.")
         if self._console.is_terminal:
             self._refresh_standings(progress, time.monotonic())
         done, total = progress.stored, progress.scheduled
@@ -96,13 +97,13 @@ class Display(_Screen):
         self._stored = progress.stored
         slice_: Slice = {"run": progress.run_id}
         marked = self._ladder.overview(**slice_).invalid_rates
-        self._standings = drawn(self._ladder.standings(**slice_), STANDINGS_COLUMNS, marked)
+        self._standings = drawn(self._ladder.elo(**slice_), STANDINGS_COLUMNS, marked)
         took = time.monotonic() - now
         self._standings_due = now + max(STANDINGS_SECONDS, STANDINGS_SHARE * took)
 
 
 def describe(progress: Progress) -> str:
-    """Progress in a line: battles, rate, time left, what a long run takes of the machine, void battles."""
+    """Progress in a line: battles, rate, time left, disk space and memory of a long run, void battles."""
     line = f"{progress.stored}/{progress.scheduled} battles"
     if progress.played:
         rate = progress.played / progress.seconds
@@ -129,7 +130,8 @@ class FileBar(_Screen):
         super().__init__()
         self._what = what
 
-    def watch(self, done: int, files: int, seconds: float) -> None:
+    def watch(self, progress: FileProgress) -> None:
+        done, files, seconds = progress.done, progress.files, progress.seconds
         line = f"{self._what}: {done:,} of {files:,} files"
         if done and seconds > 0:
             line += f", {done / seconds:,.0f} files/s"

@@ -22,12 +22,12 @@ from pokeladder.cli.tables import (
     print_table,
 )
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Overview, Slice
-from pokeladder.views import fetched
+from pokeladder.query.statements import fetched
 
 UNRATED = (
-    "An agent is rated among those that have taken points from each other. It is unbeaten if nobody else took any from "
-    "it, winless if it took none from anybody else, apart if it met nobody else; each further ladder has a mean and "
-    "ranks of its own. More battles, or --prior 1, make all ratings comparable."
+    "Agents are comparable if they have taken points from each other, directly or through others. An agent is unbeaten "
+    "if no other took a point from it, winless if it took no point, and apart if it met no other; each group of "
+    "comparable agents has its own mean and ranks. More battles, or --prior 1, make all ratings comparable."
 )
 
 
@@ -41,7 +41,7 @@ UNRATED = (
     type=click.Path(file_okay=False, path_type=Path),
     help="Also write ratings (JSON), progression, matchup matrix and statistics (CSV) there.",
 )
-@click.option("--output-prefix", default="elo_results", show_default=True, help="How those files' names begin.")
+@click.option("--output-prefix", default="elo_results", show_default=True, help="Prefix of the names of these files.")
 @slice_options
 @by_version_option
 @format_option("table", "csv", "json")
@@ -56,13 +56,13 @@ def elo(
     output: str,
     **options: Any,
 ) -> None:
-    """Rank the agents by Elo, battles in order of finish, each format by itself."""
+    """Rank the agents by sequential Elo: battles in order of finish, each format separately."""
     ladder, slice_ = opened(context), slice_of(**options)
     overview = _overview(ladder, slice_)
     if output_dir is not None:
         for path in ladder.write_elo_files(output_dir, output_prefix, k_factor, initial_rating, **slice_):
             say(f"Wrote {path}", err=True)
-    standings = ladder.standings(k_factor, initial_rating, **slice_)
+    standings = ladder.elo(k_factor, initial_rating, **slice_)
     if output == "table":
         print_table(standings, STANDINGS_COLUMNS, overview.invalid_rates)
     else:
@@ -75,10 +75,12 @@ def elo(
     type=Finite(min=0),
     default=0.0,
     show_default=True,
-    help="As many ties of every agent with one rated 1500: then all ratings are finite.",
+    help="Number of ties of every agent with one rated 1500, which makes all ratings finite.",
 )
-@click.option("--excluding", metavar="SQL", help="Leave out battles that meet this, and say what that shifts.")
-@click.option("--glicko", is_flag=True, help="Show Glicko-1 and GXE, as Showdown does, instead.")
+@click.option(
+    "--excluding", metavar="SQL", help="Leave out battles that meet this condition, and show the change of ratings."
+)
+@click.option("--glicko", is_flag=True, help="Show Glicko-1 and GXE instead, as Showdown does.")
 @slice_options
 @by_version_option
 @format_option("table", "csv", "json")
@@ -97,7 +99,7 @@ def ratings(
     The order of battles does not matter, and the two battles of a mirrored pair count as one observation.
     """
     if glicko and (prior or excluding):
-        raise click.UsageError("--glicko goes with neither --prior nor --excluding: leave them out")
+        raise click.UsageError("--glicko cannot be combined with --prior or --excluding: leave them out")
     ladder, slice_ = opened(context), slice_of(**options)
     overview = _overview(ladder, slice_)
     found = ladder.glicko(**slice_) if glicko else ladder.ratings(prior, excluding=excluding, **slice_)
@@ -120,7 +122,7 @@ def ratings(
     type=Finite(),
     nargs=2,
     metavar="ELO0 ELO1",
-    help="Also test in sequence whether the agent is stronger by ELO1 (H1) or by ELO0 only (H0), errors 5% each.",
+    help="Add a sequential test of an Elo difference of ELO1 (H1) against ELO0 (H0), with error rates of 5%.",
 )
 @slice_options
 @by_version_option
@@ -151,7 +153,7 @@ def stats(context: click.Context, /, output: str, **options: Any) -> None:
     """Show games, results, lengths and invalid choices of every agent."""
     ladder, slice_ = opened(context), slice_of(**options)
     _overview(ladder, slice_)
-    found = ladder.statistics(**slice_)
+    found = ladder.stats(**slice_)
     if output == "table":
         print_table(found, STATISTICS_COLUMNS)
     else:
@@ -159,17 +161,17 @@ def stats(context: click.Context, /, output: str, **options: Any) -> None:
 
 
 def _overview(ladder: Ladder, slice_: Slice) -> Overview:
-    """Says on stderr which formats there are, and which agents have battles of several versions."""
+    """Prints remarks on formats and versions on stderr."""
     overview = ladder.overview(**slice_)
     if not overview.formats:
-        click.echo("No rated battles here yet.", err=True)
+        click.echo("There are no rated battles yet.", err=True)
     elif len(overview.formats) > 1:
-        say(f"Formats {', '.join(overview.formats)} are rated separately; --battle-format shows one.", err=True)
+        say(f"Formats {', '.join(overview.formats)} are rated separately: choose one with --battle-format.", err=True)
     for agent, versions in {} if slice_.get("by_version") else overview.versions.items():
         told = ", ".join(f"{version} ({games:,})" for version, games in versions.items())
         say(
-            f"warning: the games of {agent} are of {len(versions)} versions, from the first to the last {told}: "
-            "--by-version rates them apart",
+            f"warning: {agent} has games of {len(versions)} versions, first to last {told}: separate them with "
+            "--by-version",
             err=True,
         )
     return overview

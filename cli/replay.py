@@ -10,7 +10,7 @@ from pokeladder.cli.options import opened
 from pokeladder.cli.output import print_data, say
 from pokeladder.errors import SimulatorError, StoreError
 from pokeladder.records import Side
-from pokeladder.replays import Replay
+from pokeladder.runs.replays import Replay
 
 
 @click.command(epilog="Example: pokeladder replay 20261122-181500-0a1b-000012 --html battle.html")
@@ -25,7 +25,7 @@ from pokeladder.replays import Replay
 def replay(context: click.Context, battle_id: str, page: Path | None) -> None:
     """Play a stored battle again in a fresh simulator and print its log.
 
-    Exit status 1 if winner or turns are not those in the store.
+    Exit status 1 if winner or turns differ from those in the store.
     """
     played = opened(context).replay(battle_id, notify=lambda line: say(line, err=True))
     if page is None:
@@ -35,13 +35,13 @@ def replay(context: click.Context, battle_id: str, page: Path | None) -> None:
             page.write_text(played.page(), encoding="utf-8")
         except OSError as error:
             raise StoreError(f"cannot write {page}: {error}; name another file with --html") from error
-        say(f"Wrote {page}: open it in a browser (the viewer comes from Showdown's site).", err=True)
+        say(f"Wrote {page}: open it in a browser (it loads the viewer from Showdown's site).", err=True)
     stored = _story(played, played.winner, played.turns)
     replayed = _story(played, played.replayed_winner, played.replayed_turns)
     if not played.agrees:
         raise SimulatorError(
-            f"the replay of {battle_id} disagrees: the store says {stored}, the simulator {replayed}; "
-            "was it played on another version of Showdown?"
+            f"the replay of {battle_id} differs: {stored} in the store, {replayed} in the replay; check whether the "
+            "battle was played on another version of Showdown (showdown_version in battles)"
         )
     say(f"The replay agrees with the store: {replayed}.", err=True)
 

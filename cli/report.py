@@ -14,12 +14,14 @@ from pokeladder.ladder import INITIAL_RATING, K_FACTOR
 
 
 @click.command(epilog="Example: pokeladder report --output-dir report --battle-format gen1ou --to svg")
-@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where it goes.")
+@click.option(
+    "--output-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the report."
+)
 @click.option("--k-factor", type=Finite(min=0, min_open=True), default=K_FACTOR, show_default=True)
 @click.option("--initial-rating", type=Finite(), default=INITIAL_RATING, show_default=True)
 @click.option(
     "--to", "kinds", type=click.Choice(["png", "svg", "pdf"]), multiple=True, default=["png"], show_default=True,
-    help="Kind of the pictures; repeat it for several.",
+    help="File type of the pictures; repeatable.",
 )  # fmt: skip
 @slice_options
 @click.pass_context
@@ -32,7 +34,7 @@ def report(
     kinds: tuple[Any, ...],
     **options: Any,
 ) -> None:
-    """Write pictures, a summary and one page with all of it, of one format's battles.
+    """Write pictures, a summary and one page with all of it, for the battles of one format.
 
     The page, index.html, needs no network.
     """

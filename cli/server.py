@@ -6,29 +6,28 @@ from pathlib import Path
 
 import click
 
-from pokeladder.arena.pool import default_workers
 from pokeladder.cli.output import say
 from pokeladder.errors import SimulatorError
-from pokeladder.processes import last_words
-from pokeladder.scratch import Scratch
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.system.processes import default_workers, last_words
+from pokeladder.system.scratch import Scratch
 
 
 @click.command(epilog="Example: pokeladder server --port 8000")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for a free one.")
-@click.option("--processes", type=click.IntRange(min=1), help="How many simulate battles.  [default: one a core]")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for a free one.")
+@click.option("--processes", type=click.IntRange(min=1), help="Simulating processes.  [default: one for each core]")
 @click.option(
     "--dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the server's own files there, with its log of every battle.",
+    help="Folder for the server's files, with its log of every battle.",
 )
 def server(port: int, processes: int | None, folder: Path | None) -> None:
-    """Run a Showdown server to practise on, until Ctrl-C.
+    """Run a Showdown server for practice, until Ctrl-C.
 
-    It listens on this machine only and lets anybody log in under any name, without a password. `pokeladder tournament
-    --server-url` plays on it.
+    It listens on this machine only, and users can log in under any name without a password. Play on it with `pokeladder
+    tournament --server-url`.
     """
     simulator = ensure_simulator(lambda line: say(line, err=True))
     with Scratch() as scratch:
@@ -40,7 +39,7 @@ def server(port: int, processes: int | None, folder: Path | None) -> None:
             simulator, port=port, processes=processes or default_workers(), log=path, arranged=False, folder=kept
         ) as running:
             click.echo(running.url)
-            click.echo("Ctrl-C ends it.", err=True)
+            click.echo("End it with Ctrl-C.", err=True)
             try:
                 while True:
                     running.receive()

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or of an encoding that lacks a character: a line says so, or it works."""
+"""Standard streams that are closed, full, or have an encoding without some characters."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 STDIN, STDOUT, STDERR = range(3)
-# Name of the way to treat characters that an encoding lacks.
+# Name of the error handler for characters that an encoding lacks.
 READABLE = "pokeladder.readable"
-# What stands for a character of pokeladder's own tables.
+# Replacements of characters of pokeladder's tables.
 PLAIN = {"–": "-", "±": "+-", "…": "...", "×": "x", "━": "-", "╸": "-", "╺": "-"}  # noqa: RUF001
 
 
 class ReaderGoneError(Exception):
-    """What reads the standard output has ended, as ``head`` does when it has enough."""
+    """The reader of the standard output has closed it, as ``head`` does."""
 
 
 def secure() -> None:
-    """Makes the standard streams safe to write to; before any other file is opened."""
-    # Else the next files that are opened would have these numbers, and get what is meant for the streams.
+    """Makes the standard streams safe to write to; call it before any other file is opened."""
+    # Other files would get the numbers of closed streams, and their output.
     for number, flags in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         if _is_closed(number):
             _put(os.open(os.devnull, flags), number)
@@ -39,7 +39,7 @@ def secure() -> None:
 
 
 def drop_output() -> None:
-    """Has the standard output take what is left without a word, as Python writes that out when it ends."""
+    """Discards further output, which Python would write when it ends."""
     _put(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
@@ -48,7 +48,7 @@ class _Output(io.FileIO):
         """Writes bytes.
 
         Raises:
-            ReaderGoneError, OutputError: they could not be written.
+            ReaderGoneError, OutputError: the stream cannot be written.
         """
         try:
             return super().write(data)
@@ -56,12 +56,12 @@ class _Output(io.FileIO):
             raise ReaderGoneError from None
         except OSError as error:
             reason = "it is closed" if error.errno == errno.EBADF else error.strerror
-            raise OutputError(f"cannot write to the standard output: {reason}; send it elsewhere") from error
+            raise OutputError(f"cannot write to the standard output: {reason}; redirect it elsewhere") from error
 
 
 class _Remarks(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        """Writes bytes, which are lost where nobody takes them: remarks are not what a command is run for."""
+        """Writes bytes, or drops them if the stream cannot be written: a command must not fail for its remarks."""
         try:
             return super().write(data)
         except OSError:
@@ -86,14 +86,14 @@ def _is_closed(number: int) -> bool:
 
 
 def _put(file: int, number: int) -> None:
-    """Gives an open file another number, which processes that are started inherit."""
+    """Duplicates an open file to a number that child processes inherit."""
     os.dup2(file, number)
     if file != number:
         os.close(file)
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
-    """What is written in place of characters that the encoding lacks."""
+    """Replacements of characters that the encoding lacks, and the position after them."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
@@ -101,5 +101,5 @@ def _readable(error: UnicodeError) -> tuple[str, int]:
 
 
 def _escaped(character: str) -> str:
-    # Of a path that is not UTF-8, Python keeps bytes as half of a pair of surrogates.
+    # Python represents bytes of a path that is not UTF-8 by surrogates.
     return f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else "?"

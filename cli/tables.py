@@ -1,4 +1,4 @@
-"""How standings, matchups and statistics look to people: at most 100 columns wide."""
+"""Tables of ratings, matchups and statistics, at most 100 characters wide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pokeladder.cli.output import console, say, table
 from pokeladder.names import with_names_shown
-from pokeladder.views import fetched
+from pokeladder.query.statements import fetched
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], Any]]
@@ -21,22 +21,22 @@ MARK = "(!)"
 
 
 def print_table(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> None:
-    """Prints the rows, and says on stderr what it means that agents are marked."""
+    """Prints the rows, and explains marks of agents on stderr."""
     console().print(drawn(relation, columns, marked))
     if marked:
         told = ", ".join(f"{agent} {_percent(rate)}" for (_, agent), rate in marked.items())
         say(
-            f"{MARK} over 5% of the decisions were invalid, and a random choice was played instead ({told}): "
-            "see `pokeladder stats`, and what the agent said in the logs of its runs",
+            f"{MARK} more than 5% of the decisions were invalid and replaced by random ones ({told}): see `pokeladder "
+            "stats`, and the agent's output in the logs of its runs",
             err=True,
         )
 
 
 def drawn(relation: duckdb.DuckDBPyRelation, columns: Columns, marked: Marked = NONE_MARKED) -> Table:
-    """The relation's rows under these heads; a column with the format in front where there are several.
+    """The relation's rows as a table, with a first column of formats if there are several.
 
     Args:
-        marked: formats and agents that get a mark after their names.
+        marked: formats and agents whose names get a mark.
     """
     rows = [dict(zip(relation.columns, row, strict=True)) for row in fetched(relation)]
     found = [with_names_shown(row) for row in rows]
@@ -70,7 +70,7 @@ def _results(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    return f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%"
+    return f"{100 * row['win_rate_low']:.1f} to {100 * row['win_rate_high']:.1f}%"
 
 
 STANDINGS_COLUMNS: Columns = {
@@ -90,9 +90,9 @@ RATING_COLUMNS: Columns = {
     "ranks": lambda row: _ranks(row),
     "games": lambda row: row["games"],
 }
-# Where some agents are not comparable.
+# For agents of which some are not comparable.
 STATUS_COLUMNS: Columns = {
-    "ladder": lambda row: row["ladder"] if row["rating"] is not None else None,
+    "component": lambda row: row["component"] if row["rating"] is not None else None,
     "status": lambda row: row["status"],
 }
 SHIFT_COLUMNS: Columns = {"shift": lambda row: _signed(row["shift"])}
@@ -111,8 +111,8 @@ MATCHUP_COLUMNS: Columns = {
     "W–L–T": _results,  # noqa: RUF001
     "win rate": lambda row: _percent(row["win_rate"]),
     "95% interval": _interval,
-    "Elo": lambda row: _signed(row["elo"]),
-    "±": lambda row: "" if row["elo_error"] is None else f"{row['elo_error']:.1f}",
+    "Elo": lambda row: _signed(row["elo_difference"]),
+    "±": lambda row: "" if row["elo_margin"] is None else f"{row['elo_margin']:.1f}",
     "LOS": lambda row: _percent(row["los"]),
 }
 SPRT_COLUMNS: Columns = {
@@ -126,7 +126,7 @@ STATISTICS_COLUMNS: Columns = {
     "win rate": lambda row: _percent(row["win_rate"]),
     "turns": lambda row: _rounded(row["avg_turns"]),
     "steps": lambda row: _rounded(row["avg_steps"]),
-    "invalid": lambda row: row["invalid"],
+    "invalid": lambda row: row["invalid_actions"],
     "invalid rate": lambda row: _percent(row["invalid_rate"]),
     "forfeits": lambda row: row["forfeits"],
 }

@@ -6,31 +6,29 @@ from math import ceil
 
 import click
 
-from pokeladder.check import Checked, Fault
 from pokeladder.cli.numbers import Finite
 from pokeladder.cli.options import opened
 from pokeladder.cli.output import counted, say
 from pokeladder.cli.progress import FileBar
-from pokeladder.compaction import GRACE_SECONDS
 from pokeladder.errors import StoreError
+from pokeladder.store.examination import Checked, Fault
+from pokeladder.store.files import GRACE_SECONDS
 
 
 @click.command(epilog="Example: pokeladder check --repair")
-@click.option("--repair", is_flag=True, help="Set aside what is broken and what is left over, and say what it cost.")
+@click.option("--repair", is_flag=True, help="Set aside broken and left-over files, and list the losses.")
 @click.pass_context
 def check(context: click.Context, repair: bool) -> None:
-    """Read every file of the store whole, and see whether what refers to each other is there.
+    """Read every file of the store completely, and find references to rows that are missing.
 
-    --repair moves what is broken, and what refers to it, to the folder set-aside of the store, and deletes nothing.
-    Runs that another process is playing are left alone.
+    --repair moves broken files, and rows that refer to them, to the folder set-aside of the store. It deletes nothing,
+    and skips runs that another process is playing.
 
-    Exit status 1 if something is broken, and was not set aside.
+    Exit status 1 if something is broken and was not set aside.
     """
     ladder = opened(context, hint=False)
     with FileBar("Checked") as bar:
-        checked = ladder.check(
-            repair=repair, watch=lambda progress: bar.watch(progress.read, progress.files, progress.seconds)
-        )
+        checked = ladder.check(repair=repair, watch=bar.watch)
     for fault in checked.faults:
         say(f"broken: {_told(fault)}")
     for fault in checked.leftovers if repair else ():
@@ -40,21 +38,20 @@ def check(context: click.Context, repair: bool) -> None:
     left = len({fault.file for fault in checked.faults if not repair or fault.run_id in checked.left_alone})
     if checked.set_aside is not None:
         say(f"Set aside in {checked.set_aside}.")
-        for cost in checked.costs or ["nothing that a question shows is lost"]:
-            say(f"cost: {cost}")
+        for cost in checked.costs or ["nothing"]:
+            say(f"lost: {cost}")
     elif not checked.faults:
         click.echo(_summary(checked))
     if checked.leftovers and not repair:
         left_over = counted(len({fault.file for fault in checked.leftovers}), "file")
         click.echo(
-            f"note: {left_over} or parts of them refer to no battle, as a killed process leaves them: --repair "
-            "sets them aside"
+            f"note: {left_over} or parts of them belong to no battle, as after a kill: set them aside with --repair"
         )
     for run_id in checked.left_alone:
-        click.echo(f"left alone: run {run_id or 'none'}, which another process is playing: repair it when that ends")
+        click.echo(f"skipped: run {run_id or 'none'}, which another process is playing: repair it when that has ended")
     if left:
-        remedy = "run the same again when that ends" if repair else "`pokeladder check --repair` sets aside what is"
-        raise StoreError(f"{counted(left, 'file')} broken, see above: {remedy}")
+        remedy = "repair again when that has ended" if repair else "set them aside with `pokeladder check --repair`"
+        raise StoreError(f"{counted(left, 'file')} broken, as listed above: {remedy}")
 
 
 @click.command(epilog="Example: pokeladder compact")
@@ -64,35 +61,33 @@ def check(context: click.Context, repair: bool) -> None:
     default=GRACE_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long the old files stay for queries that are under way.",
+    help="Seconds for which old files stay for queries that have listed them.",
 )
 @click.pass_context
 def compact(context: click.Context, grace: float) -> None:
-    """Merge the small files of each run into few large ones, while others read.
+    """Merge the small files of each run into a few large ones; readers are not disturbed.
 
-    Old files go when they have been merged for --grace seconds and this command runs again. Runs that another process
-    is playing are left alone.
+    Old files are removed when this command runs again after --grace seconds. Runs that another process is playing are
+    skipped.
 
-    Exit status 1 if a file is broken; the files of its run stay as they are, and the others are merged.
+    Exit status 1 if a file is broken; the files of its run are not merged, and the others are.
     """
     with FileBar("Merged") as bar:
-        done = opened(context, hint=False).compact(
-            grace=grace, watch=lambda progress: bar.watch(progress.merged, progress.files, progress.seconds)
-        )
+        done = opened(context, hint=False).compact(grace=grace, watch=bar.watch)
     if done.merged:
         click.echo(f"Merged {counted(done.merged, 'file')} into {done.made:,}.")
     if done.removed:
-        click.echo(f"Removed {counted(done.removed, 'file')} that had been merged before.")
+        click.echo(f"Removed {counted(done.removed, 'file')} that were merged before.")
     if not (done.merged or done.removed or done.kept or done.broken):
         click.echo("There is nothing to merge.")
     if done.kept:
         size, minutes = done.kept_bytes / 1e6, counted(ceil(done.kept_seconds / 60), "minute")
         click.echo(
-            f"{counted(done.kept, 'old file')} ({size:,.1f} MB) stay for queries that are under way: the same command "
-            f"removes them in {minutes}."
+            f"{counted(done.kept, 'old file')} ({size:,.1f} MB) stay for running queries: run the same command after "
+            f"{minutes} to remove them."
         )
     for run_id, reason in done.skipped.items():
-        say(f"left alone: run {run_id}: {reason}")
+        say(f"skipped: run {run_id}: {reason}")
     if done.broken:
         raise StoreError("; ".join(done.broken))
 

@@ -1,4 +1,4 @@
-"""Looking at everything that pokeladder needs, and saying what to do about what is missing."""
+"""Examining all that pokeladder needs, with a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pokeladder.agents import list_agents
-from pokeladder.arena.pool import default_workers
+from pokeladder.agents.specs import list_agents
 from pokeladder.errors import AgentError, PokeladderError
 from pokeladder.registry import Registry
+from pokeladder.runs.teams import metamon_folder
 from pokeladder.simulator.node import find_node
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import (
@@ -27,8 +27,8 @@ from pokeladder.simulator.setup import (
     setup_problem,
     simulator_folder,
 )
-from pokeladder.store import Store
-from pokeladder.teams import metamon_folder
+from pokeladder.store.files import Store
+from pokeladder.system.processes import default_workers
 
 Status = Literal["ok", "note", "problem"]
 PACKAGES = ("pokeladder", "poke-env", "duckdb", "pyarrow")
@@ -40,7 +40,7 @@ STORE_MEGABYTES = 100
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what to do about it if it is not ok."""
+    """The state of one thing that pokeladder needs, and the remedy if it is not ok."""
 
     name: str
     status: Status
@@ -49,10 +49,12 @@ class Finding:
 
 
 def examine(store: Path) -> Iterator[Finding]:
-    """Looks at Python, Node, the simulator, the store, disk, memory, the server's port and metamon's cache.
+    """Examines Python, Node, the simulator, the store, disk, cores, the server's port, metamon's cache and the agents.
+
+    Nothing is created or installed.
 
     Args:
-        store: the store's folder, which need not exist. Nothing is made or installed.
+        store: the store's folder, which need not exist.
     """
     yield _python()
     yield from _simulator()
@@ -109,7 +111,9 @@ def _store(folder: Path) -> Finding:
     if not (folder / "battles").is_dir():
         return Finding("store", "note", f"none at {folder.absolute()}", "`pokeladder tournament` makes one")
     if not os.access(folder, os.W_OK):
-        return Finding("store", "problem", f"{folder} cannot be written", "mend its permissions, or name another store")
+        return Finding(
+            "store", "problem", f"{folder} cannot be written", "correct its permissions, or name another store"
+        )
     try:
         store = Store(folder, create=False)
     except PokeladderError as error:
@@ -141,7 +145,7 @@ def _port() -> Finding:
             probe.bind(("127.0.0.1", SERVER_PORT))
         except OSError:
             detail = f"port {SERVER_PORT} is in use"
-            return Finding("port", "note", detail, "nothing, unless an agent can reach no other")
+            return Finding("port", "note", detail, "this matters only for agents that cannot use another port")
     return Finding("port", "ok", f"{SERVER_PORT} is free")
 
 
@@ -159,5 +163,5 @@ def _agents(store: Path) -> Finding:
     try:
         names = [listing.name for listing in list_agents()] + Registry.of(store).names()
     except AgentError as error:
-        return Finding("agents", "problem", str(error), "mend that file")
+        return Finding("agents", "problem", str(error), "correct that file")
     return Finding("agents", "ok", ", ".join(names))

@@ -1,7 +1,7 @@
-"""Every error that pokeladder raises on purpose.
+"""The errors of pokeladder.
 
-Each message names the thing, the reason and the remedy in one line, so that the command line can print it as it
-is. :func:`pokeladder.cli.app.run` is the one place that turns them into an exit status.
+Each message names the thing, the reason and the remedy in one line. :func:`pokeladder.cli.app.run` prints it and
+turns the error into an exit status.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class PokeladderError(Exception):
 
 
 class UsageError(PokeladderError):
-    """Arguments that contradict each other or name nothing; exit status 2."""
+    """Arguments contradict each other or name something that does not exist; exit status 2."""
 
     exit_status = 2
 
@@ -25,7 +25,7 @@ class AgentError(PokeladderError):
 
 
 class TeamError(PokeladderError):
-    """A team set cannot be found or holds a team that Showdown rejects."""
+    """A team set cannot be found, or Showdown rejects one of its teams."""
 
 
 class FormatError(PokeladderError):
@@ -37,11 +37,11 @@ class SimulatorError(PokeladderError):
 
 
 class StoreError(PokeladderError):
-    """The store cannot be read or written, or does not hold what was asked for."""
+    """The store cannot be read or written, or a run or battle is not in it."""
 
 
 class OutputError(PokeladderError):
-    """The standard output takes no more."""
+    """The standard output cannot be written."""
 
 
 class DrawingError(PokeladderError):
@@ -49,14 +49,14 @@ class DrawingError(PokeladderError):
 
 
 class IngestError(PokeladderError):
-    """Some of what was to be taken in is broken; the rest is in the store."""
+    """Some of the ingested files are broken; the others are in the store."""
 
 
 class QueryError(PokeladderError):
     """DuckDB refused a statement.
 
     Attributes:
-        statement: the SQL as it was sent.
+        statement: the SQL text.
     """
 
     def __init__(self, reason: str, statement: str) -> None:
@@ -65,9 +65,9 @@ class QueryError(PokeladderError):
 
 
 class InterruptedRunError(PokeladderError):
-    """The user stopped a run; what had finished is kept.
+    """The user stopped a run; finished battles are stored.
 
-    The exit status is 130 after Ctrl-C, and 143 after SIGTERM or SIGHUP, which the command line tells apart.
+    The command line exits with status 130 after Ctrl-C, and 143 after SIGTERM or SIGHUP.
     """
 
     exit_status = 130

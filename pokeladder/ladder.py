@@ -1,11 +1,11 @@
-"""A store with everything that can be done with it; the methods are named after the commands."""
+"""The store as an object: plays battles and answers questions. Methods have the names of the commands."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,26 +13,30 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import duckdb
 
-from pokeladder import permissions, result_files, views
-from pokeladder.compaction import GRACE_SECONDS, Compacted, CompactProgress, compact_all
-from pokeladder.errors import StoreError, UsageError
+from pokeladder.errors import QueryError, StoreError, UsageError
+from pokeladder.exchange import result_files
+from pokeladder.keywords import keywords_of, settings_of
 from pokeladder.quantities import checked
-from pokeladder.statements import statement
-from pokeladder.store import Store
+from pokeladder.query import client_database, permissions, statements, views
+from pokeladder.query.catalogue import VIEWS
+from pokeladder.query.texts import query_text
+from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
+from pokeladder.store.files import GRACE_SECONDS, Store
 
-# Questions need no more than this, and would wait for the rest: it takes twice as long to import.
+# Methods import what only they need: a question takes half as long without it.
 if TYPE_CHECKING:
     import altair
 
-    from pokeladder.agents import Agent
-    from pokeladder.check import Checked, CheckProgress
-    from pokeladder.export import Exported, ExportProgress, Target
-    from pokeladder.ingest import Ingested, IngestProgress
-    from pokeladder.programs import Program
+    from pokeladder.exchange.ingest import Ingested
+    from pokeladder.exchange.selection import Exported
+    from pokeladder.exchange.training_files import Target
+    from pokeladder.progress import FileWatch
     from pokeladder.registry import Registry
-    from pokeladder.replays import Replay
-    from pokeladder.runs import PlaySettings
-    from pokeladder.tournament import Notify, Progress
+    from pokeladder.runs.progress import Progress
+    from pokeladder.runs.replays import Replay
+    from pokeladder.runs.settings import Notify, PlaySettings, RunKind
+    from pokeladder.store.examination import Checked
+    from pokeladder.store.merging import Compacted
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
@@ -47,7 +51,7 @@ def open_ladder(folder: str | os.PathLike[str] | None = None, *, create: bool = 
     """Opens a store, ``$POKELADDER_STORE`` or ``./ladder`` if none is named.
 
     Args:
-        create: make the store if there is none.
+        create: make the store if the folder holds none.
 
     Raises:
         StoreError: the folder cannot be used, or holds no store and ``create`` is False.
@@ -56,7 +60,7 @@ def open_ladder(folder: str | os.PathLike[str] | None = None, *, create: bool = 
 
 
 class Slice(TypedDict, total=False):
-    """Which battles to look at: those that meet all that is given."""
+    """A slice of the battles: those that meet every condition given."""
 
     where: str | None
     battle_format: str | None
@@ -67,12 +71,12 @@ class Slice(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Overview:
-    """What a table of agents does not show of some battles.
+    """Remarks on a slice of the battles, to be read beside a table of agents.
 
     Attributes:
-        formats: of the battles between two agents.
-        versions: games by version, from the first to the last that played, of each agent that has several.
-        invalid_rates: share of invalid decisions by format and agent, where that is over 5%.
+        formats: formats of the battles between two agents.
+        versions: of each agent with several versions, its games by version, in order of first play.
+        invalid_rates: share of invalid decisions by format and agent, where it is over 5%.
     """
 
     formats: list[str]
@@ -83,107 +87,133 @@ class Overview:
 class Ladder:
     """A store of battles: plays more of them and answers questions about them.
 
-    Every answer is a DuckDB relation: ``.df()``, ``.pl()``, ``.arrow()``, ``.fetchall()``. Those that take ``where``,
-    ``battle_format``, ``run`` and ``agents`` look only at the battles that meet the SQL condition ``where`` over the
-    columns of ``battles``, that are of this format and run, and whose agents are both among those named. With
-    ``by_version`` each version of an agent is an agent of its own, called ``NAME#VERSION``.
+    Answers are DuckDB relations: ``.df()``, ``.pl()``, ``.arrow()``, ``.fetchall()``. Methods with the keywords of
+    :class:`Slice` use only the battles that meet the SQL condition ``where`` over the columns of ``battles``, have the
+    given ``battle_format`` and ``run``, and are between two of the ``agents``. With ``by_version`` each version of an
+    agent counts as an agent of its own, named ``NAME#VERSION``.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.store = Store(folder, create=create)
+        # The views and macros that the connection for SQL of users has so far.
+        self._made = set(views.needed(""))
         self._write_database()
 
     def _write_database(self) -> None:
-        if not views.database_is_current(self.store.database, self.store.files):
-            # That file is for other DuckDB clients: a store that cannot be written is still good to read.
+        if not client_database.database_is_current(self.store.database, self.store.files):
+            self.store.complete()
+            # Only other DuckDB clients need the file: a read-only store can still be read.
             with suppress(StoreError):
-                views.write_database(self.store.database, self.store.files)
+                client_database.write_database(self.store.database, self.store.files)
 
     @property
-    def registry(self) -> Registry:
-        """Agents that were registered: those of ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
+    def agents(self) -> Registry:
+        """Registered agents: those of the file ``$POKELADDER_AGENTS``, else of ``agents.toml`` in the store."""
         from pokeladder.registry import Registry
 
         return Registry.of(self.store.folder)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        return self._connect_locked()
+        """The connection for SQL that only reads."""
+        return self._connect_locked(self._made)
+
+    def _connection_for(self, items: Sequence[str]) -> duckdb.DuckDBPyConnection:
+        """The same connection with these views and macros.
+
+        Making all of them takes most of the time of a small query.
+        """
+        lacking = [item for item in items if item not in self._made]
+        if lacking:
+            views.extend(self._connection, self.store.files, lacking)
+            self._made |= set(lacking)
+        return self._connection
 
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
     ) -> duckdb.DuckDBPyRelation:
-        """Any SQL that reads: the store's tables and views, and other files by their names.
+        """Runs SQL that reads the store's views, and other files by their names.
 
         Args:
-            parameters: bound to ``$name`` in the last statement.
-            write: the statements may also make tables, views and the like in memory, which are gone with the relation,
-                and COPY to files outside of the store. No statement attaches databases, changes settings or loads
-                extensions: open :attr:`~pokeladder.store.Store.database` read-only with ``duckdb`` for that.
+            parameters: values of ``$name`` in the last statement.
+            write: also allow statements that make tables or views in memory, which last as long as the relation, and
+                COPY to files outside of the store. Databases cannot be attached, settings not changed, extensions not
+                loaded: for that open :attr:`~pokeladder.store.files.Store.database` read-only with ``duckdb``.
 
         Raises:
-            QueryError: DuckDB refuses it, or it may not run.
+            QueryError: DuckDB refused a statement, or it is not allowed here.
         """
-        statements = permissions.checked(query, write=write, store=self.store.folder)
-        connection = self._connect_locked() if write else self._connection
-        return permissions.run(connection, statements, parameters)
+        connection = self._connect_locked(VIEWS) if write else self._connection
+        checked_statements = permissions.checked(connection, query, write=write, store=self.store.folder)
+        if write:
+            return permissions.run(connection, checked_statements, parameters)
+        try:
+            return permissions.run(self._connection_for(views.needed(query)), checked_statements, parameters)
+        except QueryError as error:
+            if self._made >= set(VIEWS) or not isinstance(error.__cause__, duckdb.CatalogException):
+                raise
+        # DuckDB proposes names that are like an unknown one: with all views it proposes the right one.
+        return permissions.run(self._connection_for(VIEWS), checked_statements, parameters)
 
+    @keywords_of(Slice)
     def battles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a battle."""
+        """One row for each battle."""
         return self._ask("FROM battles ORDER BY finished_at, battle_id", {}, slice_)
 
-    def standings(
-        self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
-    ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: rank, Elo, games, wins, losses, ties, win rate with its 95% interval."""
-        return self._rate(
-            "FROM standings_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_
-        )
-
+    @keywords_of(Slice)
     def elo(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: format, agent, elo, rank, games; battles in order of finish."""
-        return self._rate("FROM elo_with($k, $initial) ORDER BY format, rank, agent", k_factor, initial_rating, slice_)
+        """One row for each agent and format: Elo, rank, games, wins, losses, ties, win rate with its 95% interval.
 
+        Battles count in order of finish.
+        """
+        _check_elo(k_factor, initial_rating)
+        parameters = {"k": k_factor, "initial": initial_rating}
+        return self._ask("FROM elo_with($k, $initial) ORDER BY format, rank, agent", parameters, slice_)
+
+    @keywords_of(Slice)
     def elo_progression(
         self, k_factor: float = K_FACTOR, initial_rating: float = INITIAL_RATING, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row a rated battle, with both ratings before and after it."""
+        """One row for each rated battle, with both ratings before and after it."""
         connection = self._connect(**slice_)
         views.progression(connection, k_factor, initial_rating)
-        return views.run_sql(connection, "FROM progression")
+        return statements.run_sql(connection, "FROM progression")
 
+    @keywords_of(Slice)
     def ratings(
         self, prior: float = 0.0, *, excluding: str | None = None, **slice_: Unpack[Slice]
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
+        """One row for each agent and format: its Bradley-Terry rating, mean 1500, with its 95% interval and ranks.
 
-        The order of battles does not matter. ``status`` tells agents that have no finite rating, or none that compares
-        to the others', from those that are ``rated``; see ``sql/macros/ratings_with.sql``.
+        The order of battles does not matter. ``status`` is ``rated`` for ratings that are finite and comparable; the
+        other values are explained in ``sql/macros/ratings_with.sql``.
 
         Args:
-            prior: as many ties of each agent with one rated 1500, which makes all ratings finite.
-            excluding: an SQL condition over ``battles``: rate without those that meet it, and say in ``shift`` how much
-                higher each rating is for it.
+            prior: number of ties of each agent with one rated 1500, which makes all ratings finite.
+            excluding: an SQL condition over ``battles``. Battles that meet it are left out, and ``shift`` has the
+                change of each rating caused by that.
 
         Raises:
-            UsageError: ``prior`` is no number of ties.
+            UsageError: ``prior`` is negative or not finite.
         """
         checked("prior", prior, least=0)
         if excluding is None:
             return self._ask(
-                "FROM ratings_with(prior := $prior) ORDER BY format, ladder, rank, agent", {"prior": prior}, slice_
+                "FROM ratings_with(prior := $prior) ORDER BY format, component, rank, agent", {"prior": prior}, slice_
             )
-        before = views.arrow_table(self.ratings(prior, **slice_))
+        before = statements.arrow_table(self.ratings(prior, **slice_))
         connection = views.connect(self.store.files, **slice_, excluding=excluding)
         connection.register("before", before)
-        return views.query(connection, "rating_shifts", {"prior": prior})
+        return statements.query(connection, "rating_shifts", {"prior": prior})
 
+    @keywords_of(Slice)
     def glicko(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
+        """One row for each agent and format: Glicko-1 rating, its deviation and GXE, as Showdown shows them."""
         return self._ask("FROM glicko ORDER BY format, rank, agent", {}, slice_)
 
+    @keywords_of(Slice)
     def matchups(
         self,
         sprt: tuple[float, float] = (0, 10),
@@ -192,14 +222,14 @@ class Ladder:
         beta: float = 0.05,
         **slice_: Unpack[Slice],
     ) -> duckdb.DuckDBPyRelation:
-        """One row an agent, opponent and format: results, win rate with its 95% interval, Elo difference and its error.
+        """One row for each agent, opponent and format: results, win rate, Elo difference, with their intervals.
 
         Args:
-            sprt: the Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
-            alpha, beta: how often it may take H1 when H0 holds, and the other way round.
+            sprt: Elo differences of the hypotheses H0 and H1 of a sequential test; column ``sprt`` has its state.
+            alpha, beta: error rates of the test: H1 accepted though H0 holds, and H0 accepted though H1 holds.
 
         Raises:
-            UsageError: a difference is not finite, H0's is not the smaller one, or a share is not between 0 and 1.
+            UsageError: a difference is not finite, H0's is not the smaller one, or a rate is not between 0 and 1.
         """
         checked("the Elo difference of H1", sprt[1], above=checked("the Elo difference of H0", sprt[0]))
         checked("alpha", alpha, above=0, below=1)
@@ -208,28 +238,33 @@ class Ladder:
         settings = ", ".join(f"{name} := ${name}" for name in parameters)
         return self._ask(f"FROM matchups_with({settings}) ORDER BY format, agent, opponent", parameters, slice_)
 
+    @keywords_of(Slice)
     def cycles(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row for three agents of which each beats the next, and the last the first; the likeliest first."""
+        """One row for three agents of which each beats the next, and the last the first; the most certain first."""
         return self._ask("FROM cycles ORDER BY format, los DESC, first, second, third", {}, slice_)
 
+    @keywords_of(Slice)
     def side_bias(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row a format: the results of p1, whoever that was."""
+        """One row for each format: the results of side p1, over all agents."""
         return self._ask("FROM side_bias ORDER BY format", {}, slice_)
 
-    def statistics(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
-        """One row an agent and format: games, results, average turns, rate of invalid choices and more."""
+    @keywords_of(Slice)
+    def stats(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyRelation:
+        """One row for each agent and format: games, results, average turns, rate of invalid choices and more."""
         return self._ask("FROM statistics ORDER BY format, agent", {}, slice_)
 
+    @keywords_of(Slice)
     def formats(self, **slice_: Unpack[Slice]) -> list[str]:
         """The formats of the slice's rated battles."""
         return self.overview(**slice_).formats
 
+    @keywords_of(Slice)
     def overview(self, **slice_: Unpack[Slice]) -> Overview:
-        """What a table of agents does not show of the slice's battles."""
-        connection = views.connect(self.store.files, **slice_, items=views.needed(statement("overview")))
-        views.materialise(connection, "overview", "overview")
+        """Remarks on the slice, to be read beside a table of agents."""
+        connection = views.connect(self.store.files, **slice_, items=views.needed(query_text("overview")))
+        statements.materialise(connection, "overview", "overview")
         formats, versions, invalid = (
-            views.fetched(views.query(connection, f"overview_{part}")) for part in ("formats", "versions", "invalid")
+            statements.tuples(connection, f"overview_{part}") for part in ("formats", "versions", "invalid")
         )
         return Overview(
             formats=[name for (name,) in formats],
@@ -238,17 +273,18 @@ class Ladder:
         )
 
     def repeated(self, run_id: str) -> int:
-        """How many battles of a run equal earlier ones of the store, and so do not count."""
+        """The number of battles of a run that repeat earlier ones of the store, and therefore do not count."""
         return self._count("repeated_of_run", run_id)
 
     def unrecorded(self, run_id: str) -> int:
-        """How many trajectories of a run were wanted and could not be recorded."""
+        """The number of trajectories of a run that could not be recorded."""
         return self._count("unrecorded_of_run", run_id)
 
     def _count(self, query: str, run_id: str) -> int:
-        connection = views.connect(self.store.files, items=views.needed(statement(query)))
-        return sum(count for (count,) in views.fetched(views.query(connection, query, {"run": run_id})))
+        connection = views.connect(self.store.files, items=views.needed(query_text(query)))
+        return sum(count for (count,) in statements.tuples(connection, query, {"run": run_id}))
 
+    @keywords_of(Slice)
     def write_elo_files(
         self,
         output_dir: str | os.PathLike[str],
@@ -257,19 +293,20 @@ class Ladder:
         initial_rating: float = INITIAL_RATING,
         **slice_: Unpack[Slice],
     ) -> list[Path]:
-        """Writes the ratings, progression, matchup matrix and statistics as the old pipeline named them.
+        """Writes ratings, progression, matchup matrix and statistics under the names of the former pipeline.
 
         Returns:
             The four files.
 
         Raises:
-            UsageError: the slice holds several formats, which these files cannot tell apart.
+            UsageError: the slice holds several formats; these files have no column for them.
             StoreError: a file cannot be written.
         """
         _check_elo(k_factor, initial_rating)
         connection = self._connect_one_format(**slice_)
         return result_files.write_elo_files(connection, Path(output_dir), prefix, k_factor, initial_rating)
 
+    @keywords_of(Slice)
     def report(
         self,
         output_dir: str | os.PathLike[str],
@@ -285,133 +322,100 @@ class Ladder:
         The pictures are those of :meth:`chart`.
 
         Args:
-            kinds: of the pictures.
-            watch: told each file when it is there.
+            kinds: file types of the pictures.
+            watch: called with each file once it is written.
 
         Returns:
             All files.
 
         Raises:
-            UsageError: the slice holds several formats, which a report cannot tell apart.
+            UsageError: the slice holds several formats; a report is about one.
             StoreError: a file cannot be written.
         """
-        from pokeladder.report import write_report
+        from pokeladder.report.page import write_report
 
         _check_elo(k_factor, initial_rating)
         connection = self._connect_one_format(**slice_)
         return write_report(connection, Path(output_dir), k_factor, initial_rating, kinds, watch)
 
+    @keywords_of(Slice)
     def chart(
         self, name: Literal["rankings", "progression", "heatmap", "statistics"], **slice_: Unpack[Slice]
     ) -> altair.TopLevelMixin:
-        """A picture of the report as an altair chart, for notebooks: see the function of that name in
-        :mod:`pokeladder.charts`.
+        """A picture of the report as an altair chart, for notebooks.
+
+        The function of the same name in :mod:`pokeladder.report.charts` describes it.
 
         Raises:
             UsageError: the slice holds several formats, or there is no such chart.
         """
-        from pokeladder.charts import CHARTS
+        from pokeladder.report.charts import CHARTS
 
         if name not in CHARTS:
             raise UsageError(f"there is no chart {name}: choose one of {', '.join(CHARTS)}")
         return CHARTS[name](self._connect_one_format(**slice_))
 
-    def tournament(
-        self,
-        agents: Iterable[Any] = (),
-        *,
-        battles_per_matchup: int = 200,
-        parallel: int | None = None,
-        **settings: Unpack[PlaySettings],
-    ) -> Progress:
+    @settings_of(TournamentSettings)
+    def tournament(self, settings: TournamentSettings) -> Progress:
         """Plays a round-robin: every agent meets every other in mirrored pairs of battles.
-
-        Args:
-            agents: names, ``module:Class`` texts, ``Player`` classes or :class:`~pokeladder.Agent` objects. Names are
-                those of :attr:`registry`, too.
-            battles_per_matchup: battles of each two agents.
-            parallel: battles at once; on a server, pairs of agents' processes.
-            settings: see :class:`PlaySettings`.
 
         Raises:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        from pokeladder.agents import as_agents
+        return self._play("tournament", settings.agents, settings.battles_per_matchup, settings)
 
-        named = as_agents(agents, self.registry)
-        return self._play("tournament", named, battles_per_matchup, parallel, **settings)
-
-    def selfplay(
-        self,
-        agent: Any = None,
-        opponent: Any = None,
-        *,
-        num_battles: int = 10_000,
-        parallel_instances: int | None = None,
-        **settings: Unpack[PlaySettings],
-    ) -> Progress:
+    @settings_of(SelfPlaySettings)
+    def selfplay(self, settings: SelfPlaySettings) -> Progress:
         """Plays an agent against itself, or against another one in mirrored pairs, for the trajectories.
 
         Battles of an agent against itself count in no rating.
 
-        Args:
-            agent, opponent: as for :meth:`tournament`; without an opponent the agent plays against itself.
-            num_battles: how many.
-            parallel_instances: battles at once; on a server, pairs of agents' processes.
-            settings: see :class:`PlaySettings`.
-
         Raises:
             AgentError, FormatError, TeamError, SimulatorError, StoreError, UsageError: as the message says.
             InterruptedRunError: stopped by Ctrl-C; what had finished is stored.
         """
-        from pokeladder.agents import as_agents
-
-        given = [one for one in (agent, opponent) if one is not None]
-        named = as_agents(given, self.registry)
-        if not named and not settings.get("resume"):
+        agents = [one for one in (settings.agent, settings.opponent) if one is not None]
+        if not agents and not settings.resume:
             raise UsageError("self-play needs an agent: see `pokeladder agents`")
-        return self._play("selfplay", named, num_battles, parallel_instances, **settings)
+        if settings.parallel_instances is not None:
+            settings = replace(settings, parallel=settings.parallel_instances)
+        return self._play("selfplay", agents, settings.num_battles, settings)
 
-    def _play(
-        self,
-        kind: Literal["tournament", "selfplay"],
-        agents: Sequence[Agent | Program],
-        battles: int,
-        parallel: int | None,
-        **settings: Unpack[PlaySettings],
-    ) -> Progress:
-        from pokeladder.runs import play
+    def _play(self, kind: RunKind, agents: Iterable[Any], battles: int, settings: PlaySettings) -> Progress:
+        from pokeladder.agents.specs import as_agents
+        from pokeladder.runs.resume import play
 
-        return play(self.store, self.registry, self._connection, kind, agents, battles, parallel, **settings)
+        registry = self.agents
+        return play(self.store, registry, kind, as_agents(agents, registry), battles, settings)
 
     def ingest(
         self,
         *paths: str | os.PathLike[str],
         renames: Mapping[str, str] | None = None,
-        watch: Callable[[IngestProgress], None] = lambda _: None,
+        watch: FileWatch = lambda _: None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> Ingested:
-        """Adds trajectories and battle logs that metamon has written, and leaves out what the store has already.
+        """Adds trajectories and battle logs that metamon has written, except those that the store already has.
 
-        The two points of view of a battle become one battle; where that is not certain they stay two.
+        The perspectives of both sides become one battle; ambiguous pairs are kept as two battles.
 
         Args:
-            paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders with all that is under them.
-            renames: agents by the user names under which they played; user names are agents otherwise. An old
-                ``tournament_results.json`` among the files is heeded.
-            watch: told the :class:`~pokeladder.ingest.IngestProgress` while files are read.
-            notify: told that another ingest into the store is at work, and that this one waits for its end.
+            paths: files (``.json.lz4``, ``.json``, ``battle_log_*.csv``), and folders, which are searched for them.
+            renames: agents by the user names under which they played; other user names are taken as agents. An old
+                ``tournament_results.json`` among the files adds its renames.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are read.
+            notify: called with a line when another ingest into the store is running, which this one waits for.
 
         Returns:
-            What was added, and what could not be read and why.
+            Counts of what was added, and the files that could not be read, with reasons.
 
         Raises:
-            UsageError: a path does not exist, there is nothing to ingest in any, or an agent cannot be called so.
+            UsageError: a path does not exist, no path has files to ingest, or a name cannot be an agent's.
             StoreError: the store cannot be written; nothing was added.
             InterruptedRunError: stopped by Ctrl-C; nothing was added.
         """
-        from pokeladder.ingest import ingest
+        from pokeladder.exchange.ingest import ingest
 
         return ingest(self.store, paths, renames or {}, watch, notify)
 
@@ -420,8 +424,8 @@ class Ladder:
         output_dir: str | os.PathLike[str] | None,
         *,
         max_invalid_rate: float = 0.05,
-        min_turns: int = 10,
-        max_turns: int = 1000,
+        min_steps: int = 10,
+        max_steps: int = 1000,
         balance_outcomes: bool = False,
         seed: int = 42,
         where: str | None = None,
@@ -433,23 +437,26 @@ class Ladder:
         to: Target = "metamon",
         overwrite: bool = False,
         append: bool = False,
-        watch: Callable[[ExportProgress], None] = lambda _: None,
+        watch: FileWatch = lambda _: None,
+        min_turns: int | None = None,
+        max_turns: int | None = None,
     ) -> Exported:
-        """Writes a training set: the trajectories that meet all that is given, and ``filtering_stats.json``.
+        """Writes a training set: the trajectories that meet every condition, and ``filtering_stats.json``.
 
         Args:
-            output_dir: gets ``<format>/*.json.lz4``; None only counts.
-            max_invalid_rate: missing and invalid actions over steps, at most.
-            min_turns, max_turns: length in steps, as the old filter measured it.
-            balance_outcomes: leave out wins or losses at random until there are as many of either, and all ties.
-            seed: decides what is left out; the same for the same store and seed, on every machine.
+            output_dir: folder for ``<format>/*.json.lz4``; None only counts.
+            max_invalid_rate: largest share of missing and invalid actions among the steps.
+            min_steps, max_steps: bounds of a trajectory's length.
+            balance_outcomes: drop ties, and wins or losses at random until there are equally many.
+            seed: decides which are dropped; the choice is the same on every machine.
             where: an SQL condition over the columns of ``trajectories``.
-            agents: whose trajectories.
-            battle_format, run, since: of this format, run, and from this time (UTC) on.
-            limit: at most so many.
+            agents, battle_format, run: only trajectories of these agents, this format, this run.
+            since: only trajectories played at this time (UTC) or later.
+            limit: largest number of trajectories.
             to: ``parquet`` writes ``<format>/trajectories.parquet`` instead.
             overwrite, append: replace the trajectories in a folder that is not empty, or add to them.
-            watch: told the :class:`~pokeladder.export.ExportProgress` while files are written.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are written.
+            min_turns, max_turns: former names of ``min_steps`` and ``max_steps``.
 
         Raises:
             UsageError: the folder is not empty, or options contradict each other.
@@ -457,12 +464,13 @@ class Ladder:
             StoreError: a document cannot be read, or a file not written; the same call completes the set.
             InterruptedRunError: stopped by Ctrl-C; the same call completes the set.
         """
-        from pokeladder.export import Filters, export_filtered
+        from pokeladder.exchange.export import export_filtered
+        from pokeladder.exchange.selection import Filters
 
         filters = Filters(
             max_invalid_rate=max_invalid_rate,
-            min_turns=min_turns,
-            max_turns=max_turns,
+            min_steps=min_steps if min_turns is None else min_turns,
+            max_steps=max_steps if max_turns is None else max_turns,
             balance_outcomes=balance_outcomes,
             seed=seed,
             where=where,
@@ -475,47 +483,47 @@ class Ladder:
         folder = Path(output_dir) if output_dir is not None else None
         return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
 
-    def check(self, *, repair: bool = False, watch: Callable[[CheckProgress], None] = lambda _: None) -> Checked:
-        """Reads every file of the store whole, and sees whether what refers to each other is there.
+    def check(self, *, repair: bool = False, watch: FileWatch = lambda _: None) -> Checked:
+        """Reads every file of the store completely, and finds references to rows that are missing.
 
         Args:
-            repair: set aside what is broken, and what refers to it, in the folder ``set-aside`` of the store; runs that
-                another process is playing are left alone.
-            watch: told the :class:`~pokeladder.check.CheckProgress` while files are read.
+            repair: move broken files, and rows that refer to them, to the folder ``set-aside`` of the store; runs that
+                another process is playing are skipped.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are read.
 
         Raises:
-            StoreError: the store changed under the check, or cannot be written and is to be repaired.
+            StoreError: the store was compacted during the check, or a repair could not write.
         """
-        from pokeladder.check import check
+        from pokeladder.store.check import check
 
         checked = check(self.store, repair=repair, watch=watch)
         self._write_database()
-        if not views.database_is_current(self.store.database, self.store.files):
+        if not client_database.database_is_current(self.store.database, self.store.files):
             checked.notes.append(
-                f"{self.store.database.name} is not what this pokeladder makes, and cannot be made again: do not read "
-                "the store through it; open the store once where its folder can be written"
+                f"{self.store.database.name} was made by another version of pokeladder, or changed, and the folder "
+                "cannot be written: do not read the store through it; open the store once where it can be written"
             )
         return checked
 
-    def compact(
-        self, *, grace: float = GRACE_SECONDS, watch: Callable[[CompactProgress], None] = lambda _: None
-    ) -> Compacted:
-        """Merges the small files of each run into few large ones, while others read.
+    def compact(self, *, grace: float = GRACE_SECONDS, watch: FileWatch = lambda _: None) -> Compacted:
+        """Merges the small files of each run into a few large ones; readers are not disturbed.
 
-        Runs that another process is playing are left alone. Old files stay for queries that are under way, and are
-        removed by a later call.
+        Runs that another process is playing are skipped. Old files stay for queries that have listed them, and a later
+        call removes them.
 
         Args:
-            grace: seconds that they stay.
-            watch: told the :class:`~pokeladder.compaction.CompactProgress` while files are merged.
+            grace: seconds for which old files stay.
+            watch: called with the :class:`~pokeladder.progress.FileProgress` while files are merged.
 
         Raises:
-            StoreError: the store cannot be written; what it holds is what it was.
+            StoreError: the store cannot be written; no battle is lost.
         """
+        from pokeladder.store.compaction import compact_all
+
         return compact_all(self.store, grace=grace, watch=watch)
 
     def write_tournament_results(self, run_id: str, output_dir: str | os.PathLike[str]) -> Path:
-        """Writes ``tournament_results.json`` of a run: its settings, and the results of each matchup.
+        """Writes ``tournament_results.json``: the settings of a run, and the results of each matchup.
 
         Raises:
             StoreError: the file cannot be written.
@@ -526,31 +534,29 @@ class Ladder:
         """Plays a stored battle again in a fresh simulator.
 
         Raises:
-            StoreError: there is no such battle, or its input log was lost when its process died.
+            StoreError: the battle is not in the store, or has no input log.
             SimulatorError: the simulator cannot play it.
         """
-        from pokeladder.replays import replay
+        from pokeladder.runs.replays import replay
         from pokeladder.simulator.process import Inquiry
         from pokeladder.simulator.setup import ensure_simulator
 
         parameters = {"battle_id": battle_id}
-        found = views.fetched(views.query(self._connection, "stored_battle", parameters))
+        connection = views.connect(self.store.files, items=views.needed(query_text("stored_battle")))
+        found = statements.tuples(connection, "stored_battle", parameters)
         if not found:
             raise StoreError(f"there is no battle {battle_id}: list them with `pokeladder sql 'FROM battles'`")
         (row,) = found
         if row[-1] is None:
             raise StoreError(
-                f"battle {battle_id} has no input log: the process that played it died, or it was imported"
+                f"battle {battle_id} has no input log: it was imported, or the process that played it died"
             )
         with Inquiry(ensure_simulator(notify)) as inquiry:
             return replay(inquiry, *row)
 
-    def _rate(self, query: str, k_factor: float, initial_rating: float, slice_: Slice) -> duckdb.DuckDBPyRelation:
-        _check_elo(k_factor, initial_rating)
-        return self._ask(query, {"k": k_factor, "initial": initial_rating}, slice_)
-
     def _ask(self, query: str, parameters: Mapping[str, Any], slice_: Slice) -> duckdb.DuckDBPyRelation:
-        return views.run_sql(views.connect(self.store.files, **slice_, items=views.needed(query)), query, parameters)
+        connection = views.connect(self.store.files, **slice_, items=views.needed(query))
+        return statements.run_sql(connection, query, parameters)
 
     def _connect_one_format(self, **slice_: Unpack[Slice]) -> duckdb.DuckDBPyConnection:
         formats = self.formats(**slice_)
@@ -558,10 +564,10 @@ class Ladder:
             raise UsageError(f"the store holds {', '.join(formats)}: choose one with --battle-format")
         return self._connect(**slice_)
 
-    def _connect_locked(self) -> duckdb.DuckDBPyConnection:
-        """A connection for SQL of users."""
-        # Such SQL may need all the memory that there is.
-        connection = views.connect(self.store.files, bounded=False)
+    def _connect_locked(self, items: Collection[str]) -> duckdb.DuckDBPyConnection:
+        """A connection for SQL of users, whose settings are locked."""
+        # Such SQL may need all of the memory.
+        connection = views.connect(self.store.files, bounded=False, items=items)
         connection.execute("SET lock_configuration = true")
         return connection
 
@@ -570,6 +576,9 @@ class Ladder:
 
 
 def _check_elo(k_factor: float, initial_rating: float) -> None:
-    """Raises UsageError if no Elo can be computed with these."""
+    """
+    Raises:
+        UsageError: K is not positive, or a number is not finite.
+    """
     checked("K", k_factor, above=0)
     checked("the initial rating", initial_rating)

@@ -1,4 +1,4 @@
-"""Names that can stand in tables, pictures and files, and text that cannot give orders to a terminal."""
+"""Valid names of agents, and text without characters that control a terminal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ RULE = f"use 1 to {LONGEST_NAME} printable characters"
 
 
 def is_name(text: str) -> bool:
-    """Whether ``text`` can be an agent's name: 1 to 100 printable characters, not only blanks."""
+    """Whether ``text`` is a valid name of an agent: 1 to 100 printable characters, not only blanks."""
     return bool(text.strip()) and len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def shown(text: str, keep: str = "") -> str:
-    r"""``text`` for people: characters that are not printable stand as escapes such as ``\x1b`` and ``\u2028``.
+    r"""``text`` with escapes such as ``\x1b`` and ``\u2028`` in place of characters that are not printable.
 
-    Control characters, line separators, marks that change the direction of writing, and bytes of a file name that are
-    no UTF-8 are not printable.
+    Not printable are control characters, line separators, marks of writing direction, and bytes of file names that are
+    not UTF-8.
 
     Args:
-        keep: characters to leave as they are, line breaks for instance.
+        keep: characters that are not escaped, line breaks for example.
     """
     if text.isprintable():
         return text
@@ -31,8 +31,8 @@ def shown(text: str, keep: str = "") -> str:
 
 
 def with_names_shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its agents as :func:`shown` gives them, in one line.
+    """A row whose columns ``agent`` and ``opponent`` have gone through :func:`shown`.
 
-    What is played or taken in has no name that needs it, but a store may be older than that rule.
+    New names are printable; a store may have older ones.
     """
     return {**row, **{column: shown(row[column]) for column in ("agent", "opponent") if column in row}}

@@ -1,4 +1,4 @@
-"""Numbers as users give them."""
+"""Checks of numbers that users give."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pokeladder.errors import UsageError
 def checked(
     what: str, value: float, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
 ) -> float:
-    """The number, if it is finite and within these bounds.
+    """The number, if it is finite and within the bounds.
 
     Args:
-        what: the number's name, for the message.
-        above, below: bounds that it does not reach.
-        least: a bound that it may reach.
+        what: name of the number, for the message.
+        above, below: exclusive bounds.
+        least: inclusive lower bound.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the number is not finite or out of bounds.
     """
     if math.isfinite(value) and above < value < below and value >= least:
         return value

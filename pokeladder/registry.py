@@ -1,8 +1,8 @@
-"""Agents that a user has registered in ``agents.toml``, and checkpoints that lie in metamon's folder.
+"""Agents that a user has registered in ``agents.toml``, and checkpoints found in metamon's folder.
 
 ::
 
-    [metamon]                                # for all agents of metamon
+    [metamon]                                # defaults of all agents of metamon
     python = "/home/you/metamon/.venv/bin/python"
     checkpoints = "/home/you/metamon_checkpoints"
 
@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import stat
@@ -30,120 +29,82 @@ import tomlkit
 from filelock import FileLock
 from tomlkit.exceptions import TOMLKitError
 
-from pokeladder.agents import Agent, Listing, checked_name, taken_by
-from pokeladder.checkpoints import ARCHITECTURE, Checkpoint, metamon_program, scan
+from pokeladder.agents.modules import what_is_missing
+from pokeladder.agents.programs import Limits, Program, expanded, parse_command, parse_roles
+from pokeladder.agents.specs import Agent, Listing, checked_name, taken_by
+from pokeladder.agents.tables import MetamonTable, PlayerTable, read_agent, read_defaults
 from pokeladder.errors import AgentError
-from pokeladder.modules import what_is_missing
-from pokeladder.programs import BATTLE_SECONDS, START_SECONDS, Limits, Program, expanded, parse_command, parse_roles
-
-KINDS = ("player", "command", "metamon")
-COMMON = {
-    "kind": str,
-    "start_timeout": int | float,
-    "battle_timeout": int | float,
-    "gpu": bool,
-}
-OF_PROCESSES = {"roles": list | dict, "environment": dict, "folder": str, "port": int, "fixed_team": bool}
-# What may be said for all agents of metamon.
-METAMON_KEYS: dict[str, Any] = {
-    **OF_PROCESSES,
-    "gpu": bool,
-    "python": str,
-    "checkpoints": str,
-    "cache": str,
-    **dict.fromkeys(ARCHITECTURE, str),
-}
-METAMON_KEYS |= {"steps_per_epoch": int, "steps_before": int}
-KEYS: dict[str, dict[str, Any]] = {
-    "player": {**COMMON, "target": str, "parameters": dict},
-    "command": {**COMMON, **OF_PROCESSES, "command": str},
-    "metamon": {
-        **COMMON,
-        "model": str,
-        "checkpoint": str,
-        "epoch": int,
-        "temperature": int | float,
-        **METAMON_KEYS,
-    },
-}
-# Numbers that make no sense below these.
-LEAST = {"port": 1, "epoch": 0, "temperature": 0, "steps_per_epoch": 1, "steps_before": 0}
-TIMEOUTS = ("start_timeout", "battle_timeout")
-LAST_PORT = 65535
-NEEDED = {"player": "target", "command": "command"}
-# Loading a large network, or compiling it, takes minutes.
-METAMON_START_SECONDS = 600.0
+from pokeladder.metamon.checkpoints import Checkpoint, metamon_program, scan
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The file and what it says; read anew each time that it is asked.
+    """The file ``agents.toml``, which each method reads anew.
 
     Attributes:
-        path: the file, which need not exist.
+        path: path of the file, which need not exist.
     """
 
     path: Path
 
     @classmethod
     def of(cls, store: Path) -> Registry:
-        """That of ``$POKELADDER_AGENTS``, else of the store's folder."""
+        """The registry of ``$POKELADDER_AGENTS``, else the one in the store's folder."""
         configured = os.environ.get("POKELADDER_AGENTS")
         return cls(Path(configured) if configured else store / "agents.toml")
 
     def tables(self) -> dict[str, dict[str, Any]]:
-        """The registered agents as they stand there.
+        """The tables of the registered agents, by name.
 
         Raises:
-            AgentError: the file cannot be read, or says what makes no agent.
+            AgentError: the file cannot be read, or a table is not valid.
         """
-        tables = self._table("agents")
+        tables, defaults = self._table("agents"), self._table("metamon")
         for name, table in tables.items():
-            _check(checked_name(name), table)
+            read_agent(checked_name(name), table, defaults)
         return tables
 
     def find(self, base: str, name: str, parameters: dict[str, Any]) -> Agent | Program | None:
         """The registered agent or discovered checkpoint ``base``, called ``name``.
 
         Args:
-            parameters: take the place of what is registered: arguments of a player's class, temperature of metamon's.
+            parameters: override registered values: arguments of a player's class, the temperature of a checkpoint.
 
         Raises:
-            AgentError: it cannot be made of what is registered.
+            AgentError: a table or a parameter is not valid.
         """
         tables = {found.name: _table_of(found) for found in self.checkpoints() if found.name == base} | self.tables()
         return _build(base, name, tables[base], parameters, self.metamon()) if base in tables else None
 
     def names(self) -> list[str]:
-        """Of all registered agents and discovered checkpoints."""
+        """Names of all registered agents and discovered checkpoints."""
         registered = list(self.tables())
         return registered + [one.name for one in self.checkpoints() if one.name not in registered]
 
     def metamon(self) -> dict[str, Any]:
-        """What goes for all agents of metamon.
+        """The table ``[metamon]``: defaults of all agents of metamon.
 
         Raises:
-            AgentError: the file cannot be read, or says something else there.
+            AgentError: the file cannot be read, or the table is not valid.
         """
         table = self._table("metamon")
-        _check_keys("[metamon]", table, METAMON_KEYS)
+        read_defaults(table)
         return table
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Those in the folder that ``[metamon]`` names."""
-        metamon = self.metamon()
-        if "checkpoints" not in metamon:
+        """The checkpoints in the folder that ``[metamon]`` names."""
+        defaults = read_defaults(self._table("metamon"))
+        if defaults.checkpoints is None:
             return []
-        folder = Path(metamon["checkpoints"]).expanduser()
-        return scan(folder, metamon.get("steps_per_epoch"), metamon.get("steps_before", 0))
+        return scan(Path(defaults.checkpoints).expanduser(), defaults.steps_per_epoch, defaults.steps_before)
 
     def add(self, name: str, table: Mapping[str, Any]) -> None:
-        """Registers an agent, in place of an earlier one of that name; comments in the file stay.
+        """Registers an agent, or replaces the registered one of the same name; comments in the file stay.
 
         Raises:
-            AgentError: it cannot play so, its name stands for another agent, or the file cannot be written.
+            AgentError: the table is not valid, the name is taken, or the file cannot be written.
         """
-        _check(checked_name(name), table)
+        read_agent(checked_name(name), table, self.metamon())
         other = self._other(name, table)
         if other is not None:
             raise AgentError(f"{name} {other}: register it under another name")
@@ -155,20 +116,20 @@ class Registry:
             agents[name] = made
 
     def set_metamon(self, settings: Mapping[str, Any]) -> None:
-        """Sets what goes for all agents of metamon.
+        """Sets keys of the table ``[metamon]``.
 
         Raises:
-            AgentError: the file cannot be written.
+            AgentError: a value is not valid, or the file cannot be written.
         """
-        _check_keys("[metamon]", settings, METAMON_KEYS)
+        read_defaults(settings)
         with self._changed() as document:
             document.setdefault("metamon", tomlkit.table()).update(settings)
 
     def remove(self, name: str) -> None:
-        """Takes an agent out of the file; its battles stay in the store.
+        """Removes an agent from the file; its battles stay in the store.
 
         Raises:
-            AgentError: it is not there, or the file cannot be written.
+            AgentError: the agent is not registered, or the file cannot be written.
         """
         with self._changed() as document:
             if name not in document.get("agents", {}):
@@ -176,7 +137,7 @@ class Registry:
             del document["agents"][name]
 
     def listings(self) -> list[Listing]:
-        """All of them for people to read, with what is missing."""
+        """All agents and checkpoints for a table, with remarks on those that cannot play."""
         metamon, tables = self.metamon(), self.tables()
         listings = []
         for name, table in tables.items():
@@ -194,14 +155,14 @@ class Registry:
         return listings
 
     def registered(self) -> list[str]:
-        """Names in the file, whatever it says of them; none if it cannot be read."""
+        """Names in the file, without checking their tables; empty if the file cannot be read."""
         try:
             return list(self._table("agents"))
         except AgentError:
             return []
 
     def _other(self, name: str, table: Mapping[str, Any]) -> str | None:
-        """What else a name stands for, to follow it; None if there is nothing."""
+        """A clause that says what else has this name; None if nothing has."""
         other = taken_by(name)
         if other is not None:
             return other
@@ -211,17 +172,17 @@ class Registry:
     def _table(self, name: str) -> dict[str, Any]:
         table = self._read().get(name, {})
         if not isinstance(table, dict):
-            raise AgentError(f"{self.path} says {name} = {table!r:.100}, which is no table: write [{name}]")
+            raise AgentError(f"{self.path}: {name} = {table!r:.100} is not a table: write [{name}]")
         return table
 
     def _text(self) -> str:
-        """What the file says; nothing if there is none.
+        """The content of the file; empty if there is none.
 
         Raises:
-            AgentError: it cannot be read.
+            AgentError: the file cannot be read.
         """
         try:
-            # Reading a pipe, say, might never end.
+            # Reading something else, a pipe for example, might never end.
             if not stat.S_ISREG(self.path.stat().st_mode):
                 raise AgentError(f"cannot read the registry of agents {self.path}: it is not a file")
             return self.path.read_text(encoding="utf-8")
@@ -237,15 +198,15 @@ class Registry:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> AgentError:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        return AgentError(f"cannot read the registry of agents {self.path}: {reason}; mend it, or move it away")
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return AgentError(f"cannot read the registry of agents {self.path}: {reason}; correct it, or move it away")
 
     @contextmanager
     def _changed(self) -> Iterator[tomlkit.TOMLDocument]:
-        """What the file says, to be changed; then it is written, whole or not at all. Others wait meanwhile.
+        """The parsed file, to be changed in the block; then it is written atomically. Other processes wait.
 
         Raises:
-            AgentError: it cannot be read or written.
+            AgentError: the file cannot be read or written.
         """
         # A link stays one.
         path = Path(os.path.realpath(self.path))
@@ -266,7 +227,7 @@ class Registry:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file that is whole as soon as it has its name, with the permissions that it had."""
+    """Replaces a file atomically, and keeps its permissions."""
     descriptor, staged = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
@@ -282,7 +243,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _permissions(path: Path) -> int:
-    """Of the file that is there, else those that a new one gets."""
+    """Permissions of the existing file, or those of a new one."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
@@ -291,69 +252,29 @@ def _permissions(path: Path) -> int:
         return 0o666 & ~mask
 
 
-def _check(name: str, table: Any) -> None:
-    kind = table.get("kind") if isinstance(table, Mapping) else None
-    if kind not in KINDS:
-        raise AgentError(f"agent {name} is registered with the kind {kind!r}: use one of {', '.join(KINDS)}")
-    _check_keys(f"agent {name}", table, KEYS[kind])
-    needed = NEEDED.get(kind)
-    if needed is not None and needed not in table:
-        raise AgentError(f"agent {name} is registered without {needed}")
-    if kind == "player" and not all(table["target"].partition(":")):
-        raise AgentError(f"agent {name} is registered with target = {table['target']!r:.100}: write module:Class")
-    if kind == "metamon" and ("model" in table) == ("checkpoint" in table):
-        raise AgentError(f"agent {name} needs either a model (one of metamon's own) or a checkpoint (run@epoch)")
-
-
-def _check_keys(where: str, table: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
-    for key, value in table.items():
-        if key not in keys:
-            raise AgentError(f"{where} is registered with {key}, which nothing reads: there are {', '.join(keys)}")
-        if not isinstance(value, keys[key]) or (isinstance(value, bool) and keys[key] is not bool):
-            raise AgentError(f"{where} is registered with {key} = {value!r:.100}, which is of the wrong type")
-        _check_value(where, key, value)
-
-
-def _check_value(where: str, key: str, value: Any) -> None:
-    told = f"{where} is registered with {key} = {value!r:.100}"
-    if key in TIMEOUTS and not 0 < value < math.inf:
-        raise AgentError(f"{told}: give a finite number of seconds above 0")
-    if key in LEAST and not LEAST[key] <= value < math.inf:
-        raise AgentError(f"{told}: give a finite number from {LEAST[key]} on")
-    if key == "port" and value > LAST_PORT:
-        raise AgentError(f"{told}: ports end at {LAST_PORT}")
-    if key == "environment" and any("=" in name or not name for name in value):
-        raise AgentError(f"{told}: names of variables have no equals sign")
-    if "\0" in str(value):
-        raise AgentError(f"{where} is registered with {key} that has a zero byte, which no program can be given")
-
-
 def _build(
-    base: str, name: str, table: Mapping[str, Any], parameters: dict[str, Any], metamon: Mapping[str, Any]
+    base: str, name: str, table: Mapping[str, Any], parameters: dict[str, Any], defaults: Mapping[str, Any]
 ) -> Agent | Program:
-    kind = table["kind"]
-    start = METAMON_START_SECONDS if kind == "metamon" else START_SECONDS
-    limits = Limits(table.get("start_timeout", start), table.get("battle_timeout", BATTLE_SECONDS))
-    if kind == "player":
-        return Agent(
-            name, table["target"], {**table.get("parameters", {}), **parameters}, limits, table.get("gpu", False)
-        )
-    if kind == "metamon":
-        return metamon_program(base, name, {**metamon, **table}, parameters, limits)
+    read = read_agent(base, table, defaults)
+    limits = Limits(read.start_timeout, read.battle_timeout)
+    if isinstance(read, PlayerTable):
+        return Agent(name, read.target, {**read.parameters, **parameters}, limits, read.gpu)
+    if isinstance(read, MetamonTable):
+        return metamon_program(base, name, read, parameters, limits)
     if parameters:
         raise AgentError(f"agent {base} is a command and takes no parameters: register another one for {name}")
     return Program(
         name=name,
         kind="command",
-        command=parse_command(base, table["command"]),
-        roles=parse_roles(base, table.get("roles", ["ladder"])),
-        environment={key: str(value) for key, value in table.get("environment", {}).items()},
-        folder=expanded(table.get("folder")),
-        port=table.get("port"),
-        gpu=table.get("gpu", False),
-        fixed_team=table.get("fixed_team", False),
+        command=parse_command(base, read.command),
+        roles=parse_roles(base, read.roles),
+        environment=read.variables(),
+        folder=expanded(read.folder),
+        port=read.port,
+        gpu=read.gpu,
+        fixed_team=read.fixed_team,
         limits=limits,
-        plays={"command": table["command"]},
+        plays={"command": read.command},
         base=base,
     )
 
@@ -363,12 +284,12 @@ def _target(table: Mapping[str, Any]) -> str:
 
 
 def _table_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What would be registered for a checkpoint that is not."""
+    """The table of a checkpoint that is not registered."""
     return {"kind": "metamon", "checkpoint": checkpoint.name}
 
 
 def _note(name: str, table: Mapping[str, Any], metamon: Mapping[str, Any]) -> str:
-    """How an agent plays, or what keeps it from that, as far as can be seen without starting it."""
+    """Where an agent can play, or why it cannot, as far as files show."""
     try:
         agent = _build(name, name, table, {}, metamon)
         if isinstance(agent, Agent):

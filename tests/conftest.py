@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pokeladder
-from pokeladder import recorder, tournament
-from pokeladder.arena import sessions
+from pokeladder.play.server import sessions
+from pokeladder.runs import preparation
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
+from pokeladder.store import recorder
+from running import HELPERS, command
 
 # How long an example takes says nothing: simulators and other tests run beside it.
 settings.register_profile("pokeladder", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,20 +27,6 @@ settings.load_profile("pokeladder")
 # tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, lambda *_: None)
-
-TESTS = Path(__file__).parent
-DATA = TESTS / "data"
-
-
-def slowly(*values: Any) -> Any:
-    """Parameters of a test that runs only with ``-m slow``."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    """Waits without a limit: how long a machine takes says nothing, and a test that hangs is ended by pytest."""
-    while not true():
-        time.sleep(0.05)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -69,7 +55,7 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def _the_seed_that_is_drawn_is_0() -> Iterator[None]:
     """In this process, so that a test plays the same battles each time; what a module's tests share is made with it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tournament, "SEEDS", 1)
+        patch.setattr(preparation, "SEEDS", 1)
         yield
 
 
@@ -104,7 +90,7 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the installed command in ``tmp_path`` as a user would."""
 
     def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PYTHONPATH": str(TESTS), **settings.pop("env", {})}
+        env = {**os.environ, "PYTHONPATH": str(HELPERS), **settings.pop("env", {})}
         return subprocess.run(
             [command(), *arguments], cwd=tmp_path, capture_output=True, text=True, env=env, **settings
         )
@@ -120,12 +106,5 @@ def command_line() -> list[str]:
 @pytest.fixture
 def prompt_line() -> list[str]:
     """The command as with ``prompt``."""
-    sooner = "from pokeladder import cli, recorder; recorder.SHORTEST_SECONDS = 0.2; cli.main()"
-    return [sys.executable, "-c", sooner]
-
-
-def command() -> str:
-    """The installed ``pokeladder`` beside the running Python."""
-    found = shutil.which("pokeladder", path=str(Path(sys.executable).parent)) or shutil.which("pokeladder")
-    assert found, "pokeladder is not installed"
-    return found
+    sooner = "from pokeladder import cli; from pokeladder.store import recorder; recorder.SHORTEST_SECONDS = 0.2"
+    return [sys.executable, "-c", f"{sooner}; cli.main()"]

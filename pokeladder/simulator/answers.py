@@ -1,4 +1,4 @@
-"""Answers of the simulator that stay the same, kept on disk: about formats, and teams that were checked."""
+"""Cache on disk of the simulator's answers about formats and teams."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import orjson
 
-# Another process writes for milliseconds at most; without the file all is asked.
+# Seconds to wait for another process, which writes for milliseconds; after that the cache is not used.
 WAIT_SECONDS = 1.0
 TABLE = "CREATE TABLE IF NOT EXISTS answers (question BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
 
 
 class Answers:
-    """A file of answers. One that cannot be read or written knows and keeps none.
+    """The cache; a file that cannot be read or written is ignored.
 
     Args:
-        path: of the file.
-        source: what the answers follow from, besides their questions.
+        path: path of the file.
+        source: key of everything that answers depend on besides their questions.
     """
 
     def __init__(self, path: Path, source: bytes) -> None:
@@ -32,10 +32,10 @@ class Answers:
             self._file.execute(TABLE)
 
     def find(self, *question: str) -> Any:
-        """The parsed answer.
+        """The cached answer.
 
         Raises:
-            KeyError: it is not known.
+            KeyError: there is none.
         """
         key, row = self._key(question), None
         if key in self._new:
@@ -51,7 +51,7 @@ class Answers:
         self._new[self._key(question)] = orjson.dumps(answer)
 
     def close(self) -> None:
-        """Writes what was added."""
+        """Writes the added answers."""
         if self._file is None:
             return
         with suppress(sqlite3.Error):

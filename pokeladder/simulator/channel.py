@@ -1,4 +1,4 @@
-"""A process that tells what happens on a server: JSON arrays, one a line, over a socket."""
+"""A process that exchanges JSON lines over a socket: a server, or a spectator of one."""
 
 from __future__ import annotations
 
@@ -8,39 +8,37 @@ import subprocess
 import time
 from typing import Any, Self
 
-import orjson
+from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
+from pokeladder.system.processes import ended
 
-from pokeladder.processes import ended
-
-# It says something once a second.
+# Seconds of silence after which the process counts as dead; it sends a line every second.
 SILENT_SECONDS = 30.0
-READ_BYTES = 1 << 20
-# How long it has to end by itself.
+# Seconds for the process to end by itself.
 END_SECONDS = 5.0
 
 
 class Channel:
-    """The process, which ends when the socket does; a context manager that does not leave it behind.
+    """A process that ends when its socket is closed; a context manager, which ends it.
 
     Args:
-        process: it has just been started.
+        process: the process, just started.
         end: this process's end of the socket.
-        start_seconds: how long it may take to say whether it can do what it is there for.
+        start_seconds: seconds for its first message, which says whether it is ready.
 
     Raises:
-        SimulatorError: it cannot.
+        SimulatorError: the process is not ready.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], end: socket.socket, start_seconds: float) -> None:
         self._process = process
         self._socket = end
-        self._pending = b""
+        self._decoder = Decoder()
         self._heard = time.monotonic()
         try:
             self._started(*self._first_words(start_seconds))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
-                # It does not listen yet, and the user waits.
+                # It cannot read the closing of the socket yet.
                 self.kill()
             self.stop()
             raise
@@ -56,39 +54,39 @@ class Channel:
         return self._process.pid
 
     def kill(self) -> None:
-        """Ends it at once, as one that no longer listens must be."""
+        """Kills the process."""
         self._process.kill()
 
     def stop(self) -> int:
-        """Ends it, unless it has ended, and waits for that; its exit status."""
+        """Ends the process and waits for it; its exit status."""
         self._socket.close()
         return ended(self._process, END_SECONDS)
 
     def fileno(self) -> int:
-        """Readable when there is something to :meth:`receive`."""
+        """The file descriptor, readable when there is something to :meth:`receive`."""
         return self._socket.fileno()
 
     def silent(self) -> bool:
-        """Whether the other end has said nothing for so long that it will not come back."""
+        """Whether the process has been silent for too long."""
         return not self.waiting(0) and time.monotonic() - self._heard > SILENT_SECONDS
 
     def waiting(self, seconds: float) -> bool:
-        """Whether there is something to :meth:`receive`, or comes within this time."""
+        """Whether there is something to :meth:`receive` now or within ``seconds``."""
         readable, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
         return bool(readable)
 
     def send(self, *message: Any) -> None:
-        """Sends a message; one that the other end can no longer take is lost with it."""
+        """Sends a message; it is dropped if the process has ended."""
         try:
-            self._socket.sendall(orjson.dumps(message) + b"\n")
+            self._socket.sendall(encoded([message]))
         except OSError:
             return
 
     def receive(self) -> list[list[Any]]:
-        """What has been said since last time; may be nothing but the beginning of a message yet.
+        """The messages since the last call; may be empty if a message is incomplete.
 
         Raises:
-            EOFError: the other end is gone.
+            EOFError: the process has ended.
         """
         try:
             chunk = self._socket.recv(READ_BYTES)
@@ -97,14 +95,13 @@ class Channel:
         if not chunk:
             raise EOFError
         self._heard = time.monotonic()
-        *lines, self._pending = (self._pending + chunk).split(b"\n")
-        return [orjson.loads(line) for line in lines]
+        return self._decoder.feed(chunk)
 
     def _started(self, kind: str, *rest: Any) -> None:
-        """Takes in the first thing it says: ``ready``, or why not; ``silent`` or ``gone`` if it says nothing.
+        """Handles the first message: ``ready`` or a reason; ``silent`` or ``gone`` without a message.
 
         Raises:
-            SimulatorError: it is not ready.
+            SimulatorError: the process is not ready.
         """
         raise NotImplementedError
 

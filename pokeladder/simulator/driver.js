@@ -2,26 +2,26 @@
 /*
  * Plays many Showdown battles at once over pipes.
  *
- * argv[2] is the folder whose node_modules holds pokemon-showdown, argv[3] is "shortcut" to play with shortcut.js.
- * Each line on stdin is a JSON array, each line on stdout too:
+ * argv[2] is the folder whose node_modules contains pokemon-showdown; argv[3] is "fastpath" to use fastpath.js.
+ * Each line on stdin and on stdout is a JSON array:
  *
  *   in   ["start", id, format, seed, {name, team | seed}, {name, team | seed}]
- *        ["choose", id, side, choice]      a choice as a client sends it, without "/choose"
+ *        ["choose", id, side, choice]      a client's choice, without "/choose"
  *        ["random", id, side, seed]        a random legal choice for that side
  *        ["lose", id, side]                that side forfeits
- *        ["drop", id]                      forget a battle that is no longer wanted
- *        ["ask", number, question, arguments...]
+ *        ["drop", id]                      end a battle without a result
+ *        ["ask", number, question, arguments...]    see `answers`
  *   out  ["battle", id, p1 lines, p2 lines, end | null, [p1 choice | null, p2 choice | null], p1 request | null,
- *         p2 request | null]           the choices are those that have just been carried out, as the simulator writes them
- *        ["crash", id, stack]              the simulator raised in that battle; it is forgotten
+ *         p2 request | null]               the choices that were carried out since the last such message
+ *        ["crash", id, stack]              the simulator raised in that battle, which is dropped
  *        ["answer", number, answer] or ["refusal", number, message]
  *
- * The process ends when stdin does, so it cannot outlive the one that started it.
+ * The process ends when stdin is closed, so it cannot outlive the process that started it.
  */
 const { enableCompileCache, flushCompileCache } = require('node:module');
 const path = require('node:path');
 
-// Without it a third of the time until the simulator answers goes into compiling it. Node has both from 22.10 on.
+// Compiling takes a third of the simulator's start without the cache. Node has both functions from 22.10 on.
 if (flushCompileCache) {
 	enableCompileCache(path.join(process.argv[2], 'compiled'));
 	setTimeout(flushCompileCache, 2000).unref();
@@ -34,23 +34,18 @@ const { Dex } = fromSim('dex');
 const { PRNG } = fromSim('prng');
 const { Teams } = fromSim('teams');
 const { TeamValidator } = fromSim('team-validator');
-if (process.argv[3] === 'shortcut') require('./shortcut').install({ Battle, Dex });
+if (process.argv[3] === 'fastpath') require('./fastpath').install({ Battle, Dex });
 
 const REQUEST = '|request|';
+// Part of the Endless Battle Clause's message about the side that loses.
+const BERRY_CYCLING = 'berry-cycling and thus loses';
 const battles = new Map();
-let outbox = [];
+let output = [];
 
-/* `raw` are elements that are JSON already. */
+/* Elements in `raw` are JSON texts. */
 function send(message, ...raw) {
 	const text = JSON.stringify(message);
-	outbox.push(raw.length ? `${text.slice(0, -1)},${raw.join(',')}]` : text);
-}
-
-function endReason(battle) {
-	if (battle.turn > 1000) return 'turn_limit';
-	// The Endless Battle Clause ties a battle that both sides could go on with, or has a side lose for its berries.
-	const undecided = !battle.winner && battle.sides.every((side) => side.pokemonLeft);
-	return undecided || battle.log.some((line) => line.includes('berry-cycling and thus loses')) ? 'endless_clause' : 'normal';
+	output.push(raw.length ? `${text.slice(0, -1)},${raw.join(',')}]` : text);
 }
 
 function winnerSide(battle) {
@@ -58,7 +53,7 @@ function winnerSide(battle) {
 	return winner ? winner.id : null;
 }
 
-class Table {
+class RunningBattle {
 	constructor(id, formatid, seed, p1, p2) {
 		this.id = id;
 		this.clear();
@@ -85,7 +80,7 @@ class Table {
 			const cut = data.indexOf('\n');
 			const side = data.slice(0, cut);
 			const isRequest = data.startsWith(REQUEST, cut + 1);
-			// A long turn is sent in parts, so what comes while a side is muted may be its next request.
+			// A long turn is sent in parts, so a muted side may receive its next request.
 			if (side === this.muted && (!isRequest || data.includes('"update":true'))) return;
 			if (isRequest) this.requests[side] = data.slice(cut + 1 + REQUEST.length);
 			else this.lines[side].push(data.slice(cut + 1));
@@ -98,11 +93,11 @@ class Table {
 		this.battle.inputLog.push(`>forcelose ${side}`);
 	}
 
-	/* What a refused choice reveals is not told: the side that is muted did not make it. */
+	/* The side is muted: messages about refused choices would reveal facts that its player did not ask for. */
 	chooseRandomly(sideId, seed) {
 		const side = this.battle.getSide(sideId);
 		const choices = new PRNG(seed);
-		const candidates = legalLooking(side.activeRequest);
+		const candidates = candidateChoices(side.activeRequest);
 		choices.shuffle(candidates);
 		this.muted = sideId;
 		try {
@@ -115,7 +110,7 @@ class Table {
 		throw new Error(`no legal choice for ${sideId} in ${JSON.stringify(side.activeRequest)}`);
 	}
 
-	/* What each side did since this was asked last. */
+	/* The last choice of each side since the previous call, or null. */
 	carriedOut() {
 		const chosen = [null, null];
 		const { inputLog } = this.battle;
@@ -126,8 +121,8 @@ class Table {
 		return chosen;
 	}
 
-	/* What there is to tell since this was called last: see "battle" above; requests as JSON. */
-	tell() {
+	/* Lines, choices and requests (as JSON) since the previous call: see "battle" above. */
+	takeUpdate() {
 		this.battle.sendUpdates();
 		const { lines, requests } = this;
 		this.clear();
@@ -135,13 +130,14 @@ class Table {
 	}
 
 	flush() {
-		const { lines, chosen, requests } = this.tell();
+		const { lines, chosen, requests } = this.takeUpdate();
 		let end = null;
 		if (this.battle.ended) {
 			end = {
 				winner: winnerSide(this.battle),
 				turns: this.battle.turn,
-				reason: this.forfeited ? 'forfeit' : endReason(this.battle),
+				forfeited: this.forfeited,
+				berry_cycling: this.battle.log.some((line) => line.includes(BERRY_CYCLING)),
 				left: this.battle.sides.map((side) => side.pokemonLeft),
 				teams: this.battle.sides.map((side) => Teams.pack(side.team)),
 				input_log: this.battle.inputLog.join('\n'),
@@ -153,8 +149,8 @@ class Table {
 }
 
 /*
- * In gen 1 Mimic can copy a move that the Pokémon has. The simulator logs the move's name, which it then takes for the
- * first of the two, and a name of digits for a place: here the log has the place.
+ * Logs the slot of a move if its name is ambiguous: in gen 1 Mimic can copy a move that the Pokémon already has, and the
+ * simulator reads a name of digits as a slot.
  */
 function logSlots(side) {
 	const getChoice = side.getChoice.bind(side);
@@ -169,13 +165,14 @@ function logSlots(side) {
 }
 
 function forget(id) {
-	const table = battles.get(id);
-	if (!table) return;
+	const running = battles.get(id);
+	if (!running) return;
 	battles.delete(id);
-	table.battle.destroy();
+	running.battle.destroy();
 }
 
-function legalLooking(request) {
+/* Choices that the request allows; the simulator may still refuse some. */
+function candidateChoices(request) {
 	if (!request || request.wait) return [];
 	const team = request.side.pokemon;
 	if (request.teamPreview) {
@@ -212,9 +209,11 @@ function describe(format) {
 }
 
 /*
- * A line of an input log as the simulator takes it. It logs what a choice has become, such as "fight" for any move of a
- * partially trapped Pokémon in gen 1, or the move that goes on for any other; but where that was not among the moves to
- * choose from it would be refused. Of two moves of one name it would take the first, which may be disabled.
+ * A line of an input log in a form that the simulator accepts.
+ *
+ * The simulator logs the action that a choice led to, such as "fight" for any move of a partially trapped Pokémon in gen 1,
+ * or a move that continues. It refuses such a line if the request does not list that move; the choice is then "default".
+ * Of two moves with one name it would take the first, which may be disabled.
  */
 function replayable(line, battle) {
 	const [, side, id] = /^>(p[12]) move ([a-z]\w*)/.exec(line) || [];
@@ -236,7 +235,7 @@ const answers = {
 		return format.exists && format.effectType === 'Format' ? describe(format) : null;
 	},
 
-	/* Moves and Pokémon that a format has beyond its generation's, as the data files have them. */
+	/* The format's moves and Pokémon that its generation lacks: entries of the data files. */
 	additions(formatid) {
 		const dex = Dex.forFormat(Dex.formats.get(formatid));
 		const base = Dex.mod(`gen${dex.gen}`);
@@ -249,12 +248,12 @@ const answers = {
 		return Dex.formats.all().filter((format) => format.effectType === 'Format').map(describe);
 	},
 
-	/* Reads an export or a packed team: {packed, species, problems}. */
+	/* Reads and validates an exported or packed team: {packed, species, problems}. */
 	team(formatid, text) {
 		const team = Teams.import(text.trim());
 		if (!team || !team.length) return { packed: '', species: [], problems: ['this is not a Showdown team'] };
 		const validator = validatorFor(formatid);
-		// Exports of gens 1 and 2 leave EVs out and mean all of them; the importer reads none.
+		// In gens 1 and 2, a team without EVs has the maximum; the importer would set 0.
 		if (validator.ruleTable.evLimit === null) {
 			for (const set of team) if (!Object.values(set.evs || {}).some(Boolean)) delete set.evs;
 		}
@@ -263,35 +262,35 @@ const answers = {
 	},
 
 	/*
-	 * Plays an input log again as the players saw it, under the names given here. An element for each of its lines that
-	 * decides something: [p1 lines, p2 lines, [p1 choice, p2 choice], p1 request, p2 request, side that gave up | null].
+	 * Plays an input log again, with these names, as both players saw it. One element for the start and for each choice or
+	 * forced end: [p1 lines, p2 lines, [p1 choice, p2 choice], p1 request, p2 request, side that gave up | null].
 	 */
-	retell(inputLog, ...names) {
+	reconstruct(inputLog, ...names) {
 		const lines = inputLog.split('\n');
 		const data = (start) => JSON.parse(lines.find((line) => line.startsWith(start)).slice(start.length));
 		const { formatid, seed } = data('>start ');
 		const [p1, p2] = names.map((name, i) => ({ ...data(`>player p${i + 1} `), name }));
-		const table = new Table(0, formatid, seed, p1, p2);
-		const told = [];
-		const tell = (loser = null) => {
-			const { lines, chosen, requests } = table.tell();
-			told.push([...lines, chosen, JSON.parse(requests.p1), JSON.parse(requests.p2), loser]);
+		const running = new RunningBattle(0, formatid, seed, p1, p2);
+		const updates = [];
+		const update = (loser = null) => {
+			const { lines, chosen, requests } = running.takeUpdate();
+			updates.push([...lines, chosen, JSON.parse(requests.p1), JSON.parse(requests.p2), loser]);
 		};
-		tell();
+		update();
 		for (const line of lines) {
-			const [, side, choice] = /^>(p[12]) (.+)/.exec(replayable(line, table.battle)) || [];
+			const [, side, choice] = /^>(p[12]) (.+)/.exec(replayable(line, running.battle)) || [];
 			const [, forced, loser] = /^>force(lose|tie) ?(p[12])?/.exec(line) || [];
-			if (side) table.battle.choose(side, choice);
-			else if (forced === 'lose') table.battle.lose(loser);
-			else if (forced === 'tie') table.battle.tie();
+			if (side) running.battle.choose(side, choice);
+			else if (forced === 'lose') running.battle.lose(loser);
+			else if (forced === 'tie') running.battle.tie();
 			else continue;
-			tell(loser);
+			update(loser);
 		}
-		table.battle.destroy();
-		return told;
+		running.battle.destroy();
+		return updates;
 	},
 
-	/* Plays an input log again: {winner, turns, log}, the log as a spectator sees it. */
+	/* Plays an input log again: {ended, winner, turns, log}, with the log that a spectator sees. */
 	replay(inputLog) {
 		const stream = new BattleStream({ noCatch: true, keepAlive: true });
 		stream.pushMessage = () => {};
@@ -306,11 +305,12 @@ const answers = {
 };
 
 function inBattle(id, act) {
-	const table = battles.get(id);
-	if (!table) return; // a choice that crossed the end of its battle
+	const running = battles.get(id);
+	// A choice may arrive after its battle has ended.
+	if (!running) return;
 	try {
-		act(table);
-		table.flush();
+		act(running);
+		running.flush();
 	} catch (error) {
 		battles.delete(id);
 		send(['crash', id, error.stack]);
@@ -320,17 +320,17 @@ function inBattle(id, act) {
 const commands = {
 	start(id, format, seed, p1, p2) {
 		try {
-			const table = new Table(id, format, seed, p1, p2);
-			battles.set(id, table);
-			table.flush();
+			const running = new RunningBattle(id, format, seed, p1, p2);
+			battles.set(id, running);
+			running.flush();
 		} catch (error) {
 			battles.delete(id);
 			send(['crash', id, error.stack]);
 		}
 	},
-	choose: (id, side, choice) => inBattle(id, (table) => table.battle.choose(side, choice)),
-	random: (id, side, seed) => inBattle(id, (table) => table.chooseRandomly(side, seed)),
-	lose: (id, side) => inBattle(id, (table) => table.lose(side)),
+	choose: (id, side, choice) => inBattle(id, (running) => running.battle.choose(side, choice)),
+	random: (id, side, seed) => inBattle(id, (running) => running.chooseRandomly(side, seed)),
+	lose: (id, side) => inBattle(id, (running) => running.lose(side)),
 	drop: (id) => forget(id),
 	ask(number, question, ...args) {
 		try {
@@ -350,9 +350,9 @@ process.stdin.on('data', (chunk) => {
 		const [command, ...args] = JSON.parse(line);
 		commands[command](...args);
 	}
-	if (outbox.length) {
-		process.stdout.write(outbox.join('\n') + '\n');
-		outbox = [];
+	if (output.length) {
+		process.stdout.write(output.join('\n') + '\n');
+		output = [];
 	}
 });
 process.stdin.on('end', () => process.exit(0));

@@ -1,4 +1,4 @@
-"""Finding a Node that can run the simulator."""
+"""Finds a Node that can run the simulator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALL_NODE = "pip install 'pokeladder[node]'"
 
 @dataclass(frozen=True)
 class Node:
-    """A Node executable, the npm script beside it, its version and where it was found."""
+    """A Node executable, the npm script beside it, its version, and its source."""
 
     executable: Path
     npm: Path | None
@@ -36,7 +36,7 @@ def find_node() -> Node:
         try:
             version = _version(executable)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            rejected.append(f"{executable} does not tell its version: {error}")
+            rejected.append(f"{executable} cannot be asked for its version: {error}")
             continue
         if int(version.split(".")[0]) >= OLDEST_NODE:
             return Node(executable, npm, version, source)
@@ -46,7 +46,7 @@ def find_node() -> Node:
 
 
 def _candidates() -> list[tuple[Path, Path | None, str]]:
-    """Executable, npm script and where they are from; whether they are of any use is not known yet."""
+    """Executables with npm script and source, not checked yet."""
     candidates: list[tuple[Path, Path | None, str]] = []
     on_path = shutil.which("node")
     if on_path:
@@ -61,16 +61,16 @@ def _candidates() -> list[tuple[Path, Path | None, str]]:
 
 
 def _version(executable: Path) -> str:
-    """Asks it.
+    """The version of an executable.
 
     Raises:
         OSError, subprocess.SubprocessError: it cannot be run.
-        ValueError: it ends with an error, or what it says is no version.
+        ValueError: it ends with an error, or prints no version.
     """
     asked = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=30)
     if asked.returncode:
         raise ValueError((asked.stderr.strip().splitlines() or [f"exit status {asked.returncode}"])[-1])
     match = re.fullmatch(r"v(\d+\.\d+\.\d+\S*)", asked.stdout.strip())
     if match is None:
-        raise ValueError(f"it says {asked.stdout[:100]!r}")
+        raise ValueError(f"it prints {asked.stdout[:100]!r}")
     return match.group(1)

@@ -1,4 +1,4 @@
-"""Talking to the simulator's process: in the background while battles run, or one question at a time."""
+"""Processes of the simulator: one that plays many battles, and one that answers questions."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator.answers import Answers
+from pokeladder.simulator.json_lines import READ_BYTES, Decoder, encoded
 from pokeladder.simulator.setup import DRIVER, Simulator
 
-READ_BYTES = 1 << 20
-# Loading the simulator takes a second or two, and a long replay as much.
+# Seconds for an answer; loading the simulator takes one or two, and so does a long replay.
 ANSWER_SECONDS = 120.0
-# In the simulator's folder.
+# Name of the cache of answers in the simulator's folder.
 ANSWERS = "answers.sqlite"
 
 
 def _command(simulator: Simulator, *arguments: str) -> list[str]:
-    # A larger young generation saves 5% of the time: a turn leaves many objects behind that die at once.
+    # A larger young generation saves 5% of the time, since most objects of a turn are short-lived.
     return [str(simulator.node.executable), "--max-semi-space-size=32", str(DRIVER), str(simulator.folder), *arguments]
 
 
@@ -33,12 +31,12 @@ def _refused(reason: str) -> SimulatorError:
 
 
 class SimulatorProcess:
-    """One long-lived Node process that plays many battles at once; used from a running event loop.
+    """A Node process that plays many battles at once; used from a running event loop.
 
     Args:
-        simulator: where Node and Showdown are.
+        simulator: paths of Node and Showdown.
         on_message: called with every message about a battle, in order (see ``driver.js``).
-        on_death: called once, with a reason, if the process ends before :meth:`stop`.
+        on_death: called once with a reason, if the process ends before :meth:`stop`.
     """
 
     def __init__(
@@ -52,32 +50,32 @@ class SimulatorProcess:
         self._on_death = on_death
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._outbox: list[bytes] = []
+        self._unsent: list[tuple[Any, ...]] = []
         self._answered = False
         self._last_message = time.monotonic()
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *_command(self._simulator, "shortcut"),
+            *_command(self._simulator, "fastpath"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing its stdin.
+            # Ctrl-C in a terminal must reach pokeladder only, which ends this process by closing its stdin.
             start_new_session=True,
         )
         self._reading = asyncio.create_task(self._read())
 
     def post(self, *message: Any) -> None:
-        """Sends one message; those posted in one turn of the event loop travel together."""
-        if not self._outbox:
+        """Sends a message; those of one turn of the event loop are written together."""
+        if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append(orjson.dumps(message))
+        self._unsent.append(message)
 
     def silence(self) -> float:
-        """Seconds since the last message either way."""
+        """Seconds since the last message in either direction."""
         return time.monotonic() - self._last_message
 
     def kill(self) -> None:
-        """Ends the process as if it had died."""
+        """Kills the process, which is handled as a death."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
@@ -91,35 +89,33 @@ class SimulatorProcess:
         await self._process.wait()
 
     def _flush(self) -> None:
-        messages, self._outbox = self._outbox, []
+        messages, self._unsent = self._unsent, []
         self._last_message = time.monotonic()
         stdin = self._process.stdin if self._process else None
         if stdin is not None and not stdin.is_closing():
-            messages.append(b"")
-            stdin.write(b"\n".join(messages))
+            stdin.write(encoded(messages))
 
     async def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        pending = b""
+        decoder = Decoder()
         while chunk := await self._process.stdout.read(READ_BYTES):
             self._last_message = time.monotonic()
             self._answered = True
-            *lines, pending = (pending + chunk).split(b"\n")
-            for line in lines:
-                self._on_message(orjson.loads(line))
+            for message in decoder.feed(chunk):
+                self._on_message(message)
         status = await self._process.wait()
-        never = "" if self._answered else " before it said anything (`pokeladder doctor` looks into it)"
+        never = "" if self._answered else " before its first message: find the cause with `pokeladder doctor`"
         self._on_death(f"the simulator's process ended with exit status {status}{never}")
 
 
 class Inquiry:
     """Asks the simulator about formats, teams and replays; a context manager.
 
-    It runs in a process of its own, from the first question on that was not answered before.
+    A process is started at the first question whose answer is not in the cache.
 
     Raises:
-        SimulatorError: the simulator refused a question or died.
+        SimulatorError: the simulator refused a question, or died.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -141,7 +137,7 @@ class Inquiry:
         self._answers.close()
 
     def version(self) -> dict[str, str]:
-        """Versions of the simulator and of the Node that runs it."""
+        """Versions of the simulator and of Node."""
         return dict(self._ask("version"))
 
     def format(self, name: str) -> dict[str, Any] | None:
@@ -150,7 +146,7 @@ class Inquiry:
         return answer
 
     def additions(self, format_id: str) -> dict[str, dict[str, dict[str, Any]]]:
-        """The ``moves`` and ``species`` that a format has beyond its generation's, by their ids."""
+        """The ``moves`` and ``species`` of a format that its generation lacks, by id."""
         return dict(self._known("additions", format_id))
 
     def formats(self) -> list[dict[str, Any]]:
@@ -158,23 +154,23 @@ class Inquiry:
         return list(self._ask("formats"))
 
     def team(self, format_id: str, text: str) -> dict[str, Any]:
-        """The team packed, its species, and the problems that Showdown's validator has with it (none: legal)."""
+        """The packed team, its species, and the problems found by Showdown's validator, if any."""
         return dict(self._known("team", format_id, text))
 
     def replay(self, input_log: str) -> dict[str, Any]:
-        """Plays an input log in a fresh battle: ended, winner (``p1``, ``p2`` or None), turns, log."""
+        """Replays an input log in a fresh battle: ended, winner (``p1``, ``p2`` or None), turns, log."""
         return dict(self._ask("replay", input_log))
 
-    def retell(self, input_log: str, p1: str, p2: str) -> list[list[Any]]:
-        """What the players of a battle saw and chose, step by step, from its input log (see ``driver.js``).
+    def reconstruct(self, input_log: str, p1: str, p2: str) -> list[list[Any]]:
+        """The lines and choices of both players step by step, from an input log (see ``driver.js``).
 
         Args:
-            p1, p2: what to call the players.
+            p1, p2: names of the players.
         """
-        return list(self._ask("retell", input_log, p1, p2))
+        return list(self._ask("reconstruct", input_log, p1, p2))
 
     def _known(self, question: str, *arguments: str) -> Any:
-        """An answer that stays the same, from disk if it is there."""
+        """An answer that can be cached."""
         try:
             return self._answers.find(question, *arguments)
         except KeyError:
@@ -190,7 +186,7 @@ class Inquiry:
         assert process.stdout is not None
         self._asked += 1
         try:
-            process.stdin.write(orjson.dumps(["ask", self._asked, question, *arguments]) + b"\n")
+            process.stdin.write(encoded([["ask", self._asked, question, *arguments]]))
             process.stdin.flush()
             if not select.select([process.stdout], [], [], ANSWER_SECONDS)[0]:
                 raise self._broken(f"it has not answered within {ANSWER_SECONDS:.0f} s")
@@ -200,7 +196,7 @@ class Inquiry:
         if not line:
             raise self._broken(_last_words(process))
         try:
-            kind, _, answer = orjson.loads(line)
+            ((kind, _, answer),) = Decoder().feed(line)
         except ValueError:
             raise self._broken(f"it answered {line[:60]!r}") from None
         if kind == "refusal":
@@ -222,13 +218,13 @@ class Inquiry:
     def _broken(self, reason: str) -> SimulatorError:
         node, folder = self._simulator.node, self._simulator.folder
         return SimulatorError(
-            f"the simulator does not work: {reason} (Node {node.version}, {node.executable}): delete {folder} and run "
+            f"the simulator failed: {reason} (Node {node.version}, {node.executable}): delete {folder} and run "
             "`pokeladder doctor --setup`; if that does not help, put another Node first on PATH"
         )
 
 
 def _last_words(process: subprocess.Popen[bytes]) -> str:
-    """Where in which file the process failed, and with what, in a line."""
+    """Error and place in the source of a process's failure, in one line."""
     assert process.stderr is not None
     said = process.stderr.read().decode(errors="replace")
     lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -1,45 +1,45 @@
 'use strict';
 /*
- * Showdown's own server, with a line to the process that started it.
+ * Showdown's own server, connected to the process that started it.
  *
- * The server's config.js is what `configure` makes of its settings. Its main process then tells what happens and takes
- * orders on an inherited socket, a JSON array a line:
+ * The server's config.js exports the result of `configure`. Its main process then reports events and takes commands on an
+ * inherited socket, one JSON array in each line:
  *
  *   out  ["ready", port] or ["failed", code]
  *        ["beat"]                          once a second
  *        ["online", user id], ["refused", user id, reason]
- *        ["ready", user id]                has challenged its opponent, or waits on the ladder
- *        ["begin", room, game, user id]    a battle that was arranged has begun; p1
- *        ["end", room, record]             and is over: see `recordOf`; a void one has the end_reason "void"
+ *        ["ready", user id]                the user has challenged its opponent, or waits on the ladder
+ *        ["begin", room, game, user id]    an arranged battle has begun; the user is p1
+ *        ["end", room, record]             the battle is over; see `recordOf`
  *   in   ["arrange", user id, user id, game...]
- *        ["void", room]                    break a battle off
- *        ["dismiss", user id...]           break off what these play, forget what was arranged, and log them out
+ *        ["void", room]                    end a battle without a result
+ *        ["dismiss", user id...]           void the battles of these users, drop their arrangements, and log them out
  *
- * A game is {number, p1, p2 (user ids), seed, teams: [packed, packed] | team_seeds: [seed, seed]}. Two users meet only
- * if that was arranged, on the ladder or by a challenge, and then play these games in this order: whatever team they
- * bring, and whoever challenged, sides, teams and seed are the game's. Without `arranged` anybody may play anybody.
+ * A game is {number, p1, p2 (user ids), seed, teams: [packed, packed] | team_seeds: [seed, seed]}. Two users meet, on the
+ * ladder or by a challenge, only if an arrangement has their game; its games are played in their order. Sides, teams
+ * and seed are always the game's. Without the setting `arranged`, any two users may meet.
  *
- * The process ends when the socket does, so it cannot outlive the one that started it.
+ * The process ends when the socket is closed, so it cannot outlive the process that started it.
  */
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 
-// Longer than clients need to hear how a battle ended; shorter than Showdown keeps rooms.
+// How long a room stays after its battle, so that clients receive the result. Showdown would keep it for longer.
 const ROOM_SECONDS = 20;
 
 function configure(settings) {
 	return {
 		port: settings.port,
 		bindaddress: '127.0.0.1',
-		// Started by `start`, which can tell then that the port is taken.
+		// `listen` starts the sockets, so that it can report a port that is taken.
 		lazysockets: true,
 		startuphook: () => start(settings),
 		repl: false,
 		reportbattles: false,
 		watchconfig: false,
 		logchallenges: settings.log_battles,
-		// Each process loads all of Showdown's data: only simulating is worth one.
+		// Each process loads all of Showdown's data: only simulators get their own.
 		subprocesses: {
 			network: 0, simulator: settings.processes, validator: 0, verifier: 0, localartemis: 0, remoteartemis: 0,
 			friends: 0, chatdb: 0, modlog: 0, pm: 0, battlesearch: 0, datasearch: 0,
@@ -55,14 +55,14 @@ function start(settings) {
 		if (settings.temporary) fs.rmSync(settings.root, { recursive: true, force: true });
 		process.exit(0);
 	});
-	const venue = settings.arranged ? new Venue(settings, send) : null;
-	receive(channel, venue);
+	const arrangements = settings.arranged ? new Arrangements(settings, send) : null;
+	receive(channel, arrangements);
 	listen(send);
 	setInterval(() => {
 		send('beat');
-		venue?.watch();
+		arrangements?.watch();
 	}, 1000);
-	// Its reaction to a crashed battle is to start no more of them.
+	// After a crashed battle Showdown would refuse new ones.
 	Rooms.global.startLockdown = () => {};
 }
 
@@ -77,20 +77,20 @@ function listen(send) {
 	Sockets.start({ network: 0 });
 }
 
-function receive(channel, venue) {
+function receive(channel, arrangements) {
 	let pending = '';
 	channel.setEncoding('utf8');
 	channel.on('data', (chunk) => {
 		const lines = (pending + chunk).split('\n');
 		pending = lines.pop();
 		for (const line of lines) {
-			const [order, ...args] = JSON.parse(line);
-			venue[order](...args);
+			const [command, ...args] = JSON.parse(line);
+			arrangements[command](...args);
 		}
 	});
 }
 
-class Venue {
+class Arrangements {
 	constructor(settings, send) {
 		this.settings = settings;
 		this.send = send;
@@ -100,9 +100,9 @@ class Venue {
 		const { RoomBattle, PM } = require(path.join(settings.root, 'dist', 'server', 'room-battle'));
 		this.watchUsers(Users.User.prototype);
 		this.pair(Ladders.Ladder.prototype);
-		this.seat();
-		this.referee(RoomBattle.prototype);
-		this.mourn(PM);
+		this.assignGames();
+		this.hookBattles(RoomBattle.prototype);
+		this.onSimulatorDeath(PM);
 	}
 
 	arrange(first, second, ...games) {
@@ -113,8 +113,8 @@ class Venue {
 	}
 
 	dismiss(...userids) {
-		for (const [roomid, sheet] of this.battles) {
-			if (sheet.battle.players.some((player) => userids.includes(player.id))) this.void(roomid);
+		for (const [roomid, record] of this.battles) {
+			if (record.battle.players.some((player) => userids.includes(player.id))) this.void(roomid);
 		}
 		for (const userid of userids) {
 			this.partners.delete(userid);
@@ -124,7 +124,7 @@ class Venue {
 	}
 
 	watchUsers(User) {
-		const venue = this;
+		const arrangements = this;
 		const { rename } = User;
 		User.rename = async function (name, token, newlyRegistered, connection) {
 			const userid = toID(name);
@@ -140,45 +140,45 @@ class Venue {
 			} finally {
 				delete this.send;
 			}
-			// An earlier user of that name takes the connection over.
+			// The connection may now belong to an earlier user of that name.
 			const user = connection?.user || this;
-			if (user.connected && user.id === userid) venue.send('online', userid);
-			else venue.send('refused', userid, reason);
+			if (user.connected && user.id === userid) arrangements.send('online', userid);
+			else arrangements.send('refused', userid, reason);
 			return renamed;
 		};
 	}
 
 	pair(Ladder) {
-		const venue = this;
+		const arrangements = this;
 		const { makeChallenge, addSearch } = Ladder;
 		Ladder.matchmakingOK = (matches) => {
 			const [first, second] = matches.map(([, user]) => user.id);
-			return venue.partners.get(first) === second;
+			return arrangements.partners.get(first) === second;
 		};
 		Ladder.makeChallenge = function (connection, targetUser) {
-			if (venue.partners.get(connection.user.id) !== targetUser.id) {
-				connection.popup(`A battle with ${targetUser.name} is not what was arranged.`);
+			if (arrangements.partners.get(connection.user.id) !== targetUser.id) {
+				connection.popup(`No battle with ${targetUser.name} is arranged.`);
 				return false;
 			}
-			venue.send('ready', connection.user.id);
+			arrangements.send('ready', connection.user.id);
 			return makeChallenge.call(this, connection, targetUser);
 		};
 		Ladder.addSearch = function (search, user) {
-			venue.send('ready', user.id);
+			arrangements.send('ready', user.id);
 			return addSearch.call(this, search, user);
 		};
 	}
 
-	/* Gives each battle the game that is next for its two users. */
-	seat() {
-		const venue = this;
+	/* Assigns the next game of its two users to each battle. */
+	assignGames() {
+		const arrangements = this;
 		const { createBattle } = Rooms;
 		Rooms.createBattle = function (options) {
 			const users = options.players.map((player) => player.user);
-			const games = venue.games.get(users[0]?.id);
+			const games = arrangements.games.get(users[0]?.id);
 			const game = games?.[0];
-			if (!game || venue.partners.get(users[0].id) !== users[1]?.id) {
-				for (const user of users) user.popup('There is no such battle to play.');
+			if (!game || arrangements.partners.get(users[0].id) !== users[1]?.id) {
+				for (const user of users) user.popup('No battle of these two users is arranged.');
 				return null;
 			}
 			if (users[0].id !== game.p1) options.players.reverse();
@@ -191,18 +191,18 @@ class Venue {
 				games.unshift(game);
 				return room;
 			}
-			venue.send('begin', room.roomid, game.number, game.p1);
+			arrangements.send('begin', room.roomid, game.number, game.p1);
 			return room;
 		};
 	}
 
-	referee(RoomBattle) {
-		const venue = this;
+	hookBattles(RoomBattle) {
+		const arrangements = this;
 		const { addPlayer, receive, end, setEnded } = RoomBattle;
 		RoomBattle.addPlayer = function (user, options) {
 			const { game } = this.options;
 			if (!game) return addPlayer.call(this, user, options);
-			if (!venue.battles.has(this.roomid)) venue.battles.set(this.roomid, new Sheet(this));
+			if (!arrangements.battles.has(this.roomid)) arrangements.battles.set(this.roomid, new BattleRecord(this));
 			const seed = game.team_seeds?.[this.players.length];
 			if (!seed) return addPlayer.call(this, user, options);
 			const { stream } = this;
@@ -216,34 +216,35 @@ class Venue {
 		};
 		RoomBattle.receive = function (lines) {
 			receive.call(this, lines);
-			if (lines[0] === 'sideupdate') venue.battles.get(this.roomid)?.note(lines[1], lines[2], venue.settings.max_invalid);
+			if (lines[0] !== 'sideupdate') return;
+			arrangements.battles.get(this.roomid)?.note(lines[1], lines[2], arrangements.settings.max_invalid);
 		};
 		RoomBattle.end = function (winner) {
-			const sheet = venue.battles.get(this.roomid);
-			if (sheet) sheet.data = this.logData;
+			const record = arrangements.battles.get(this.roomid);
+			if (record) record.data = this.logData;
 			end.call(this, winner);
 		};
 		RoomBattle.setEnded = function () {
 			setEnded.call(this);
-			const sheet = venue.battles.get(this.roomid);
-			if (!sheet) return;
-			venue.battles.delete(this.roomid);
+			const record = arrangements.battles.get(this.roomid);
+			if (!record) return;
+			arrangements.battles.delete(this.roomid);
 			const { roomid } = this;
-			// The last lines of the log come after this.
-			setImmediate(() => venue.send('end', roomid, recordOf(sheet)));
+			// The log's last lines are added after this call.
+			setImmediate(() => arrangements.send('end', roomid, recordOf(record)));
 			setTimeout(() => Rooms.get(roomid)?.destroy(), ROOM_SECONDS * 1000);
 		};
 	}
 
 	void(roomid) {
-		const sheet = this.battles.get(roomid);
-		if (!sheet) return;
-		sheet.reason = 'void';
-		sheet.battle.tie();
+		const record = this.battles.get(roomid);
+		if (!record) return;
+		record.reason = 'void';
+		record.battle.tie();
 	}
 
-	/* Battles of a simulator that died would wait for it for ever; which they are is not known, so all are void. */
-	mourn(processes) {
+	/* Voids all battles: those of the dead simulator would never end, and Showdown does not tell which they are. */
+	onSimulatorDeath(processes) {
 		const { releaseCrashed } = processes;
 		processes.releaseCrashed = (process) => {
 			releaseCrashed.call(processes, process);
@@ -252,39 +253,39 @@ class Venue {
 	}
 
 	/*
-	 * Whoever keeps the other waiting for too long loses. Clients may begin a battle and come to it when they are done
-	 * with the one before.
+	 * A side that takes longer than `turn_timeout` loses. Time does not count while a player's earlier battle goes on, since
+	 * clients may start a battle before they finish another one.
 	 */
 	watch() {
 		const now = Date.now();
 		const busy = new Set();
-		for (const [roomid, sheet] of this.battles) {
-			const waits = sheet.battle.players.some((player) => busy.has(player.id));
-			for (const player of sheet.battle.players) busy.add(player.id);
+		for (const [roomid, record] of this.battles) {
+			const waits = record.battle.players.some((player) => busy.has(player.id));
+			for (const player of record.battle.players) busy.add(player.id);
 			if (waits) {
-				sheet.asked = { p1: now, p2: now };
+				record.asked = { p1: now, p2: now };
 				continue;
 			}
-			const late = sheet.battle.players.filter((player) => {
+			const late = record.battle.players.filter((player) => {
 				const waiting = player.request.isWait === false && player.request.request;
-				return waiting && now - sheet.asked[player.slot] > this.settings.turn_timeout * 1000;
+				return waiting && now - record.asked[player.slot] > this.settings.turn_timeout * 1000;
 			});
 			if (late.length > 1) {
 				this.void(roomid);
 			} else if (late.length) {
 				const [player] = late;
-				sheet.reason = player.active ? 'timeout' : 'disconnect';
-				sheet.battle.forfeitPlayer(player, ' lost due to inactivity.');
+				record.reason = player.active ? 'timeout' : 'disconnect';
+				record.battle.forfeitPlayer(player, ' lost due to inactivity.');
 			}
 		}
 	}
 }
 
-/* What there is to know of a battle besides what Showdown keeps. */
-class Sheet {
+/* Facts about a battle that Showdown does not keep. */
+class BattleRecord {
 	constructor(battle) {
 		this.battle = battle;
-		// Rooms forget their players when they close.
+		// A closed room has no players.
 		this.room = battle.room;
 		this.started = Date.now();
 		this.reason = null;
@@ -310,19 +311,19 @@ class Sheet {
 	}
 }
 
-function recordOf(sheet) {
-	const { data, battle } = sheet;
-	const log = sheet.room.getLog(0);
-	const times = { started: sheet.started, finished: Date.now() };
-	if (!data || sheet.reason === 'void') return { end_reason: 'void', log, ...times };
+function recordOf(record) {
+	const { data, battle } = record;
+	const log = record.room.getLog(0);
+	const times = { started: record.started, finished: Date.now() };
+	if (!data || record.reason === 'void') return { end_reason: 'void', log, ...times };
 	return {
 		winner: data.winner ? (toID(data.winner) === toID(data.p1) ? 'p1' : 'p2') : null,
 		users: [toID(data.p1), toID(data.p2)],
 		turns: data.turns,
-		end_reason: sheet.reason || battle.endType,
+		end_reason: record.reason || battle.endType,
 		left: data.score,
 		teams: [data.p1team, data.p2team].map((team) => Teams.pack(team)),
-		invalid: [sheet.invalid.p1, sheet.invalid.p2],
+		invalid: [record.invalid.p1, record.invalid.p2],
 		input_log: data.inputLog.join('\n'),
 		log,
 		arranged: true,

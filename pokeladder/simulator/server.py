@@ -1,4 +1,4 @@
-"""Showdown's websocket server from the same package as the simulator, on loopback, with a line to this process."""
+"""Showdown's websocket server on loopback, from the package of the simulator, with a channel to this process."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from pokeladder.errors import SimulatorError
-from pokeladder.processes import last_words
-from pokeladder.scratch import Scratch
 from pokeladder.simulator.channel import Channel
 from pokeladder.simulator.setup import Simulator
+from pokeladder.system.processes import last_words
+from pokeladder.system.scratch import Scratch
 
 HOOK = Path(__file__).parent / "server.js"
 LOOPBACK = "127.0.0.1"
-# What the server needs to find beside the folders that it writes to.
+# Parts of the package that the server reads.
 LINKED = ("dist", "data", "server", "translations", "node_modules")
 WRITTEN = ("config/chat-plugins", "config/ladders", "logs/repl", "databases")
 START_SECONDS = 120.0
 
 
 class ServerProcess(Channel):
-    """A running server; a context manager that leaves neither process nor folder behind.
+    """A running server; a context manager, which ends it and removes its temporary folder.
 
     Args:
-        port: 0 for a free one.
-        processes: how many processes simulate battles.
-        log: what it prints goes here.
-        arranged: only battles that were arranged are played (see ``server.js``).
-        turn_timeout: seconds after which a player who is waited for loses an arranged battle.
-        max_invalid: invalid decisions after which a player loses an arranged battle.
-        folder: keep the server's own files here, and its log of every battle; None for a folder that goes with it.
+        port: port; 0 for a free one.
+        processes: number of processes that simulate battles.
+        log: file of its output.
+        arranged: whether only arranged battles are played (see ``server.js``).
+        turn_timeout: seconds after which a player loses an arranged battle by time-out.
+        max_invalid: number of invalid decisions after which a player loses an arranged battle.
+        folder: folder for the server's files, with its log of every battle; None for a temporary one.
 
     Raises:
         SimulatorError: the port is taken, or the server does not start.
@@ -76,7 +76,7 @@ class ServerProcess(Channel):
         }
         config = f"module.exports = require({json.dumps(str(HOOK))}).configure({json.dumps(settings)});\n"
         (self.folder / "config" / "config.js").write_text(config)
-        # The package is linked and not copied; modules must take it to lie where the links are.
+        # Links to the package instead of a copy; modules must resolve paths from the links.
         links = ["--preserve-symlinks", "--preserve-symlinks-main"]
         main = str(self.folder / "dist" / "server" / "index.js")
         with theirs, log.open("ab") as output:
@@ -87,14 +87,14 @@ class ServerProcess(Channel):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
-                # A Ctrl-C in the terminal is for pokeladder, which ends this process by closing the socket.
+                # Ctrl-C in a terminal must reach pokeladder only, which ends this process by closing the socket.
                 start_new_session=True,
             )
         super().__init__(process, ours, START_SECONDS)
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """The URL that clients connect to."""
         return f"ws://{LOOPBACK}:{self.port}/showdown/websocket"
 
     def stop(self) -> int:
@@ -111,15 +111,15 @@ class ServerProcess(Channel):
             raise SimulatorError(f"the server did not start{within}{last_words(self.log)}; its log is {self.log}")
         elif rest == ("EADDRINUSE",):
             raise SimulatorError(
-                f"port {self.port} is in use: end the program that listens on it (another Showdown server?), "
-                "or name another with --port"
+                f"port {self.port} is in use: end the program that listens on it, for example another Showdown server, "
+                "or name another port with --port"
             )
         else:
             raise SimulatorError(f"the server cannot listen on port {self.port}: {rest[0]}; name another with --port")
 
 
 def _furnish(folder: Path, simulator: Simulator) -> None:
-    """Makes a folder in which the server runs: links to the package, and places of its own to write to."""
+    """Makes the server's folder, with links to the package and folders to write to."""
     package = simulator.folder / "node_modules" / "pokemon-showdown"
     folder.mkdir(parents=True, exist_ok=True)
     for name in LINKED:

@@ -1,4 +1,4 @@
-"""Setting up the pinned Showdown simulator in the cache folder, once for all processes and users' projects."""
+"""Installs the pinned version of Showdown in the cache folder, once for all projects of a user."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISLNK
 from typing import TextIO
 
 import platformdirs
@@ -24,14 +25,14 @@ from pokeladder.simulator.node import INSTALL_NODE, Node, find_node
 HERE = Path(__file__).parent
 DRIVER = HERE / "driver.js"
 PINS = ("package.json", "package-lock.json")
-# Written last, so a folder that holds it holds everything: file count and bytes to compare with.
+# Number and size of all files; written last, so that a folder with it is complete.
 STAMP = "complete.json"
-# SHA-256 of each file: reading them all takes as long as a run takes to begin, so only `pokeladder doctor` does.
+# SHA-256 of each file, compared by `pokeladder doctor` only, since reading all files takes a second.
 CONTENTS = "contents.json"
 SETUP_MINUTES = 10
 PROGRESS_SECONDS = 2.0
 LOCK_SECONDS = 0.1
-# What the lock file's packages come to; for the progress only.
+# Approximate number of files of the packages, for the progress.
 EXPECTED_FILES = 2287
 
 Notify = Callable[[str], None]
@@ -39,7 +40,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Simulator:
-    """A Showdown simulator that is set up: Node, the folder that holds ``node_modules``, and its version."""
+    """An installed Showdown: Node, the folder of ``node_modules``, and the version."""
 
     node: Node
     folder: Path
@@ -53,7 +54,7 @@ def cache_folder() -> Path:
 
 
 def pinned_version() -> str:
-    """The version of the npm package ``pokemon-showdown`` that this pokeladder plays on."""
+    """The version of the npm package ``pokemon-showdown`` that this pokeladder uses."""
     pins = json.loads((HERE / PINS[0]).read_text())
     version: str = pins["dependencies"]["pokemon-showdown"]
     return version
@@ -64,9 +65,9 @@ def simulator_folder() -> Path:
 
 
 def setup_problem(folder: Path) -> str | None:
-    """Why the set-up in ``folder`` cannot be used, or None.
+    """The reason why the installation in ``folder`` cannot be used, or None.
 
-    Files are counted, and those that were written after the set-up compared with what they were.
+    Files are counted, and newer ones are compared with their digests.
     """
     if not folder.is_dir():
         return "not set up yet"
@@ -74,30 +75,29 @@ def setup_problem(folder: Path) -> str | None:
         stamp = json.loads((folder / STAMP).read_text())
         completed = (folder / STAMP).stat().st_mtime_ns
     except (OSError, ValueError):
-        return "set-up was interrupted"
+        return "the set-up was interrupted"
     files = _files(folder)
-    later = {str(path.relative_to(folder)) for path, found in files.items() if found.st_mtime_ns > completed}
+    later = {name for name, found in files.items() if found.st_mtime_ns > completed}
     if stamp != _census(files) or (later and damaged_file(folder, later)):
         return "files are missing or changed"
     if later:
-        # The whole was copied: once is enough.
+        # After a copy all files are new: compare them once.
         with suppress(OSError):
             os.utime(folder / STAMP)
     return None
 
 
 def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
-    """The simulator, installed first if it is not there; safe to call from several processes at once.
+    """The simulator, installed first if needed; several processes may call this at once.
 
-    npm checks every package against the hashes of the lock file that pokeladder ships. The install happens in a
-    folder of its own, which takes its place only when whole, so an interrupted one leaves nothing behind that a
-    later call would use.
+    npm checks every package against the hashes in the lock file of pokeladder. It installs into a temporary folder,
+    which is renamed when complete.
 
     Args:
-        notify: told in a line what is going on when there is something to wait for.
+        notify: called with a line before something that takes time.
 
     Raises:
-        SimulatorError: there is no Node, or npm could not install.
+        SimulatorError: there is no Node, or npm failed.
     """
     node = find_node()
     folder = simulator_folder()
@@ -121,7 +121,7 @@ def ensure_simulator(notify: Notify = lambda _: None) -> Simulator:
 
 
 def _take(lock: TextIO, notify: Notify) -> None:
-    """Holds the lock until the file is closed here and in the processes that share it."""
+    """Acquires the lock, which is held until the file is closed in all processes that share it."""
     deadline = time.monotonic() + SETUP_MINUTES * 60
     waited = False
     while True:
@@ -149,7 +149,7 @@ def _install(node: Node, folder: Path, lock: TextIO, notify: Notify) -> None:
         for pin in PINS:
             shutil.copyfile(HERE / pin, staging / pin)
         command = [str(node.executable), str(node.npm), "ci"]
-        # The optional packages are databases and mailers of a public server; install scripts only fetch binaries.
+        # Optional packages are databases and mailers of a public server; install scripts only download binaries.
         command += ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run_npm(command, staging, lock, notify)
         write_contents(staging)
@@ -171,7 +171,7 @@ def _run_npm(command: list[str], staging: Path, lock: TextIO, notify: Notify) ->
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            # If this process is killed, npm goes on writing, and whoever comes next has to wait for it.
+            # Shared with npm: if this process is killed, npm continues, and the next process must wait for it.
             pass_fds=(lock.fileno(),),
         )
         try:
@@ -204,10 +204,10 @@ def _progress(files: int, seconds: float) -> str:
 
 
 def damaged_file(folder: Path, names: Container[str] | None = None) -> Path | None:
-    """A file of a set-up that is not what it was; None if there is none, or an older pokeladder kept no digests.
+    """A file that differs from its digest; None without one, or if an older pokeladder wrote no digests.
 
     Args:
-        names: look at these alone.
+        names: compare these files only.
     """
     try:
         expected = json.loads((folder / CONTENTS).read_text())
@@ -218,29 +218,30 @@ def damaged_file(folder: Path, names: Container[str] | None = None) -> Path | No
 
 
 def write_contents(folder: Path) -> None:
-    """Keeps the digest of each file of a set-up, for :func:`damaged_file`."""
-    digests = {str(path.relative_to(folder)): _digest(path) for path in _files(folder) if not path.is_symlink()}
+    """Writes the digest of each file, for :func:`damaged_file`."""
+    digests = {name: _digest(folder / name) for name, found in _files(folder).items() if not S_ISLNK(found.st_mode)}
     (folder / CONTENTS).write_text(json.dumps(digests))
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256, in hexadecimal; None of a file that cannot be read."""
+    """SHA-256 in hexadecimal; None if the file cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
 
 
-def _files(folder: Path) -> dict[Path, os.stat_result]:
+def _files(folder: Path) -> dict[str, os.stat_result]:
+    """The files of the packages, by their paths in the folder."""
     found = {}
     for parent, _, names in os.walk(folder / "node_modules"):
         for name in names:
-            # npm takes files away again, too.
+            # npm also removes files.
             with suppress(FileNotFoundError):
-                path = Path(parent, name)
-                found[path] = path.lstat()
+                path = f"{parent}/{name}"
+                found[path.removeprefix(f"{folder}/")] = os.lstat(path)
     return found
 
 
-def _census(files: Mapping[Path, os.stat_result]) -> dict[str, int]:
+def _census(files: Mapping[str, os.stat_result]) -> dict[str, int]:
     return {"files": len(files), "bytes": sum(found.st_size for found in files.values())}

@@ -1,3 +1,3 @@
--- A player's name, or two with "_vs_" between, with what a file's name may not hold replaced as exports do (see
--- metamon_file_name): under both names it is the same player.
+-- The name of a player, or two with "_vs_" between, with the characters replaced that file names of exports cannot
+-- contain (see metamon_file_name). Under both names it is the same player.
 CREATE MACRO as_exported(player) AS replace(player, '_', '-')

@@ -1,14 +1,14 @@
--- Ratings before and after each game of one format, in plain SQL: the same function as pokeladder.sequential.elo_fold.
+-- Ratings before and after each game of one format, in plain SQL: the same function as pokeladder.query.folds.elo_fold.
 --   games:   STRUCT(p1, p2, score)[] in the order of play; agents are numbered 1, 2, …
---   agents:  how many there are
+--   agents:  number of agents
 --   returns: STRUCT(p1_before, p1_after, p2_before, p2_after)[], one element a game; NULL for NULL
 --
--- A log is two lists that grow at the front, so the first place where an agent stands is its latest rating. Each
--- game adds four entries: both sides with their new ratings, and two of nobody (0) that keep the old ones.
--- Appending copies a list, so the log is cut into blocks: `done` takes the finished ones, and the next block starts
--- from a log of just the ratings. A last block without games moves the last log into `done`.
--- An accumulator must have the type of the elements that it runs over, hence their odd shapes: agent[1] of a block is
--- the number of games before it, rating[1] of a game is its score.
+-- A log is two lists that grow at the front: the first entry of an agent is its latest rating. Each game adds four
+-- entries: both sides with their new ratings, and two of agent 0 with the old ones. Appending copies a list, so the log
+-- is cut into blocks: `done` contains the finished ones, and the next block starts from a log of only the ratings. A last
+-- block without games moves the last log into `done`.
+-- An accumulator must have the type of the list's elements, which explains their shapes: agent[1] of a block is the
+-- number of games before it, rating[1] of a game is its score.
 CREATE MACRO elo_fold(games, agents, k, initial) AS list_reduce(
     list_transform(
         range(0, len(games) + elo_block(games), elo_block(games)),

@@ -1,4 +1,4 @@
--- Each agent's Elo after its last battle in elo_progression_with(k, initial), and how many it had.
+-- Each agent's Elo after its last battle in elo_progression_with(k, initial).
 CREATE MACRO elo_latest(k, initial) AS TABLE
 WITH progression AS MATERIALIZED (
     FROM elo_progression_with(k := k, initial := initial)
@@ -8,6 +8,6 @@ sides AS (
     UNION ALL
     SELECT format, seq, p2, p2_after FROM progression
 )
-SELECT format, agent, max_by(rating, seq) AS elo, count(*) AS games
+SELECT format, agent, max_by(rating, seq) AS elo
 FROM sides
 GROUP BY ALL

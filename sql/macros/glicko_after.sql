@@ -3,7 +3,7 @@
 CREATE MACRO glicko_after(own, other, score) AS list_transform(
     list_transform(
         [{
-            'weight': ln(10) / 400 * glicko_attenuation(other.deviation),
+            'weight': glicko_attenuation(other.deviation) / elo_unit(),
             'chance': win_chance(glicko_attenuation(other.deviation) * (own.rating - other.rating))
         }],
         lambda met: {

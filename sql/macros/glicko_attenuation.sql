@@ -1,2 +1,2 @@
--- How much a result counts less because an opponent's rating is uncertain: Glicko's g(RD).
-CREATE MACRO glicko_attenuation(deviation) AS 1 / sqrt(1 + 3 * pow(ln(10) / 400 * deviation / pi(), 2))
+-- Glicko's g(RD): the factor by which a result counts less because of the deviation of the opponent's rating.
+CREATE MACRO glicko_attenuation(deviation) AS 1 / sqrt(1 + 3 * pow(deviation / elo_unit() / pi(), 2))

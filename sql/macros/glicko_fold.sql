@@ -1,5 +1,5 @@
 -- Glicko-1 ratings after a list of games, each a rating period of its own, in plain SQL: the same function as
--- pokeladder.sequential.glicko_fold.
+-- pokeladder.query.folds.glicko_fold.
 --   games:   STRUCT(p1, p2, score)[] in the order of play; agents are numbered 1, 2, …
 --   agents:  how many there are; all begin with 1500 and 130
 --   returns: STRUCT(rating, deviation)[] by number of agent; NULL for NULL

@@ -3,11 +3,11 @@
 CREATE MACRO glicko_update(rating, deviation, games) AS list_transform(
     [{
         'information': 1 / pow(deviation, 2) + list_sum(list_transform(games, lambda game:
-            pow(ln(10) / 400 * glicko_attenuation(game.deviation), 2)
+            pow(glicko_attenuation(game.deviation) / elo_unit(), 2)
             * win_chance(glicko_attenuation(game.deviation) * (rating - game.rating))
             * win_chance(glicko_attenuation(game.deviation) * (game.rating - rating))
         )),
-        'gain': ln(10) / 400 * list_sum(list_transform(games, lambda game:
+        'gain': 1 / elo_unit() * list_sum(list_transform(games, lambda game:
             glicko_attenuation(game.deviation)
             * (game.score - win_chance(glicko_attenuation(game.deviation) * (rating - game.rating)))
         ))

@@ -1,14 +1,14 @@
--- The matrix of second derivatives of minus the Bradley–Terry log likelihood (see ratings_with), by strengths. Without a
--- prior it would be singular, ratings being free to move together: 1 / agents is added to all of it, which fixes their sum.
--- Weights and their sums come first, so that each is computed once.
+-- The negative matrix of second derivatives of the Bradley–Terry log likelihood (see ratings_with) by strength. Without a
+-- prior it is singular, since all ratings can move together: 1 / agents is added to all elements, which fixes their sum.
+-- Weights and their sums are computed first, once each.
 CREATE MACRO information(games, strengths, prior) AS list_transform(
     list_transform(
         list_transform(games, lambda row, number: list_transform(row, lambda count, other:
-            count * exp(strengths[other] - strengths[number]) / pow(1 + exp(strengths[other] - strengths[number]), 2)
+            count * logistic(strengths[other] - strengths[number]) * logistic(strengths[number] - strengths[other])
         )),
         lambda row, number: {
             'weights': row,
-            'total': list_sum(row) + prior * exp(strengths[number]) / pow(1 + exp(strengths[number]), 2),
+            'total': list_sum(row) + prior * logistic(strengths[number]) * logistic(-strengths[number]),
             'number': number
         }
     ),

@@ -1,6 +1,6 @@
--- The name, without its suffix, under which both of metamon's readers find a trajectory: seven parts between "_", the
--- format in the first. A name that a file came with is kept as far as it is such a name; a player's "_" becomes "-", and
--- what newer names have before the result, _ts-<team set>, goes.
+-- The name, without suffix, that both of metamon's readers accept for a trajectory: seven parts separated by "_", with
+-- the format in the first. The name of an ingested file is kept as far as it has this form; "_" in a player's name
+-- becomes "-", and _ts-<team set>, which newer names have before the result, is removed.
 CREATE MACRO metamon_file_name(name, trajectory_id, format, rating, agent, opponent, played_at, result) AS CASE
     WHEN regexp_full_match(name, '[^_]+_[^_]+_[^_]+_vs_[^_]+_[^_]+_(WIN|LOSS)') AND contains(split_part(lower(name), '_', 1), format)
         THEN name

@@ -1,7 +1,7 @@
--- No rows where `pokeladder.duckdb` is the file at `place`; where a copy of it is attached from elsewhere, an error that says
--- so, since its views hold the full paths of the files that they read.
---   mark: what only the views of this file have in their text: by it a copy is known under any name
--- DuckDB 1.5 resolves the paths that it is given; 1.4 keeps them as they are, relative ones and symbolic links, too.
+-- No rows if `pokeladder.duckdb` is the file at `place`. If a copy of it is attached, an error with a remedy, since its
+-- views contain the full paths of the files that they read.
+--   mark: a text that only the views of this file contain, by which a copy is recognised
+-- DuckDB 1.5 resolves given paths; 1.4 keeps relative ones and symbolic links.
 CREATE MACRO misplaced(place, mark) AS TABLE
 SELECT
     error(

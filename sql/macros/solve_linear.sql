@@ -1,5 +1,5 @@
--- Solves matrix · x = right_side by Gauss–Jordan elimination without pivoting: enough for positive definite matrices.
--- Both are lists of rows, and so is the result.
+-- Solves matrix · x = right_side by Gauss–Jordan elimination without pivoting, which is enough for positive definite
+-- matrices. Both arguments and the result are lists of rows.
 CREATE MACRO solve_linear(matrix, right_side) AS list_transform(
     list_reduce(
         list_transform(range(1, len(matrix) + 1), lambda number: {'rows': []::DOUBLE[][], 'column': number}),

@@ -1,2 +1,2 @@
--- What an agent scores on average against one whose rating is this much lower (in Elo): 100 makes 0.64, 200 0.76.
+-- The expected score against an agent whose rating is lower by `gap` Elo points: 0.64 for 100, 0.76 for 200.
 CREATE MACRO win_chance(gap) AS 1 / (1 + pow(10, -gap / 400))

@@ -1,4 +1,4 @@
--- A trajectory's file name without the part _ts-<team set> that newer versions of metamon put before the result.
+-- The file name of a trajectory without the part _ts-<team set>, which newer versions of metamon put before the result.
 CREATE MACRO without_team_set(name) AS regexp_replace(
     name,
     '^(.+_\d+-\d+-\d+-\d+:\d+:\d+)_ts-.+_(WIN|LOSS)$',

@@ -1,4 +1,4 @@
--- What the heatmap shows: a row an agent and opponent that have met, with the place of either (see agent_order).
+-- Rows of the heatmap: one for each agent and opponent that have met, with the places of both (see agent_order).
 SELECT
     matchups.agent,
     opponent,
@@ -9,9 +9,9 @@ SELECT
     losses,
     ties,
     win_rate,
-    low,
-    high
+    win_rate_low,
+    win_rate_high
 FROM matchups
-JOIN agent_order AS own USING (format, agent)
-JOIN agent_order AS other ON other.format = matchups.format AND other.agent = opponent
+JOIN internal.agent_order AS own USING (format, agent)
+JOIN internal.agent_order AS other ON other.format = matchups.format AND other.agent = opponent
 ORDER BY own.place, other.place

@@ -1,7 +1,7 @@
--- What the chart of Elo over time shows: for each agent its start, before its first battle, and then points that are the
--- mean of its ratings after some battles; seq is the format's battle that the last of them was. There are $points points
--- in all, or 15 an agent if that is more, so that many lines can be told apart. final is the last rating of all.
--- Reads progression (pokeladder.views), which $initial begins with.
+-- Points of the chart of Elo over time: for each agent its start, before its first battle, and then means of its ratings
+-- over several battles; seq is the number of the last of these battles in the format. There are $points points in all, or
+-- 15 an agent if that is more. final is the last rating.
+-- Reads progression (pokeladder.query.views), whose initial rating is $initial.
 WITH rated AS MATERIALIZED (
     SELECT format, seq, p1, p2, p1_after, p2_after
     FROM progression
@@ -34,5 +34,5 @@ thinned AS (
 
 SELECT agent, place, seq, elo, final, is_last
 FROM thinned
-JOIN agent_order USING (format, agent)
+JOIN internal.agent_order USING (format, agent)
 ORDER BY place, seq

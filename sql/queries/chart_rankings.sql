@@ -1,5 +1,6 @@
--- What the chart of rankings shows: a row an agent, the strongest first (see agent_order); rating is NULL where not finite.
+-- Rows of the chart of rankings: one for each agent, the strongest first (see agent_order). rating is NULL where it is
+-- not finite.
 SELECT agent, place, rating, low, high, rank, rank_low, rank_high, games, status
 FROM ratings
-JOIN agent_order USING (format, agent)
+JOIN internal.agent_order USING (format, agent)
 ORDER BY place

@@ -1,4 +1,5 @@
--- What a store holds, in one row: battles, trajectories, documents and runs. Reads the tables of pokeladder.check.
+-- The content of a store, in one row: numbers of battles, trajectories, documents and runs. Reads the tables of
+-- pokeladder.store.examination.
 SELECT
     (SELECT count(*) FROM battles) AS battles,
     (SELECT count(*) FROM trajectories) AS trajectories,

@@ -1,5 +1,5 @@
--- What is wrong with the rows of a store, a row each: kind and path of the file, the row in it, and the reason. Of what is
--- there twice the first stays. Reads the tables of pokeladder.check, and faults, which has the files that cannot be read.
+-- The faulty rows of a store: kind and path of the file, number of the row, and reason. Of duplicates the first is not a
+-- fault. Reads the tables of pokeladder.store.examination, and faults, which has the files that cannot be read.
 WITH copies AS (
     SELECT 'battles' AS kind, file, row, 'the battle is in the store already' AS reason, row_number() OVER (
         PARTITION BY battle_id ORDER BY finished_at, batch, file, row
@@ -22,7 +22,7 @@ WITH copies AS (
     )
     FROM documents
     UNION ALL
-    SELECT 'server_battles', file, row, 'what the server said is in the store already', row_number() OVER (
+    SELECT 'server_battles', file, row, 'the server''s log is in the store already', row_number() OVER (
         PARTITION BY battle_id, batch ORDER BY file, row
     )
     FROM server_battles
@@ -37,20 +37,20 @@ FROM battles
 JOIN runs USING (run_id)
 WHERE game < 0 OR game >= scheduled
 UNION ALL
-SELECT 'trajectories', file, row, 'its document is not there'
+SELECT 'trajectories', file, row, 'its document is missing'
 FROM trajectories
 ANTI JOIN documents USING (document_file, trajectory_id)
 UNION ALL
-SELECT DISTINCT 'trajectories', trajectories.file, trajectories.row, 'its document is not what it was'
+SELECT DISTINCT 'trajectories', trajectories.file, trajectories.row, 'its document has changed'
 FROM trajectories
 JOIN documents USING (document_file, trajectory_id)
 WHERE documents.digest <> trajectories.digest
 UNION ALL
-SELECT DISTINCT 'documents', documents.file, documents.row, 'it is not what its trajectory says'
+SELECT DISTINCT 'documents', documents.file, documents.row, 'it differs from the digest of its trajectory'
 FROM documents
 JOIN trajectories USING (document_file, trajectory_id)
 WHERE documents.digest <> trajectories.digest
 UNION ALL
-SELECT 'merges', merges.file, merges.row, 'what it tells of is broken: ' || merged
+SELECT 'merges', merges.file, merges.row, 'the merged file is broken: ' || merged
 FROM merges
 SEMI JOIN faults ON faults.file = merges.merged

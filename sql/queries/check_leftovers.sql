@@ -1,6 +1,6 @@
--- What refers to nothing that is whole, as a killed process leaves it: kind and path of the file, the row in it (NULL for the
--- whole file), and the reason. Of documents only files that nothing refers to. Reads the tables of pokeladder.check
--- and faults.
+-- Rows and files that belong to no intact battle, as after a kill: kind and path of the file, number of the row (NULL for
+-- the whole file), and reason. Documents are reported only if nothing refers to their file. Reads the tables of
+-- pokeladder.store.examination, and faults.
 WITH whole_battles AS (
     SELECT battles.*
     FROM battles
@@ -14,15 +14,15 @@ shown AS (
     ANTI JOIN faults ON faults.file = trajectories.file AND faults.row = trajectories.row
 )
 
-SELECT 'trajectories' AS kind, file, row, 'its battle is not there' AS reason
+SELECT 'trajectories' AS kind, file, row, 'its battle is missing' AS reason
 FROM trajectories
 ANTI JOIN whole_battles USING (battle_id, batch)
 UNION ALL
-SELECT 'server_battles', file, row, 'its battle is not there'
+SELECT 'server_battles', file, row, 'its battle is missing'
 FROM server_battles
 ANTI JOIN whole_battles USING (battle_id, batch)
 UNION ALL
-SELECT 'points', file, row, 'its battle is not there'
+SELECT 'points', file, row, 'its battle is missing'
 FROM points
 ANTI JOIN whole_battles USING (battle_id, batch)
 UNION ALL

@@ -1,6 +1,6 @@
--- What each run has that is whole, one row a run: kind (NULL where what the run was asked to do is lost), battles scheduled
--- and stored, and how many of the stored ones lack trajectories, what the server said, and points of view. Reads the tables
--- of pokeladder.check and faults.
+-- The intact content of each run, one row each: kind (NULL if the settings of the run are lost), numbers of battles
+-- scheduled and stored, and of stored ones without trajectories, server log and perspectives. Reads the tables of
+-- pokeladder.store.examination, and faults.
 WITH whole_battles AS (
     SELECT battles.*
     FROM battles

@@ -1,5 +1,5 @@
--- The faults of a store, one row for each file and reason: whether it is only a leftover, kind, file, reason, and how many
--- rows it is about; NULL if the whole file. Reads the table faults of pokeladder.check.
+-- The faults of a store, one row for each file and reason: whether it is a leftover, kind, file, reason, and number of
+-- rows (NULL for the whole file). Reads the table faults of pokeladder.store.examination.
 SELECT leftover, kind, file, reason, nullif(count(row), 0) AS rows
 FROM faults
 GROUP BY ALL

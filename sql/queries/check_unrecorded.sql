@@ -1,5 +1,5 @@
--- The runs that could not record all trajectories that were wanted: run_id, and how many are missing. Reads the tables of
--- pokeladder.check.
+-- The runs with trajectories that could not be recorded: run_id and their number. Reads the tables of
+-- pokeladder.store.examination.
 SELECT run_id, sum(unrecorded)::BIGINT AS missing
 FROM battles
 WHERE unrecorded > 0

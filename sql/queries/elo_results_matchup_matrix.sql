@@ -1,6 +1,6 @@
--- The rows of elo_results_matchup_matrix.csv, best agent first: Model and the list of its cells, which stand in the
--- order of the rows: `W-L` from the row's side (ties in neither), `-` on the diagonal, `0-0` where two never met.
--- Takes $k and $initial. pokeladder.views.write_query makes columns of the cells.
+-- The rows of elo_results_matchup_matrix.csv, best agent first: Model and the list of its cells, in the order of the
+-- rows: `W-L` for the agent of the row (without ties), `-` on the diagonal, `0-0` for agents that have not met.
+-- Takes $k and $initial. pokeladder.query.statements.write_query makes columns of the cells.
 WITH ranked AS (
     SELECT format, agent, row_number() OVER (ORDER BY format, rank, agent) AS place
     FROM elo_with(k := $k, initial := $initial)

@@ -1,5 +1,5 @@
--- The rows of elo_results_progression.csv, battles in order; player is p1 and result (WIN, LOSS, TIE) is its own.
--- Reads progression (pokeladder.views).
+-- The rows of elo_results_progression.csv, battles in order; player is p1, and result (WIN, LOSS, TIE) is that of p1.
+-- Reads progression (pokeladder.query.views).
 SELECT
     row_number() OVER () AS battle_num,
     p1 AS player,

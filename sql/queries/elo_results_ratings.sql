@@ -1,7 +1,7 @@
--- The document of elo_results_ratings.json, as one JSON value:
+-- The document of elo_results_ratings.json as one JSON value:
 -- {k_factor, initial_rating, ratings: {name: {elo, rank}}}, best agent first.
--- Takes $k and $initial. The old files know no formats, so all battles must be of one: an agent with ratings in two
--- formats is refused as a duplicate key.
+-- Takes $k and $initial. The file has no formats, so all battles must have one: an agent with ratings in two formats is
+-- an error, a duplicate key.
 SELECT
     json_pretty(to_json({
         'k_factor': $k,

@@ -1,5 +1,5 @@
--- What the folder of an export holds at its end, in one row: trajectories looked at and held, held ones by result, and the
--- others by reason. Reads judged, selection, and there, what the folder holds before.
+-- The content of an export folder at the end, in one row: numbers of trajectories in scope and in the folder, of the
+-- latter by result, and of the others by reason. Reads judged, selection, and there (the content before).
 WITH held AS (
     SELECT result FROM selection
     UNION ALL

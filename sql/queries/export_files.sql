@@ -1,5 +1,5 @@
--- The selected trajectories with their files of documents, one row each, file by file; of a lost file the path that it had in
--- the folder $folder. Reads selection and document_files.
+-- The selected trajectories with their files of documents, one row each, ordered by file; a lost file has its former path
+-- in the folder $folder. Reads selection and document_files.
 SELECT
     coalesce(filename, concat($folder, '/', run_id, '/', document_file, '.parquet')) AS file,
     document_file,
@@ -7,5 +7,5 @@ SELECT
     format,
     file_name
 FROM selection
-LEFT JOIN (SELECT DISTINCT document_file, filename FROM document_files) AS places USING (document_file)
+LEFT JOIN (SELECT DISTINCT document_file, filename FROM internal.document_files) AS places USING (document_file)
 ORDER BY file, trajectory_id

@@ -1,4 +1,4 @@
--- The trajectories of the store whose files are in the folder of an export already. Reads listed: format and file_name.
+-- The trajectories of the store whose files are in the export folder. Reads listed: format and file_name.
 WITH named AS (
     SELECT
         document_file,

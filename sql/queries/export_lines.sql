@@ -1,5 +1,5 @@
--- What the digest of a set is made of: a line a trajectory that the folder of an export holds at its end, with its file and the
--- digest of its document, in the order of the files. Reads selection, and there, what the folder holds before.
+-- The lines of the digest of a set: file and digest of the document of each trajectory in the export folder at the end,
+-- ordered by file. Reads selection, and there (the content before).
 SELECT format || '/' || file_name || ' ' || digest AS line
 FROM (
     SELECT format, file_name, digest FROM selection

@@ -1,4 +1,5 @@
--- The trajectories that an export writes, with their files' names. Reads scope and judged, the rows of export_selection.
+-- The trajectories that an export writes, with the names of their files. Reads scope and judged, the rows of
+-- export_selection.
 SELECT
     document_file,
     trajectory_id,

@@ -1,5 +1,5 @@
--- A digest that differs when the store's battles or trajectories do: of the batches that they came in, which stay what they
--- are when files are merged.
+-- A digest that changes with the battles or trajectories of the store. It is made of their batches, which stay the same
+-- when files are merged.
 SELECT sha256(coalesce(string_agg(concat_ws('/', kind, run_id, batch), chr(10) ORDER BY kind, run_id, batch), ''))
 FROM (
     SELECT DISTINCT 'battles' AS kind, run_id, batch FROM battles

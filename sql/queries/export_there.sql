@@ -1,5 +1,5 @@
--- The files in the folder of an export, one row each; result and digest are NULL where the store has no such trajectory and
--- the folder does not tell. Reads listed and kept.
+-- The files in the export folder, one row each; result and digest are NULL where neither the store nor the folder has
+-- them. Reads listed and kept.
 SELECT
     format,
     file_name,

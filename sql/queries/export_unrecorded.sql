@@ -1,5 +1,5 @@
--- How many trajectories of battles in scope were wanted and could not be recorded. Takes $format, $run, $since and $agents,
--- NULL where any will do; other conditions are about trajectories, and a battle without one cannot meet them.
+-- The number of trajectories of battles in scope that could not be recorded. Takes $format, $run, $since and $agents,
+-- NULL for any. Other conditions are about trajectories, and cannot be applied to battles without one.
 SELECT coalesce(sum(unrecorded), 0)::BIGINT AS unrecorded
 FROM battles
 WHERE ($format::VARCHAR IS NULL OR format = $format)

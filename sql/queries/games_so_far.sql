@@ -1,5 +1,4 @@
--- The games of run $run that are in the store, by their positions in its schedule: whether each has been played, and
--- how many of its attempts were void.
+-- The stored games of run $run by position in the schedule: whether each was played, and the number of its void attempts.
 SELECT
     game,
     bool_or(outcome <> 'void') AS played,

@@ -1,5 +1,5 @@
--- Rows of a battle file, in the order of pokeladder.records.Battle: the battles in `places` that the store does not have.
--- Takes $run, $batch, and the part of them to write: those numbered from $begin up to $end.
+-- Rows of a battle file in the order of pokeladder.store.rows.Battle: the battles in `places` that are not in the store,
+-- numbered from $begin up to $end. Takes $run and $batch, too.
 WITH sides AS (
     SELECT
         number,
@@ -29,7 +29,7 @@ decided AS (
         CASE
             WHEN p1_says_won THEN 'p1'
             WHEN p2_says_won THEN 'p2'
-            -- A log says LOSS of ties, too: then both do.
+            -- Logs have LOSS for ties: then both sides have it.
             WHEN p1_says_lost AND p2_says_lost THEN NULL
             WHEN p1_says_lost THEN 'p2'
             WHEN p2_says_lost THEN 'p1'

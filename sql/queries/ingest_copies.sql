@@ -1,7 +1,7 @@
--- The trajectories that have been read and are known, whatever their files are called: one document is one side of one
--- battle. Of several copies in one ingest one is none: one that has a row in a battle log, else the first by its path.
--- Several battles may share a document only if it is short, as where one side gives up at once: one of less than 10
--- steps is known only under its name, as it is or as exports write it. Reads summaries_read and log_rows.
+-- The trajectories read that are known under another name: equal documents are one side of one battle. Of several copies
+-- in one ingest one is kept: one with a row in a battle log, otherwise the first by path. Short documents of different
+-- battles can be equal, for example after an early forfeit: those of less than 10 steps must also have the same name, as
+-- it is or as exports write it. Reads summaries_read and log_rows.
 WITH found AS (
     SELECT
         *,

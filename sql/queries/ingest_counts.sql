@@ -1,5 +1,5 @@
--- What an ingest adds: battles, those of them known from one side, points of view that the store had, others that it did
--- not have of battles that it had, and the formats of the new battles. Reads places.
+-- The counts of an ingest: battles, those known from one side only, perspectives that the store had, new perspectives of
+-- battles that the store had, and the formats of the new battles. Reads places.
 SELECT
     count(DISTINCT number) AS battles,
     count(DISTINCT number) FILTER (alone) AS half_known,

@@ -1,4 +1,4 @@
--- The files that hold no trajectory, and why. Reads summaries_read.
+-- The files without a valid trajectory, and the reasons. Reads summaries_read.
 SELECT source, fault
 FROM summaries_read
 WHERE fault IS NOT NULL

@@ -1,4 +1,4 @@
--- The trajectories that have been read and are not known. Reads summaries_read and copies.
+-- The trajectories read that are not known. Reads summaries_read and copies.
 SELECT * EXCLUDE (fault, named_result)
 FROM summaries_read
 ANTI JOIN copies USING (name)

@@ -1,11 +1,11 @@
--- The two points of view of one battle, one row a pair, by their ids in all_points: by the game's id in sets of human
--- replays; else by names, results, time (a minute) and content; else, where both players' logs mirror each other row by
--- row, by their place in them. A pair of which either could belong to another one is none.
--- Two joins on equal values: players who have met a thousand times would make a million pairs to look through.
+-- The two perspectives of one battle, one row for each pair of ids in all_perspectives. In sets of human replays they are
+-- matched by the battle's id; otherwise by names, results, time (one minute) and content; otherwise, if both players'
+-- logs mirror each other row by row, by their positions. Ambiguous pairs are dropped.
+-- Two joins on equal values are used: players who have met a thousand times would make a million candidate pairs.
 WITH fitting AS (
     SELECT this.id, that.id AS other_id
-    FROM all_points AS this
-    JOIN all_points AS that
+    FROM all_perspectives AS this
+    JOIN all_perspectives AS that
         ON
             that.format = this.format
             AND as_exported(that.player) = as_exported(this.opponent)
@@ -15,8 +15,8 @@ WITH fitting AS (
     WHERE NOT this.whole AND NOT that.whole AND NOT regexp_full_match(this.record, '\d{10}')
     UNION ALL
     SELECT this.id, that.id
-    FROM all_points AS this
-    JOIN all_points AS that
+    FROM all_perspectives AS this
+    JOIN all_perspectives AS that
         ON
             that.format = this.format
             AND as_exported(that.player) = as_exported(this.opponent)
@@ -31,7 +31,7 @@ WITH fitting AS (
         AND regexp_full_match(that.record, '\d{10}')
 ),
 
--- In either order, so that uniqueness is one count.
+-- Each pair in both orders, so that one count shows whether it is unique.
 candidates AS (
     SELECT *, count(*) OVER (PARTITION BY id) AS choices
     FROM fitting
@@ -45,15 +45,15 @@ by_content AS (
     WHERE this.choices = 1 AND that.choices = 1
 ),
 
--- A player's log now and what was taken in of earlier ones; of players without any log their trajectories in order of time.
+-- Rows of a player's log, from this and earlier ingests; for players without a log their trajectories by time.
 ordered AS (
     SELECT
-        all_points.*,
+        all_perspectives.*,
         by_content.other_id,
         bool_and(log IS NOT NULL) OVER players AS logged,
         bool_and(log IS NULL AND regexp_full_match(record, '\d{10}')) OVER players
         AND count(DISTINCT played_at) OVER players = count(*) OVER players AS timed
-    FROM all_points
+    FROM all_perspectives
     LEFT JOIN by_content USING (id)
     WINDOW players AS (PARTITION BY format, player, opponent)
 ),
@@ -74,7 +74,7 @@ mirrored AS (
     SELECT
         this.id,
         that.id AS other_id,
-        -- Sides differ in the switches that they are forced to, a dozen at most.
+        -- Steps of the sides differ by forced switches, at most a dozen.
         bool_and(
             ((this.result = 'WIN') <> (that.result = 'WIN') OR (this.result <> 'WIN' AND that.result <> 'WIN'))
             AND abs(this.steps - that.steps) <= 12

@@ -1,7 +1,7 @@
--- Which battle and side each point of view that is being taken in is of, one row each. Those of new battles are numbered
--- from 0 in the order of the logs' rows, else of time; battle_id and batch are the store's where it has the battle, else
--- NULL. p1 is the player whose name sorts first. alone: the other side's point of view is not known. tells: it adds what
--- the store does not know. Reads points, all_points and pairs.
+-- The battle and side of each perspective to ingest, one row each. New battles are numbered from 0 in the order of the
+-- logs' rows, otherwise of time; battle_id and batch are NULL for them. p1 is the player whose name sorts first. alone:
+-- the perspective of the other side is unknown. tells: it adds to what the store has. Reads perspectives,
+-- all_perspectives and pairs.
 WITH partners AS (
     SELECT id, other_id FROM pairs
     UNION ALL
@@ -10,24 +10,24 @@ WITH partners AS (
 
 placed AS (
     SELECT
-        points.*,
-        own.known_name IS NULL AND points.name IS NOT NULL AS tells_trajectory,
-        (own.known_name IS NULL AND points.name IS NOT NULL) OR (own.known_log IS NULL AND points.log IS NOT NULL) AS tells,
+        perspectives.*,
+        own.known_name IS NULL AND perspectives.name IS NOT NULL AS tells_trajectory,
+        (own.known_name IS NULL AND perspectives.name IS NOT NULL) OR (own.known_log IS NULL AND perspectives.log IS NOT NULL) AS tells,
         coalesce(own.battle_id, other.battle_id) AS battle_id,
         coalesce(own.batch, other.batch) AS batch,
         CASE
             WHEN own.side IS NOT NULL THEN own.side
             WHEN other.side IS NOT NULL THEN if(other.side = 'p1', 'p2', 'p1')
-            -- The two may spell a name differently, and must not be the same side.
-            WHEN other.id IS NULL OR own.id < other.id THEN if(points.player <= points.opponent, 'p1', 'p2')
+            -- The spellings of a name may differ, and the two must have different sides.
+            WHEN other.id IS NULL OR own.id < other.id THEN if(perspectives.player <= perspectives.opponent, 'p1', 'p2')
             ELSE if(other.player <= other.opponent, 'p2', 'p1')
         END AS side,
         least(own.id, coalesce(other.id, own.id)) AS battle,
         other.id IS NULL AND NOT own.whole AS alone
-    FROM points
-    JOIN all_points AS own ON own.point = points.point
+    FROM perspectives
+    JOIN all_perspectives AS own ON own.point = perspectives.point
     LEFT JOIN partners ON partners.id = own.id
-    LEFT JOIN all_points AS other ON other.id = partners.other_id
+    LEFT JOIN all_perspectives AS other ON other.id = partners.other_id
 ),
 
 ordered AS (

@@ -1,6 +1,7 @@
--- Rows of a trajectory file, in the order of pokeladder.records.Trajectory: those of new battles numbered from $begin up to
--- $end and, if $known, those of battles that the store has. Takes $run and $batch too. A side that saw no end has the
--- result that the battle has, and both sides have the agents that it has. Reads places, new_trajectories and battles of the same part (as `new_battles`).
+-- Rows of a trajectory file in the order of pokeladder.store.rows.Trajectory: those of new battles numbered from $begin
+-- up to $end and, if $known, those of battles of the store. Takes $run and $batch, too. Agents, and the result of a side
+-- that saw no end, are those of the battle. Reads places, new_trajectories, and battles of the same part (as
+-- `new_battles`).
 SELECT
     name AS trajectory_id,
     coalesce(places.battle_id, format('{}-{:06d}', $run, number)) AS battle_id,

@@ -1,13 +1,12 @@
--- Points of view that may be of a battle that another one is of as well, and that are kept apart because that is not
--- certain: their number, and the players of one. Names and results fit and, as far as it is known, time.
--- Reads all_points and pairs.
+-- Ambiguous perspectives, which may belong to a battle of another one, and are kept apart: their number, and the players
+-- of one. Names and results match and, as far as it is known, time. Reads all_perspectives and pairs.
 WITH alone AS (
     SELECT *, floor(epoch(played_at) / 60)::BIGINT AS minute
-    FROM all_points
+    FROM all_perspectives
     WHERE NOT whole AND id NOT IN (SELECT id FROM pairs UNION ALL SELECT other_id FROM pairs)
 )
 
-SELECT count(*) AS points, any_value(player) AS player, any_value(opponent) AS opponent
+SELECT count(*) AS perspectives, any_value(player) AS player, any_value(opponent) AS opponent
 FROM alone AS this
 WHERE
     point IS NOT NULL

@@ -1,5 +1,5 @@
--- What the battles are that can count, a row for each format, agents and versions of agents: games, when the first ended, and each
--- side's steps and invalid ones where those were counted. Battles that equal earlier ones are among them.
+-- The battles that can count, one row for each format, agents and versions: number of games, end of the first, and each
+-- side's steps and invalid decisions where those were counted. Battles that equal earlier ones are included.
 SELECT
     format,
     p1,

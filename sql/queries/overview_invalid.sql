@@ -1,5 +1,5 @@
--- The agents of the table overview of whose decisions over 5% were invalid, so that a random choice was played instead: format,
--- agent, invalid_rate.
+-- The agents of the table overview with more than 5% invalid decisions, which random choices replaced: format, agent,
+-- invalid_rate.
 WITH sides AS (
     SELECT format, p1 AS agent, p1_steps AS steps, p1_invalid AS invalid FROM overview
     UNION ALL

@@ -1,5 +1,5 @@
--- The agents of which the table overview has several versions, a row each: agent, its versions from the first to the last that
--- played, and the games of each in the same order. Battles whose versions are not known are left out.
+-- The agents of the table overview with several versions, one row each: agent, versions in order of first play, and the
+-- games of each in the same order. Battles without versions are left out.
 WITH sides AS (
     SELECT p1 AS agent, p1_version AS version, games, first_at FROM overview
     UNION ALL

@@ -1,4 +1,4 @@
--- The runs of kind $kind, the latest first: the columns of pokeladder.records.Run, and whether each is finished.
+-- The runs of kind $kind, the latest first: the columns of pokeladder.store.rows.Run, and whether each is finished.
 SELECT
     run_id, kind, format, venue, settings, scheduled, started_at, pokeladder_version, showdown_version,
     finished

@@ -1,4 +1,4 @@
--- How many battles of run $run equal earlier ones.
+-- The number of battles of run $run that equal earlier ones.
 SELECT count(*) AS repeated
 FROM repeated_battles
 JOIN battles USING (battle_id)

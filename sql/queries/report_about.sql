@@ -1,4 +1,4 @@
--- One line that says what a report is of; NULL without rated battles.
+-- The subject of a report in one line; NULL without rated battles.
 SELECT if(
     count(*) = 0,
     NULL,

@@ -1,5 +1,5 @@
--- The document of tournament_results.json for the one run in `battles`, as one JSON value: what was asked for, and an
--- entry for each matchup with its results. Takes $run.
+-- The document of tournament_results.json as one JSON value for the one run in `battles`: its settings, and the results
+-- of each matchup. Takes $run.
 WITH settings AS (
     SELECT run_id, format, scheduled, started_at, settings::JSON AS asked, showdown_version, pokeladder_version
     FROM runs

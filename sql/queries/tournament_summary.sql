@@ -1,4 +1,4 @@
--- The summary of a report: a row an agent, the strongest first. $k, $initial as in elo_with.
+-- The summary of a report: one row for each agent, the strongest first. $k and $initial as in elo_with.
 SELECT
     place,
     agent,
@@ -7,11 +7,9 @@ SELECT
     glicko,
     deviation AS glicko_deviation,
     gxe,
-    statistics.* EXCLUDE (format, agent, low, high),
-    statistics.low AS win_rate_low,
-    statistics.high AS win_rate_high
+    statistics.* EXCLUDE (format, agent)
 FROM ratings
-JOIN agent_order USING (format, agent)
+JOIN internal.agent_order USING (format, agent)
 JOIN statistics USING (format, agent)
 JOIN glicko USING (format, agent)
 JOIN elo_with(k := $k, initial := $initial) AS elos USING (format, agent)

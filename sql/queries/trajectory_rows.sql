@@ -1,5 +1,5 @@
--- The rows of a trajectory file, in the order of pokeladder.records.Trajectory: what `summaries` says of each document
--- (see trajectory_summaries) beside what `facts` has from elsewhere. A fault is an error.
+-- The rows of a trajectory file in the order of pokeladder.store.rows.Trajectory: columns of `summaries` (see
+-- trajectory_summaries), which come from the document, and of `facts`. A fault raises an error.
 SELECT
     trajectory_id,
     battle_id,

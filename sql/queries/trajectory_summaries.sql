@@ -1,23 +1,18 @@
--- What can be said of each trajectory in `outlines` (see pokeladder.outlines) by itself, one row each. `fault` says why it
--- is no trajectory, else it is NULL.
+-- The summary of each trajectory in `outlines` (see pokeladder.trajectories.outlines), one row each. `fault` is the
+-- reason why it is not a valid trajectory, or NULL.
 --
--- steps: decisions. missing_actions: -1 before the last. unlisted_actions: indices for which the state shows no option.
--- used_struggle: a move was chosen with no PP left, or Struggle was the last move seen.
--- team, lead: species of this side. opponent_team, opponent_lead: those that it saw. final_hp, opponent_final_hp: what
--- is left at the end, in whole Pokémon (six unhurt ones are 6.0); an unseen Pokémon is unhurt.
--- own_signature is what the other side's other_signature is: who faced whom whenever both had to choose, with which status,
--- HP (as the opponent is told it: in hundredths rounded up, 99 unless unhurt) and last move.
+-- steps: number of decisions. missing_actions: number of -1 before the last action. unlisted_actions: number of indices
+-- for which the state has no option. used_struggle: a move was chosen without PP, or Struggle was the last move.
+-- team, lead: species of this side. opponent_team, opponent_lead: those that it saw. final_hp, opponent_final_hp: HP at
+-- the end in whole Pokémon (six unhurt ones are 6.0); unseen Pokémon count as unhurt.
+-- own_signature equals the other side's other_signature: active species of both sides at each free choice, with status,
+-- HP (as the opponent sees it: in hundredths rounded up, 99 unless unhurt) and last move.
 WITH stepped AS (
     SELECT
         *,
         list_zip(states[:-2], actions) AS steps,
         list_filter(states[:-2], lambda state: NOT state.forced) AS free,
-        list_transform(states, lambda state: state.opponent_species) AS opponents,
-        list_reverse(states) AS backwards,
-        list_transform(
-            list_filter(list_zip(states[:-2], states[2:]), lambda two: two[2].opponents_left < two[1].opponents_left),
-            lambda two: if(two[2].opponent_hp = 0, two[2].opponent_species, two[1].opponent_species)
-        ) AS opponents_fainted
+        list_transform(states, lambda state: state.opponent_species) AS opponents
     FROM outlines
 ),
 
@@ -48,8 +43,8 @@ SELECT
         WHEN list_bool_or(list_transform(states, lambda state:
             state.species IS NULL OR state.opponent_species IS NULL OR state.switches IS NULL OR state.forced IS NULL
         )) OR states[-1].hp IS NULL OR states[-1].opponent_hp IS NULL OR opponent_pokemon_left IS NULL
-            THEN 'a state lacks what every state has'
-        WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is no number'
+            THEN 'a state lacks a required value'
+        WHEN list_bool_or(list_transform(actions, lambda action: action IS NULL)) THEN 'an action is not a number'
     END AS fault,
     format,
     len(states)::INTEGER - 1 AS steps,
@@ -68,20 +63,7 @@ SELECT
     seen AS opponent_team,
     seen[1] AS opponent_lead,
     round(states[-1].hp + coalesce(list_sum(bench_hp), 0), 6) AS final_hp,
-    round(
-        greatest(
-            states[-1].opponent_hp,
-            least(
-                greatest(6 - len(seen), 0) + list_sum(list_transform(seen, lambda species: if(
-                    list_contains(opponents_fainted, species),
-                    0,
-                    list_filter(backwards, lambda state: state.opponent_species = species)[1].opponent_hp
-                ))),
-                states[-1].opponent_hp + opponent_pokemon_left - (states[-1].opponent_hp > 0)::INTEGER
-            )
-        ),
-        6
-    ) AS opponent_final_hp,
+    opponent_hp(states) AS opponent_final_hp,
     (states[-1].hp > 0)::INTEGER + len(bench_hp)::INTEGER AS pokemon_left,
     opponent_pokemon_left,
     won,

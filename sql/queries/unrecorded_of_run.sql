@@ -1,4 +1,4 @@
--- How many trajectories of run $run were wanted and could not be recorded.
+-- The number of trajectories of run $run that could not be recorded.
 SELECT coalesce(unrecorded, 0) AS unrecorded
 FROM runs
 WHERE run_id = $run

@@ -1,8 +1,13 @@
 -- Non-transitive triples, one row each: first beats second, second beats third, and third beats first, by their mean scores
--- against each other. first is the first of them by name; los is the least likelihood of superiority of the three.
+-- against each other.
+--
+-- format: the battle format
+-- first, second, third: agents; first is the first of them by name
+-- first_win_rate, second_win_rate, third_win_rate: against the next one
+-- los: the least likelihood of superiority of the three
 WITH wins AS MATERIALIZED (
     SELECT format, agent, opponent, win_rate, los
-    FROM differences
+    FROM matchups
     WHERE win_rate > 0.5
 )
 

@@ -1,5 +1,12 @@
--- Glicko-1 with GXE, the numbers that Showdown shows: each battle a rating period of its own, in the order of elo. Agents do
--- not change while they rest, so deviations do not grow with time.
+-- Glicko-1 with GXE, as Showdown shows them: each battle is a rating period, in order of finish. Deviations do not grow with
+-- time, since agents do not change between battles.
+--
+-- format, agent: the agent, and the format of its battles
+-- glicko: rating
+-- deviation: its deviation, 25 to 130
+-- gxe: chance in percent to beat a new player
+-- rank: 1 is the best of the format
+-- games: battles that count
 SELECT
     format,
     agent,

@@ -1,26 +1,14 @@
--- How each agent fared against each opponent; a matchup has two rows, one in either order.
--- win_rate is the mean score, a tie being half a win; low and high are its 95% Wilson interval.
-WITH decided AS (
-    -- Counted before both sides are taken, so that two rows a battle are not made.
-    SELECT format, p1, p2, winner, count(*) AS games FROM rated_battles GROUP BY ALL
-),
-sides AS (
-    SELECT format, p1 AS agent, p2 AS opponent, winner = 'p1' AS won, games FROM decided
-    UNION ALL
-    SELECT format, p2 AS agent, p1 AS opponent, winner = 'p2' AS won, games FROM decided
-),
-totals AS (
-    SELECT
-        format,
-        agent,
-        opponent,
-        sum(games)::BIGINT AS games,
-        coalesce(sum(games) FILTER (won), 0)::BIGINT AS wins,
-        coalesce(sum(games) FILTER (NOT won), 0)::BIGINT AS losses,
-        coalesce(sum(games) FILTER (won IS NULL), 0)::BIGINT AS ties
-    FROM sides
-    GROUP BY ALL
-)
-SELECT *, (wins + ties / 2) / games AS win_rate, unnest(wilson(win_rate, games))
-FROM totals
-ORDER BY format, agent, opponent
+-- How each agent fared against each opponent, and how much stronger it is by their battles alone; a matchup has two rows,
+-- one in either order. See matchups_with() for other hypotheses than 0 and 10 Elo.
+--
+-- format, agent, opponent: the matchup
+-- games, wins, losses, ties: of the agent, over the battles that count
+-- win_rate: mean score, a tie being half a win
+-- win_rate_low, win_rate_high: 95% Wilson interval of win_rate, each battle an observation
+-- pairs: mirrored pairs of which both battles count
+-- elo_difference: Elo points that the win rate stands for; NULL for an agent that has scored nothing or all
+-- elo_margin: half the width of its 95% interval, each pair an observation; NULL where that reaches a score of 0 or 1
+-- los: likelihood of superiority
+-- llr: log likelihood ratio of the hypotheses H1 and H0
+-- sprt: state of the sequential test: `H1`, `H0` or `continue`
+FROM matchups_with()

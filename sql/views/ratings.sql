@@ -1,1 +1,13 @@
+-- Bradley–Terry ratings on the Elo scale, which do not depend on the order of battles. See ratings_with() for a prior.
+--
+-- format, agent: the agent, and the format of its battles
+-- rating: Elo points, the mean of a component being 1500; NULL where no finite rating exists
+-- se: standard error, over mirrored pairs
+-- low, high: 95% interval of the rating
+-- rank: in the component, 1 being the best
+-- rank_low, rank_high: the best and the worst rank that the intervals allow
+-- games: number of battles that count
+-- component: agents that have taken points from each other, directly or by way of others, compare; 1 is the largest such set
+-- status: `rated` in component 1; else `unbeaten` (nobody of another component took a point from this one), `winless` (it
+--   took none from any other), `between` (both happened, with different components) or `apart` (it met no other)
 FROM ratings_with()

@@ -1,6 +1,8 @@
--- The battles that equal an earlier one of the slice: the same agents, versions, teams, sides, seed, and every choice that was
--- played; battle_id, and in repeats the battle_id of the first of them. They are no observations of their own.
--- Only runs of one format and seed have battles in common, so only those are compared.
+-- The battles that repeat an earlier one of the slice: agents, versions, teams, sides, seed and all choices are the same, so
+-- they do not count. Only runs of one format and seed can have equal battles, so only those are compared.
+--
+-- battle_id: the battle that does not count
+-- repeats: the first battle that it equals
 WITH shared AS (
     SELECT format, run_seed
     FROM battles

@@ -1,5 +1,10 @@
--- Whether p1 does better than p2, whoever they are: p1's results over all battles that count, win_rate with its 95% Wilson
--- interval. 0.5 lies outside of it where a side has an advantage, given that agents played both equally often.
+-- The results of side p1 over all battles that count. If agents played both sides equally often, an interval without 0.5
+-- shows an advantage of a side.
+--
+-- format: the battle format
+-- games, wins, losses, ties: of p1
+-- win_rate: mean score, a tie being half a win
+-- win_rate_low, win_rate_high: its 95% Wilson interval
 WITH totals AS (
     SELECT
         format,

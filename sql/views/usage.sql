@@ -1,5 +1,11 @@
--- How often each species is brought, and with what success, over all trajectories of a format: games, wins, losses,
--- ties, games_led (it came in first), usage (share of teams), win_rate (a tie is half a win) with its 95% Wilson interval.
+-- Usage and success of each species over all trajectories of a format.
+--
+-- format, species: the battle format, and the species
+-- games, wins, losses, ties: number of trajectories whose team has the species, and by result
+-- games_led: number of those in which it was the first in battle
+-- usage: share of all teams
+-- win_rate: mean score, a tie being half a win
+-- win_rate_low, win_rate_high: its 95% Wilson interval
 WITH brought AS (
     SELECT format, unnest(team) AS species, lead, result
     FROM trajectories

@@ -1,1 +1,0 @@
-FROM differences_with()
