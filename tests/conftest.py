@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before NumPy is imported, here and in all processes: each of its threads costs the time to start it, and none is used.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import pokeladder
 from pokeladder.play.server import sessions
 from pokeladder.runs import preparation
