@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 import duckdb
@@ -19,7 +24,6 @@ from rich.text import Text
 from pokeladder.names import shown
 from pokeladder.query.csv_files import write_csv
 from pokeladder.query.statements import query_errors
-from pokeladder.system.scratch import Scratch
 
 WIDTH = 100
 ROWS_SHOWN = 50
@@ -73,19 +77,38 @@ def _print(relation: duckdb.DuckDBPyRelation, output: str) -> None:
     if output == "json":
         _print_json(relation)
         return
-    with Scratch() as folder:
-        path = folder / "rows"
-        if output == "csv":
-            write_csv(relation, path)
-        else:
-            relation.to_parquet(str(path))
+    with _written(relation, output) as file:
         if output == "csv" and sys.stdout.isatty():
-            with path.open(encoding="utf-8", newline="") as lines:
-                for line in lines:
-                    click.echo(shown(line, "\n\t"), nl=False)
-            return
-        with path.open("rb") as file:
+            for line in io.TextIOWrapper(file, encoding="utf-8", newline=""):
+                click.echo(shown(line, "\n\t"), nl=False)
+        else:
             shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+@contextmanager
+def _written(relation: duckdb.DuckDBPyRelation, output: str) -> Iterator[BinaryIO]:
+    """The content of a CSV or Parquet file with all rows, while DuckDB writes it.
+
+    Through a pipe: a temporary file might fill the disk, and to remove a large one takes seconds, also after Ctrl-C.
+
+    Raises:
+        duckdb.Error: the query failed; after the block.
+    """
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb"):
+            path = Path(f"/dev/fd/{writing}")
+            if output == "csv":
+                write_csv(relation, path)
+            else:
+                relation.to_parquet(str(path))
+
+    # If the block ends early, the pipe is closed first, which ends the writing.
+    with ThreadPoolExecutor(1) as pool, open(reading, "rb") as file:
+        written = pool.submit(write)
+        yield file
+        written.result()
 
 
 def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

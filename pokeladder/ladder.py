@@ -143,10 +143,9 @@ class Ladder:
         Raises:
             QueryError: DuckDB refused a statement, or it is not allowed here.
         """
-        connection = self._connect_locked(VIEWS) if write else self._connection
-        checked_statements = permissions.checked(connection, query, write=write, store=self.store.folder)
+        checked_statements = permissions.checked(self._connection, query, write=write, store=self.store.folder)
         if write:
-            return permissions.run(connection, checked_statements, parameters)
+            return permissions.run(self._connect_locked(VIEWS), checked_statements, parameters)
         try:
             return permissions.run(self._connection_for(views.needed(query)), checked_statements, parameters)
         except QueryError as error:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before NumPy is imported, here and in all processes: each of its threads costs the time to start it, and none is used.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import pokeladder
+from pokeladder.cli import progress
 from pokeladder.play.server import sessions
 from pokeladder.runs import preparation
 from pokeladder.simulator.process import Inquiry
@@ -27,6 +33,10 @@ settings.load_profile("pokeladder")
 # tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+# What is printed only if a run takes more than ten seconds, or work on files does.
+PROGRESS = re.compile(r"^([\d,]+/[\d,]+ battles(?!.* in all).*|\w+: [\d,]+ of [\d,]+ files.*)\n", re.MULTILINE)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -69,6 +79,12 @@ def _one_process_plays() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, however long something takes."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", math.inf)
+
+
+@pytest.fixture(autouse=True)
 def _no_long_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that are to end by themselves get less time for it; they are ended then, which costs them nothing."""
     monkeypatch.setattr(sessions, "LEAVING_SECONDS", 2.0)
@@ -87,13 +103,15 @@ def ladder(tmp_path: Path) -> pokeladder.Ladder:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the installed command in ``tmp_path`` as a user would."""
+    """Runs the installed command in ``tmp_path`` as a user would; lines of progress are left out of what it prints."""
 
     def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "PYTHONPATH": str(HELPERS), **settings.pop("env", {})}
-        return subprocess.run(
+        done = subprocess.run(
             [command(), *arguments], cwd=tmp_path, capture_output=True, text=True, env=env, **settings
         )
+        done.stderr = PROGRESS.sub("", done.stderr)
+        return done
 
     return run
 

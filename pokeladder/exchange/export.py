@@ -47,7 +47,7 @@ def export_filtered(
     """
     if overwrite and append:
         raise UsageError("--overwrite and --append contradict each other: choose one")
-    connection = selection.connect(store)
+    connection = selection.connect(store, filters)
     limit = filters.limit
     if append and output_dir is not None:
         _check_form(output_dir, to)

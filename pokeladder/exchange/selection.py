@@ -18,7 +18,8 @@ from pokeladder.exchange.training_files import PARQUET_FILE, Target
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError
 from pokeladder.query import statements, views
-from pokeladder.query.texts import query_text
+from pokeladder.query.catalogue import VIEWS
+from pokeladder.query.texts import query_text, query_texts
 from pokeladder.store.files import Store
 
 # Number of lines of the digest that are read at once.
@@ -87,9 +88,11 @@ class Exported:
     unrecorded: int = 0
 
 
-def connect(store: Store) -> duckdb.DuckDBPyConnection:
+def connect(store: Store, filters: Filters) -> duckdb.DuckDBPyConnection:
     """A connection to the views of a store, for the functions of this module."""
-    connection = views.connect(store.files)
+    # A condition may ask any view.
+    items = VIEWS if filters.where is not None else views.needed(query_texts("export_"))
+    connection = views.connect(store.files, items=items)
     # DuckDB estimates the size of a source by its first file, which is empty, and would hash the wrong side of joins.
     connection.execute("SET disabled_optimizers = 'build_side_probe_side'")
     return connection

@@ -6,13 +6,17 @@ sources, which read the files, and those of the folder ``internal``.
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from pathlib import Path
 
 import duckdb
 from duckdb import ConstantExpression
 
+from pokeladder.query import connections
 from pokeladder.query.texts import text
 
 # Of each source its name, and the names and types of its columns.
@@ -85,19 +89,42 @@ VIEWS = (
 MIXED = frozenset({"battle_files"})
 # Sources whose files are never merged.
 WHOLE = frozenset({"run_files", "merge_files", "version_files"})
+# Columns by the digest of the files that have them.
+_known: dict[bytes, Columns] = {}
 
 
-def columns_of(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, Sequence[str]]) -> Columns:
+def columns_of(sources: Mapping[str, Sequence[str]], connection: duckdb.DuckDBPyConnection | None = None) -> Columns:
     """The columns of the sources.
 
-    Only the file of the first glob is read: it has the columns, and listing the others takes time.
+    Only the files of the first globs are read: they have the columns, and listing the others takes time. DuckDB reads
+    them once in a process, unless their content changes.
+
+    Args:
+        connection: an open connection, which saves the time to make one.
     """
+    contents = {name: _content(globs[0]) for name, globs in sources.items()}
+    key = hashlib.sha256(repr(contents).encode()).digest()
+    if key in _known and all(contents.values()):
+        return _known[key]
+    if connection is None:
+        with connections.connect() as connection:
+            return columns_of(sources, connection)
     described = []
     for name, globs in sources.items():
         # With hive_partitioning a folder named a=b would add a column.
         read = connection.read_parquet(globs[:1], hive_partitioning=False, filename=True)
         described.append((name, tuple(zip(read.columns, map(str, read.types), strict=True))))
-    return tuple(described)
+    _known[key] = tuple(described)
+    return _known[key]
+
+
+def _content(pattern: str) -> bytes:
+    """The content of files; nothing if one cannot be read, of which DuckDB tells the reason."""
+    try:
+        # Path.glob takes no absolute pattern.
+        return b"".join(Path(path).read_bytes() for path in glob.glob(pattern))  # noqa: PTH207
+    except OSError:
+        return b""
 
 
 def create_stand_ins(connection: duckdb.DuckDBPyConnection, columns: Columns) -> None:

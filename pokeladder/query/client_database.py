@@ -40,9 +40,7 @@ def write_database(path: Path, sources: Mapping[str, Sequence[str]]) -> None:
         # Made elsewhere, since DuckDB misplaces the log of a file in a folder with "?" in its name.
         with Scratch() as folder:
             made = folder / path.name
-            with connections.connect() as connection:
-                columns = catalogue.columns_of(connection, sources)
-            made.write_bytes(_without_sources(columns))
+            made.write_bytes(_without_sources(catalogue.columns_of(sources)))
             with connections.connect(made, storage_compatibility_version=STORAGE_VERSION) as connection:
                 # In one transaction, since each transaction is synced.
                 connection.execute("BEGIN")

@@ -205,7 +205,7 @@ def _create(
     by_version: bool,
 ) -> None:
     """Makes the sources, and views and macros over them; ``battles`` keeps the rows that meet the conditions."""
-    catalogue.create_stand_ins(connection, catalogue.columns_of(connection, sources))
+    catalogue.create_stand_ins(connection, catalogue.columns_of(sources, connection))
     if any(item in FOLDED for item in items):
         # Imported here: it needs NumPy and Arrow, and most statements do not.
         from pokeladder.query import folds

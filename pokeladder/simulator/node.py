@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pokeladder.errors import SimulatorError
@@ -34,7 +35,7 @@ def find_node() -> Node:
     rejected = []
     for executable, npm, source in _candidates():
         try:
-            version = _version(executable)
+            version = _version(executable, executable.stat().st_mtime_ns)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             rejected.append(f"{executable} cannot be asked for its version: {error}")
             continue
@@ -60,8 +61,9 @@ def _candidates() -> list[tuple[Path, Path | None, str]]:
     return candidates
 
 
-def _version(executable: Path) -> str:
-    """The version of an executable.
+@cache
+def _version(executable: Path, changed: int) -> str:
+    """The version of an executable, which is asked once for each time of its last change.
 
     Raises:
         OSError, subprocess.SubprocessError: it cannot be run.

@@ -78,7 +78,7 @@ class Store:
         except OSError as error:
             if not there_is_one:
                 raise StoreError(f"cannot use {self.folder} as a store: {error}; name another with --store") from error
-            self._lent = _empty_files()
+            self._lent = _lent_files()
 
     def complete(self) -> None:
         """Gives the empty files of a store of an earlier version the columns that they lack.
@@ -90,7 +90,7 @@ class Store:
                 if not _has_columns(path, kind):
                     self._write_empty(kind, path)
         except OSError:
-            self._lent = _empty_files()
+            self._lent = _lent_files()
 
     def _empty_files(self) -> dict[str, Path]:
         """An empty file of each kind: a glob must match a file, and an empty store must have columns."""
@@ -343,7 +343,7 @@ def _has_columns(path: Path, kind: str) -> bool:
 
 
 @cache
-def _empty_files() -> Path:
+def _lent_files() -> Path:
     """A temporary folder with an empty file of each kind. It stays until the process ends, since relations use it."""
     from pyarrow import parquet as pq
 

@@ -44,6 +44,21 @@ def test_a_reader_that_has_enough_is_no_error(store: Path, line: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_rows_are_printed_while_they_are_computed(store: Path) -> None:
+    """More rows than any disk takes: an end can only come from the reader."""
+    done = shell(store, "pl sql 'FROM range(1000000) a, range(1000000) b' --format csv | head -2")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"\n") == 2
+
+
+@pytest.mark.parametrize("output", ["csv", slowly("json"), slowly("parquet")])
+def test_a_query_that_fails_late(store: Path, output: str) -> None:
+    query = "SELECT if(range = 900000, error('an odd row'), range) FROM range(1000000)"
+    failed = shell(store, f'pl sql "{query}" --format {output} >/dev/null')
+    assert failed.returncode == 1
+    assert failed.stderr.decode().startswith("Error: Invalid Input Error: an odd row\nThe statement was:\nSELECT if(")
+
+
 @pytest.mark.parametrize(
     ("line", "output", "reason"),
     [

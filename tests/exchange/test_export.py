@@ -234,6 +234,7 @@ OPTIONS: list[tuple[dict[str, Any], Callable[[str, Document], bool]]] = [
         int(name.split("_")[1]) > 1040 and data.result_of(document) == "WIN"
     )),
     ({"agents": ["ann"]}, lambda name, _document: "_ann_vs" in name),
+    ({"where": "agent NOT IN (SELECT agent FROM elo WHERE agent <> 'ann')"}, lambda name, _document: "_ann_vs" in name),
     ({"agents": ["ann", "Gen1Binary_143052_A"]}, lambda name, _document: "_b__ob_" not in name),
     ({"agents": ["' OR 1 = 1 --"]}, lambda _name, _document: False),
     ({"agents": []}, lambda _name, _document: False),

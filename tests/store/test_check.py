@@ -172,6 +172,17 @@ def test_a_file_cut_short_is_named_by_whoever_reads_it(
     assert said.out == ""
 
 
+def test_an_empty_file_that_cannot_be_read(store: Store) -> None:
+    """Its columns are read directly if they are not known yet."""
+    ladder = pokeladder.open(store.folder)
+    assert ladder.elo().fetchall()
+    empty = store.folder / "battles" / "none" / "none.parquet"
+    empty.unlink()
+    empty.mkdir()
+    with pytest.raises(StoreError, match="find the fault with `pokeladder check`"):
+        ladder.elo()
+
+
 def test_damage_inside_of_a_file(store: Store) -> None:
     path = first(store, "documents")
     content = bytearray(path.read_bytes())
