@@ -7,9 +7,9 @@ sources, which read the files, and those of the folder ``internal``.
 from __future__ import annotations
 
 import glob
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import takewhile
 from pathlib import Path
 
@@ -89,8 +89,8 @@ VIEWS = (
 MIXED = frozenset({"battle_files"})
 # Sources whose files are never merged.
 WHOLE = frozenset({"run_files", "merge_files", "version_files"})
-# Columns by the digest of the files that have them.
-_known: dict[bytes, Columns] = {}
+# Columns by the sources' names and the content of the files that have them.
+_known: dict[tuple[tuple[str, bytes], ...], Columns] = {}
 
 
 def columns_of(sources: Mapping[str, Sequence[str]], connection: duckdb.DuckDBPyConnection | None = None) -> Columns:
@@ -102,20 +102,18 @@ def columns_of(sources: Mapping[str, Sequence[str]], connection: duckdb.DuckDBPy
     Args:
         connection: an open connection, which saves the time to make one.
     """
-    contents = {name: _content(globs[0]) for name, globs in sources.items()}
-    key = hashlib.sha256(repr(contents).encode()).digest()
-    if key in _known and all(contents.values()):
-        return _known[key]
-    if connection is None:
-        with connections.connect() as connection:
-            return columns_of(sources, connection)
+    contents = tuple((name, _content(globs[0])) for name, globs in sources.items())
+    if contents in _known:
+        return _known[contents]
     described = []
-    for name, globs in sources.items():
-        # With hive_partitioning a folder named a=b would add a column.
-        read = connection.read_parquet(globs[:1], hive_partitioning=False, filename=True)
-        described.append((name, tuple(zip(read.columns, map(str, read.types), strict=True))))
-    _known[key] = tuple(described)
-    return _known[key]
+    with nullcontext(connection) if connection is not None else connections.connect() as reading:
+        for name, globs in sources.items():
+            # With hive_partitioning a folder named a=b would add a column.
+            read = reading.read_parquet(globs[:1], hive_partitioning=False, filename=True)
+            described.append((name, tuple(zip(read.columns, map(str, read.types), strict=True))))
+    if all(content for _, content in contents):
+        _known[contents] = tuple(described)
+    return tuple(described)
 
 
 def _content(pattern: str) -> bytes:
