@@ -22,7 +22,7 @@ import pyarrow as pa
 from filelock import Timeout
 
 from pokeladder.errors import InterruptedRunError, StoreError, UsageError
-from pokeladder.exchange.readers import FACTS, FILES_A_TASK, Task, read_all
+from pokeladder.exchange.readers import FACTS, FILES_A_TASK, Task, Unnamed, read_all
 from pokeladder.metamon import files as metamon_files
 from pokeladder.metamon.files import BrokenFileError, LogRow
 from pokeladder.names import RULE, is_name, shown
@@ -227,6 +227,7 @@ def _read_all(
     watch: FileWatch,
 ) -> None:
     """Fills the table ``summaries_read``."""
+    unnamed: list[Unnamed] = []
     _append(connection, "summaries_read", Summariser().summaries("ingest_summaries", FACTS.empty_table()))
     progress = FileCounter(sum(len(task.paths) for task in tasks), watch)
     with closing(read_all(tasks)) as readings:
@@ -234,10 +235,23 @@ def _read_all(
             if reading is not None:
                 progress.add(reading.files)
                 ingested.broken += reading.broken
+                unnamed += reading.unnamed
                 ingested.others += reading.others
                 _append(connection, "summaries_read", reading.table)
             progress.tell()
     ingested.broken += statements.tuples(connection, "ingest_faults")
+    _leave_unnamed_copies_out(connection, unnamed, ingested)
+
+
+def _leave_unnamed_copies_out(
+    connection: duckdb.DuckDBPyConnection, unnamed: Sequence[Unnamed], ingested: Ingested
+) -> None:
+    """Counts copies as known, and the other trajectories as broken."""
+    digests = pa.array([one.digest for one in unnamed], pa.string())
+    _append(connection, "unnamed", pa.table({"place": pa.array(range(len(unnamed)), pa.int64()), "digest": digests}))
+    known = {place for (place,) in statements.tuples(connection, "ingest_unnamed_copies")}
+    ingested.already_there += len(known)
+    ingested.broken += [(one.path, one.fault) for place, one in enumerate(unnamed) if place not in known]
 
 
 def _read_logs(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], ingested: Ingested) -> None:

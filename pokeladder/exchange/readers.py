@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -64,6 +64,20 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Unnamed:
+    """A trajectory whose file's name cannot be read.
+
+    Attributes:
+        fault: the reason.
+        digest: SHA-256 of its document.
+    """
+
+    path: str
+    fault: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Reading:
     """The result of a task.
 
@@ -71,6 +85,7 @@ class Reading:
         files: number of its files.
         table: rows of ``sql/queries/ingest_summaries.sql``.
         broken: files that cannot be read, with reasons.
+        unnamed: trajectories whose names cannot be read.
         others: JSON files that are not trajectories by name or content.
         documents: name of the file of documents, which is complete and not published yet.
     """
@@ -78,12 +93,21 @@ class Reading:
     files: int
     table: pa.Table
     broken: list[tuple[str, str]]
+    unnamed: list[Unnamed]
     others: list[str]
     documents: str
 
 
 class _OtherFileError(Exception):
     """A JSON file is not a trajectory by name or content."""
+
+
+class _UnnamedError(Exception):
+    """The name of a trajectory's file cannot be read."""
+
+    def __init__(self, unnamed: Unnamed) -> None:
+        super().__init__(unnamed)
+        self.unnamed = unnamed
 
 
 def read(task: Task) -> Reading:
@@ -96,9 +120,8 @@ def read(task: Task) -> Reading:
     file = DocumentFile(Store(task.folder), task.run_id, f"ingest-{secrets.token_hex(4)}")
     tables: list[pa.Table] = []
     facts: list[dict[str, Any]] = []
-    broken: list[tuple[str, str]] = []
-    others: list[str] = []
-    for documents in _parts(task.paths, broken, others):
+    reading = Reading(len(task.paths), FACTS.empty_table(), [], [], [], file.name)
+    for documents in _parts(task.paths, reading):
         names = [fact["name"] for fact, _ in documents]
         facts += [{**fact, "document_file": file.name} for fact, _ in documents]
         # Only documents that are JSON are stored: the view steps reads all of them.
@@ -113,13 +136,11 @@ def read(task: Task) -> Reading:
         del documents, outlines, kept
     file.complete()
     tables.append(_summaries(summariser, facts))
-    return Reading(len(task.paths), pa.concat_tables(tables), broken, others, file.name)
+    return replace(reading, table=pa.concat_tables(tables))
 
 
-def _parts(
-    paths: Iterable[Path], broken: list[tuple[str, str]], others: list[str]
-) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
-    """Columns and documents of files, in parts that fit in memory; adds to the lists of broken and other files."""
+def _parts(paths: Iterable[Path], reading: Reading) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
+    """Columns and documents of files, in parts that fit in memory; adds the other files to the lists of ``reading``."""
     part: list[tuple[dict[str, Any], bytes]] = []
     size = 0
     for path in paths:
@@ -127,9 +148,11 @@ def _parts(
             part.append(_read(path))
             size += len(part[-1][1])
         except BrokenFileError as error:
-            broken.append((str(path), str(error)))
+            reading.broken.append((str(path), str(error)))
+        except _UnnamedError as error:
+            reading.unnamed.append(error.unnamed)
         except _OtherFileError:
-            others.append(str(path))
+            reading.others.append(str(path))
         if len(part) == FILES_AT_ONCE or size >= BYTES_AT_ONCE:
             yield part
             part, size = [], 0
@@ -149,16 +172,17 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     text = metamon_files.stem(path)
     try:
         name = metamon_files.parse_name(text)
-    except BrokenFileError:
-        if path.suffix == ".json" and not is_trajectory(metamon_files.read_document(path)):
+    except BrokenFileError as error:
+        document = metamon_files.read_document(path)
+        if path.suffix == ".json" and not is_trajectory(document):
             raise _OtherFileError from None
-        raise
+        raise _UnnamedError(Unnamed(str(path), str(error), _digest(document))) from None
     document = metamon_files.read_document(path)
     fact = {
         "trajectory_id": text,
         "name": text,
         "source": shown(str(path)),
-        "digest": hashlib.sha256(document).hexdigest(),
+        "digest": _digest(document),
         "record": metamon_files.record_id(name.record),
         "format": metamon_files.format_of(name.record),
         "rating": name.rating,
@@ -168,6 +192,10 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         "played_at": name.played_at,
     }
     return fact, document
+
+
+def _digest(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()
 
 
 def read_all(tasks: Sequence[Task]) -> Generator[Reading | None]:

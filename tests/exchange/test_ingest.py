@@ -485,7 +485,7 @@ BROKEN = {
 
 
 def test_broken_files_are_named_and_the_rest_goes_in(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
-    write(tmp_path / "in", file_name("ann", "carl", number=1000), still(12))
+    write(tmp_path / "in", file_name("ann", "carl", number=1000), still(13))
     cases = {}
     for number, (case, (name, suffix, text, _)) in enumerate(BROKEN.items()):
         path = tmp_path / "in" / f"{name.replace('0000000001', f'{number:010}')}{suffix}"
@@ -498,7 +498,7 @@ def test_broken_files_are_named_and_the_rest_goes_in(ladder: pokeladder.Ladder, 
         assert re.search(reason, said), cases[path]
     assert (added.battles, added.trajectories) == (1, 1)
     assert rows(ladder, "SELECT opponent FROM trajectories") == [("carl",)]
-    assert len(rows(ladder, "FROM steps")) == 12
+    assert len(rows(ladder, "FROM steps")) == 13
 
 
 def test_only_files_that_end_are_read(
@@ -713,6 +713,28 @@ def test_one_document_under_two_names(ladder: pokeladder.Ladder, tmp_path: Path,
     assert_known(ladder.ingest(*renamed), 2)
     # The rows of a log belong to the file that has their id.
     assert ladder.ingest(LADDER).battles == battles
+
+
+def test_a_copy_is_known_whatever_it_is_called(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    content = data.content(OF_A[0])
+    copies = [write(tmp_path / "in", name, content) for name in ("copy", "of monday", f"{NAMED}.old")]
+    copies.append(tmp_path / "in" / "plain.json")
+    copies[-1].write_bytes(content)
+    unknown = ladder.ingest(*copies)
+    assert (unknown.battles, unknown.already_there) == (0, 0)
+    assert sorted(path for path, _ in unknown.broken) == sorted(map(str, copies))
+    # The name of the original tells who played, wherever it lies.
+    added = ladder.ingest(*copies, OF_A[0])
+    assert (added.trajectories, added.already_there, added.broken) == (1, 4, [])
+    assert_known(ladder.ingest(*copies), 4)
+
+
+def test_a_short_copy_is_known_by_its_name_only(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
+    data.short("ann", "bob", "WIN", 0).save(tmp_path / "in")
+    (original,) = (tmp_path / "in").rglob("*.json.lz4")
+    ladder.ingest(original)
+    again = ladder.ingest(shutil.copy(original, tmp_path / "copy.json.lz4"))
+    assert (again.battles, again.already_there, len(again.broken)) == (0, 0, 1)
 
 
 def result_in(path: Path) -> str:
