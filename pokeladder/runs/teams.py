@@ -100,9 +100,10 @@ def load_teams(team_set: str, format_id: str, validator: Validator) -> list[Team
         except (OSError, ValueError) as error:
             rejected.append(f"{path}: cannot be read: {error}")
             continue
-        heads = BACKUP_HEAD.findall(text)
-        if len(heads) > 1:
-            rejected.append(f"{path}: it is a backup of {len(heads)} teams: write each to a file of its own")
+        first, *headed = BACKUP_HEAD.split(text)
+        number = len(headed) + bool(first.strip())
+        if number > 1:
+            rejected.append(f"{path}: it is a backup of {number} teams: write each to a file of its own")
             continue
         checked = validator.team(format_id, text)
         if checked["problems"]:

@@ -90,12 +90,14 @@ def test_every_illegal_team_is_named_with_showdowns_reasons(inquiry: Inquiry, tm
 def test_files_that_are_no_single_team(inquiry: Inquiry, tmp_path: Path) -> None:
     head = "=== [gen1ou] {} ===\n\n"
     write_team(tmp_path, "backup", "".join(f"{head.format(name)}{TAUROS}\n" for name in ("one", "folder/two")))
+    write_team(tmp_path, "joined", f"{TAUROS}\n{head.format('two')}{TAUROS}\n")
     write_team(tmp_path, "large", TAUROS + " " * (1 << 20))
     os.mkfifo(tmp_path / "gen1ou" / "pipe.gen1ou_team")
     with pytest.raises(TeamError) as raised:
         load_teams(str(tmp_path), "gen1ou", inquiry)
     told = [line.partition(".gen1ou_team: ")[2] for line in str(raised.value).splitlines()[1:]]
     assert told == [
+        "it is a backup of 2 teams: write each to a file of its own",
         "it is a backup of 2 teams: write each to a file of its own",
         "cannot be read: it is too large for a team: more than 1,048,576 bytes",
         "cannot be read: it is not a regular file",
