@@ -111,8 +111,8 @@ class Directory(Protocol):
 def parse_agent(text: str, directory: Directory | None = None) -> Agent | Program:
     """Parses ``NAME`` or ``package.module:Class``, followed by ``,key=value`` for each parameter.
 
-    Values are Python literals, otherwise strings. ``name=`` renames the agent; without it the parameters become part of
-    the name, so that two variants of one class are two agents.
+    Values are Python literals, otherwise strings. ``name=TEXT`` renames the agent; without it the parameters
+    become part of the name, so that two variants of one class are two agents.
 
     Args:
         directory: finds names that are neither built in nor of an installed package.
@@ -131,7 +131,7 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
         key, equals, value = setting.partition("=")
         if not equals or not key.strip().isidentifier():
             raise AgentError(f"cannot read {setting!r} in agent {text!r}: write key=value")
-        parameters[key.strip()] = literal(value)
+        parameters[key.strip()] = value if key.strip() == "name" else literal(value)
     name = parameters.pop("name", None)
     base = base.strip()
     if name is None:
@@ -140,7 +140,7 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
             name += "(" + ",".join(f"{key}={value}" for key, value in parameters.items()) + ")"
             if not is_name(name):
                 raise AgentError(f"{name!r:.200} cannot be an agent's name: {RULE}; add ,name=NAME to {text!r:.200}")
-    checked_name(str(name))
+    checked_name(name)
     target = _target(base)
     if target is not None:
         if directory is not None and base in directory.registered():
@@ -148,8 +148,8 @@ def parse_agent(text: str, directory: Directory | None = None) -> Agent | Progra
                 f"two agents are called {base}: it {taken_by(base)}, and it is registered: "
                 f"`pokeladder agents remove {base}`, or call the registered one something else in agents.toml"
             )
-        return Agent(str(name), target, parameters)
-    found = directory.find(base, str(name), parameters) if directory is not None else None
+        return Agent(name, target, parameters)
+    found = directory.find(base, name, parameters) if directory is not None else None
     if found is None:
         known = ", ".join([*BUILT_IN, *sorted(_entry_points()), *(directory.names() if directory is not None else [])])
         raise AgentError(f"unknown agent {base}: use one of {known}, or package.module:Class of a poke-env Player")

@@ -113,8 +113,12 @@ def read_agent(name: str, table: Any, defaults: Mapping[str, Any]) -> AgentTable
     Raises:
         AgentError: it is not a table, has an unknown key or lacks one, or a value is out of its range.
     """
-    kind = table.get("kind") if isinstance(table, Mapping) else None
-    if kind not in KINDS:
+    if not isinstance(table, Mapping):
+        raise AgentError(f"agent {name}: {table!r:.100} is not a table: write [agents.{name}]")
+    if "kind" not in table:
+        raise AgentError(f"agent {name}: there is no kind: use one of {', '.join(KINDS)}")
+    kind = table["kind"]
+    if not isinstance(kind, str) or kind not in KINDS:
         raise AgentError(f"agent {name}: kind = {kind!r:.100} is unknown: use one of {', '.join(KINDS)}")
     own = {key: value for key, value in table.items() if key != "kind"}
     return _read(f"agent {name}", {**defaults, **own} if kind == "metamon" else own, KINDS[kind])

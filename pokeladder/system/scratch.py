@@ -34,7 +34,7 @@ class Scratch:
         _open.add(self)
         # Another process may hold the lock while it looks for the mark.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        (self.folder / MARK).touch()
+        (self.folder / MARK).touch(0o600)
 
     def __enter__(self) -> Path:
         return self.folder

@@ -35,6 +35,12 @@ def test_names() -> None:
     assert parse_agent("package.bots:Bot,depth=3,wide=True").name == "Bot(depth=3,wide=True)"
     assert parse_agent('bots:Bot,path="a, b",name=x').parameters == {"path": "a, b"}
     assert parse_agent("random,name=Gen1BinaryV0@2 日本").name == "Gen1BinaryV0@2 日本"
+    assert [parse_agent(f"random,name={name}").name for name in ("1.10", "+2", "1e3", "007")] == [
+        "1.10",
+        "+2",
+        "1e3",
+        "007",
+    ]
     weights = f"bots:Bot,weights=/{'long/' * 20}weights.pt"
     with pytest.raises(AgentError, match=r"cannot be an agent's name: use 1 to 100 .*; add ,name=NAME to 'bots:Bot,w"):
         parse_agent(weights)

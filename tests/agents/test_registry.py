@@ -7,14 +7,17 @@ import pickle
 import shlex
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+import tomlkit
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pokeladder
@@ -100,7 +103,9 @@ def test_what_cannot_be_registered(cli: Cli, tmp_path: Path, arguments: list[str
             "[agents.x]\nkind = 'robot'",
             "agent x: kind = 'robot' is unknown: use one of player, command, metamon",
         ),
-        ("[agents]\nx = 3", "agent x: kind = None is unknown"),
+        ("[agents.x]\nkind = ['player']", "agent x: kind = ['player'] is unknown: use one of player, command, metamon"),
+        ("[agents.x]\ntarget = 'a:B'", "agent x: there is no kind: use one of player, command, metamon"),
+        ("[agents]\nx = 3", "agent x: 3 is not a table: write [agents.x]"),
         ("[agents.x]\nkind = 'player'", "agent x: there is no target"),
         ("[agents.x]\nkind = 'player'\ntarget = 3", "agent x: target = 3: expected str, got int"),
         (
@@ -141,6 +146,53 @@ def test_values_that_nothing_can_play_with(registry: Registry, text: str) -> Non
     with pytest.raises(AgentError) as told:
         registry.listings()
     assert "\n" not in str(told.value)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+NUMBERS = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats())
+KEYS = (
+    "kind",
+    "target",
+    "parameters",
+    "command",
+    "roles",
+    "environment",
+    "folder",
+    "port",
+    "gpu",
+    "start_timeout",
+    "model",
+)
+VALUES = st.recursive(
+    st.one_of(
+        TEXTS,
+        NUMBERS,
+        st.dates(),
+        st.sampled_from([*ROLES, "player", "command", "metamon", "bots:Bot", "a {username}"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(TEXTS, inner, max_size=2)),
+    max_leaves=4,
+)
+TABLES = st.one_of(VALUES, st.dictionaries(st.sampled_from(KEYS), VALUES))
+
+
+@given(st.fixed_dictionaries({}, optional={"metamon": TABLES, "agents": st.dictionaries(TEXTS, TABLES, max_size=2)}))
+def test_whatever_a_registry_says_is_listed_or_refused(tables: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "agents.toml")
+        path.write_text(tomlkit.dumps(tables), encoding="utf-8")
+        # Otherwise the example shows a fault of the library that writes it.
+        assume(readable(path))
+        with suppress(AgentError):
+            Registry(path).listings()
+
+
+def readable(path: Path) -> bool:
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
