@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from pokeladder.quantities import LARGEST, TOO_LARGE
+
 
 class Finite(click.FloatRange):
-    """A finite number, optionally in a range; click's ranges contain ``nan`` and ``inf``."""
+    """A number of at most ``LARGEST`` in size, optionally in a range; click's ranges contain ``nan`` and ``inf``."""
 
     def __init__(self, *bounds: Any, **settings: Any) -> None:
         super().__init__(*bounds, **settings)
@@ -24,4 +26,6 @@ class Finite(click.FloatRange):
         number: float = super().convert(value, parameter, context)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", parameter, context)
+        if abs(number) > LARGEST:
+            self.fail(f"{value} is too large: {TOO_LARGE}.", parameter, context)
         return number

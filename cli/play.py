@@ -14,6 +14,7 @@ from pokeladder.cli.tables import STANDINGS_COLUMNS, print_table
 from pokeladder.errors import SimulatorError
 from pokeladder.ladder import Ladder, Slice
 from pokeladder.runs.progress import Progress
+from pokeladder.store.files import checked_output
 
 PARALLEL = "Battles at once, over all workers; on a server, pairs of agents' processes.  [default: 8 a worker; a core]"
 
@@ -46,6 +47,8 @@ def tournament(
     exceeds the time limit, a random legal choice is played, and the decision counts as invalid. On
     a server an agent that exceeds the time limit loses the battle at once.
     """
+    if output_dir is not None:
+        checked_output(output_dir)
     ladder = opened(context, create=True)
     with Display(ladder) as display:
         reached = ladder.tournament(agents, resume=resume, watch=display.watch, notify=display.notify, **settings)

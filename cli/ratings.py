@@ -23,6 +23,7 @@ from pokeladder.cli.tables import (
 )
 from pokeladder.ladder import INITIAL_RATING, K_FACTOR, Ladder, Overview, Slice
 from pokeladder.query.statements import fetched
+from pokeladder.store.files import checked_output
 
 UNRATED = (
     "Agents are comparable if they have taken points from each other, directly or through others. An agent is unbeaten "
@@ -57,6 +58,8 @@ def elo(
     **options: Any,
 ) -> None:
     """Rank the agents by sequential Elo: battles in order of finish, each format separately."""
+    if output_dir is not None:
+        checked_output(output_dir)
     ladder, slice_ = opened(context), slice_of(**options)
     overview = _overview(ladder, slice_)
     if output_dir is not None:

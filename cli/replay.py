@@ -11,6 +11,7 @@ from pokeladder.cli.output import print_data, say
 from pokeladder.errors import SimulatorError, StoreError
 from pokeladder.records import Side
 from pokeladder.runs.replays import Replay
+from pokeladder.store.files import checked_output
 
 
 @click.command(epilog="Example: pokeladder replay 20261122-181500-0a1b-000012 --html battle.html")
@@ -27,6 +28,8 @@ def replay(context: click.Context, battle_id: str, page: Path | None) -> None:
 
     Exit status 1 if winner or turns differ from those in the store.
     """
+    if page is not None:
+        checked_output(page)
     played = opened(context).replay(battle_id, notify=lambda line: say(line, err=True))
     if page is None:
         print_data(played.log)

@@ -10,6 +10,7 @@ from pokeladder.cli.output import say
 from pokeladder.errors import SimulatorError
 from pokeladder.simulator.server import ServerProcess
 from pokeladder.simulator.setup import ensure_simulator
+from pokeladder.store.files import checked_output
 from pokeladder.system.processes import default_workers, last_words
 from pokeladder.system.scratch import Scratch
 
@@ -29,9 +30,9 @@ def server(port: int, processes: int | None, folder: Path | None) -> None:
     It listens on this machine only, and users can log in under any name without a password. Play on it with `pokeladder
     tournament --server-url`.
     """
+    kept = None if folder is None else checked_output(folder).absolute()
     simulator = ensure_simulator(lambda line: say(line, err=True))
     with Scratch() as scratch:
-        kept = None if folder is None else folder.absolute()
         path = (kept or scratch) / "server.log"
         if kept is not None:
             kept.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,8 @@ def _disk(name: str, folder: Path, needed: int, remedy: str) -> Finding:
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free // 10**6
+    if not there.is_dir():
+        return Finding(name, "problem", f"{there} is not a folder", remedy)
     if not os.access(there, os.W_OK):
         return Finding(name, "problem", f"{there} cannot be written", remedy)
     if free < needed:

@@ -21,7 +21,7 @@ from pokeladder.query import client_database, permissions, statements, views
 from pokeladder.query.catalogue import VIEWS
 from pokeladder.query.texts import query_text
 from pokeladder.runs.settings import SelfPlaySettings, TournamentSettings
-from pokeladder.store.files import GRACE_SECONDS, Store
+from pokeladder.store.files import GRACE_SECONDS, Store, checked_output
 
 # Methods import what only they need: a question takes half as long without it.
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 K_FACTOR = 32.0
 INITIAL_RATING = 1500.0
+# With fewer ties of every agent, sums of results lose their digits.
+LEAST_PRIOR = 1e-9
 
 
 def default_folder() -> str:
@@ -195,9 +197,10 @@ class Ladder:
                 change of each rating caused by that.
 
         Raises:
-            UsageError: ``prior`` is negative or not finite.
+            UsageError: ``prior`` is neither 0 nor from 1e-9 to 1e9.
         """
-        checked("prior", prior, least=0)
+        if prior != 0:
+            checked("prior", prior, least=LEAST_PRIOR)
         if excluding is None:
             return self._ask(
                 "FROM ratings_with(prior := $prior) ORDER BY format, component, rank, agent", {"prior": prior}, slice_
@@ -298,12 +301,13 @@ class Ladder:
             The four files.
 
         Raises:
-            UsageError: the slice holds several formats; these files have no column for them.
+            UsageError: the slice holds several formats, which these files do not separate, or the folder is a store's.
             StoreError: a file cannot be written.
         """
         _check_elo(k_factor, initial_rating)
+        folder = checked_output(output_dir)
         connection = self._connect_one_format(**slice_)
-        return result_files.write_elo_files(connection, Path(output_dir), prefix, k_factor, initial_rating)
+        return result_files.write_elo_files(connection, folder, prefix, k_factor, initial_rating)
 
     @keywords_of(Slice)
     def report(
@@ -328,14 +332,15 @@ class Ladder:
             All files.
 
         Raises:
-            UsageError: the slice holds several formats; a report is about one.
+            UsageError: the slice holds several formats, and a report is about one, or the folder is a store's.
             StoreError: a file cannot be written.
         """
         from pokeladder.report.page import write_report
 
         _check_elo(k_factor, initial_rating)
+        folder = checked_output(output_dir)
         connection = self._connect_one_format(**slice_)
-        return write_report(connection, Path(output_dir), k_factor, initial_rating, kinds, watch)
+        return write_report(connection, folder, k_factor, initial_rating, kinds, watch)
 
     @keywords_of(Slice)
     def chart(
@@ -479,7 +484,7 @@ class Ladder:
             since=since,
             limit=limit,
         )
-        folder = Path(output_dir) if output_dir is not None else None
+        folder = checked_output(output_dir) if output_dir is not None else None
         return export_filtered(self.store, folder, filters, to=to, overwrite=overwrite, append=append, watch=watch)
 
     def check(self, *, repair: bool = False, watch: FileWatch = lambda _: None) -> Checked:
@@ -497,7 +502,8 @@ class Ladder:
 
         checked = check(self.store, repair=repair, watch=watch)
         self._write_database()
-        if not client_database.database_is_current(self.store.database, self.store.files):
+        # Broken files, too, can be why it was not made anew.
+        if not checked.faults and not client_database.database_is_current(self.store.database, self.store.files):
             checked.notes.append(
                 f"{self.store.database.name} was made by another version of pokeladder, or changed, and the folder "
                 "cannot be written: do not read the store through it; open the store once where it can be written"
@@ -525,9 +531,11 @@ class Ladder:
         """Writes ``tournament_results.json``: the settings of a run, and the results of each matchup.
 
         Raises:
+            UsageError: the folder is a store's.
             StoreError: the file cannot be written.
         """
-        return result_files.write_tournament_results(self._connect(run=run_id), run_id, Path(output_dir))
+        folder = checked_output(output_dir)
+        return result_files.write_tournament_results(self._connect(run=run_id), run_id, folder)
 
     def replay(self, battle_id: str, notify: Notify = lambda _: None) -> Replay:
         """Plays a stored battle again in a fresh simulator.

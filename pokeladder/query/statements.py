@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Message of DuckDB's RuntimeError after a signal has raised an exception in a query.
 INTERRUPTED = "Query interrupted"
+# In messages of DuckDB about a Parquet file, or about one that is none.
+FILE_FAULT = re.compile(r"\.parquet|parquet file|magic bytes", re.IGNORECASE)
 
 
 def query(
@@ -118,12 +121,12 @@ def query_errors(sql: str) -> Iterator[None]:
         if KeyboardInterrupt.__name__ in str(error):
             # Raised in a function of ours that the query calls.
             raise KeyboardInterrupt from error
-        if ".parquet" not in str(error):
+        if not FILE_FAULT.search(str(error)):
             raise QueryError(str(error), sql) from error
         # The other lines point into the text of a view.
         reason = str(error).partition("\n")[0]
         raise StoreError(
-            f"{reason}; run it again, and if the file belongs to the store, find the fault with `pokeladder check`"
+            f"{reason}; run it again, and if the file is in the store's folder, find the fault with `pokeladder check`"
         ) from error
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error

@@ -20,7 +20,7 @@ from pokeladder.runs.settings import Plan
 from pokeladder.runs.teams import Team, load_teams, with_distinct_names
 from pokeladder.simulator.process import Inquiry
 from pokeladder.simulator.setup import Simulator, ensure_simulator
-from pokeladder.store.files import new_run_id
+from pokeladder.store.files import checked_output, new_run_id
 from pokeladder.store.rows import Run
 
 # Drawn seeds are below this: short enough to type, and too many to repeat.
@@ -113,6 +113,8 @@ def prepare(plan: Plan) -> Prepared:
         AgentError, FormatError, TeamError, SimulatorError, UsageError: the plan cannot be played.
     """
     settings = plan.settings
+    if settings.server_dir is not None:
+        checked_output(settings.server_dir)
     simulator = ensure_simulator(settings.notify)
     with Inquiry(simulator) as inquiry:
         # Other answers may come from disk; this one shows that Node works.

@@ -37,10 +37,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from pokeladder.errors import StoreError
+from pokeladder.errors import StoreError, UsageError
 from pokeladder.store.rows import FOLDERS, SINGLE_FILES, AgentVersion, Merge, Run
 from pokeladder.system.scratch import Scratch
 
+DATABASE = "pokeladder.duckdb"
+# Folders whose files queries or `check` read.
+OWN = frozenset({*FOLDERS, *SINGLE_FILES, "merged", "unfinished", "logs"})
 # Longest delay between listing files and opening the last of them, in seconds.
 GRACE_SECONDS = 600.0
 
@@ -146,7 +149,7 @@ class Store:
     @property
     def database(self) -> Path:
         """Path of the file through which other DuckDB clients read the store."""
-        return self.folder / "pokeladder.duckdb"
+        return self.folder / DATABASE
 
     def log_folder(self, run_id: str) -> Path:
         folder = self.folder / "logs" / run_id
@@ -169,7 +172,7 @@ class Store:
         """Number of files of battles beyond one a run."""
         spare = 0
         with suppress(FileNotFoundError):
-            for folder in os.scandir(self.folder / "battles"):
+            for folder in filter(os.DirEntry.is_dir, os.scandir(self.folder / "battles")):
                 files = sum(entry.is_file(follow_symlinks=False) for entry in os.scandir(folder))
                 spare += max(files - 1, 0)
         return spare
@@ -391,6 +394,22 @@ def _is_locked(path: Path) -> bool:
 def new_run_id(started_at: datetime) -> str:
     """A new id of a run: date, time and four random hexadecimal digits."""
     return f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def checked_output(path: str | os.PathLike[str]) -> Path:
+    """``path``, to which files are to be written that do not belong to a store.
+
+    Raises:
+        UsageError: it lies in a folder of a store, of which queries would read it.
+    """
+    output = Path(path)
+    # Where the path cannot be resolved, whoever writes there tells why.
+    with suppress(OSError, RuntimeError, ValueError):
+        resolved = output.resolve()
+        for folder in (resolved, *resolved.parents):
+            if folder.name in OWN and (folder.parent / DATABASE).exists():
+                raise UsageError(f"{output} is in {folder}, which has the files of a store: name another folder")
+    return output
 
 
 def sync(file: BinaryIO) -> None:

@@ -60,6 +60,7 @@ def test_version(cli: Cli) -> None:
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["elo", "--k-factor", "0"], 2, "Invalid value for '--k-factor'"),
         (["elo", "--k-factor", "nan"], 2, "nan is not a finite number"),
+        (["elo", "--initial-rating", "1e308"], 2, "1e308 is too large: use at most 1,000,000,000"),
         (["tournament", "random"], 2, "a tournament needs at least two agents"),
         (["tournament", "--resume"], 2, "has no unfinished tournament"),
         (["tournament", "random", "nobody"], 1, "unknown agent nobody: use one of random, max-power, heuristics"),
@@ -260,7 +261,7 @@ def test_numbers_that_are_none(name: str, arguments: str) -> None:
 
 
 def test_numbers_that_are_none_in_python(ladder: pokeladder.Ladder, tmp_path: Path) -> None:
-    for number in (float("nan"), float("inf")):
+    for number in (float("nan"), float("inf"), 1e308):
         for ask in (
             lambda: ladder.elo(number),  # noqa: B023
             lambda: ladder.elo(initial_rating=number),  # noqa: B023
@@ -271,6 +272,8 @@ def test_numbers_that_are_none_in_python(ladder: pokeladder.Ladder, tmp_path: Pa
         ):
             with pytest.raises(UsageError):
                 ask()
+    with pytest.raises(UsageError, match="prior is 1e-300: give a finite number at least 1e-09"):
+        ladder.ratings(1e-300)
     with pytest.raises(UsageError):
         ladder.tournament(["random", "heuristics"], turn_timeout=float("nan"))
 
@@ -287,6 +290,37 @@ def test_paths_of_stores(tmp_path: Path, name: bytes, why: str | None) -> None:
     with pytest.raises(StoreError, match=why):
         pokeladder.open(folder)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export-filtered", "--output-dir", "ladder/battles/x"],
+        ["report", "--output-dir", "ladder/trajectories"],
+        ["elo", "--output-dir", "link/x"],
+        ["tournament", "random", "max-power", "--output-dir", "ladder/logs/x"],
+        ["tournament", "random", "max-power", "--venue", "server", "--server-dir", "ladder/points/x"],
+        ["replay", "run-000000", "--html", "ladder/merges/x.html"],
+        ["server", "--dir", "ladder/unfinished/x"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_nothing_is_written_among_the_files_of_a_store(
+    cli: Cli, ladder: pokeladder.Ladder, tmp_path: Path, arguments: list[str]
+) -> None:
+    ladder.elo()
+    (tmp_path / "link").symlink_to(ladder.store.folder / "documents")
+    before = sorted(tmp_path.rglob("*"))
+    refused = cli(*arguments)
+    assert refused.returncode == 2
+    assert re.fullmatch("Error: .* which has the files of a store: name another folder\n", refused.stderr)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_report_may_lie_beside_the_files_of_a_store(cli: Cli, ladder: pokeladder.Ladder) -> None:
+    ladder.elo()
+    assert cli("elo", "--output-dir", "ladder/results").returncode == 0
+    assert (ladder.store.folder / "results" / "elo_results_ratings.json").exists()
 
 
 def test_a_store_that_lacks_newer_folders_and_cannot_be_written(ladder: pokeladder.Ladder) -> None:
@@ -334,6 +368,9 @@ def test_doctor(cli: Cli, tmp_path: Path) -> None:
     assert empty.returncode == 0
     assert "not set up yet" in empty.stdout
     assert "`pokeladder doctor --setup` does it now" in empty.stdout
+    taken = cli("doctor", env={"POKELADDER_CACHE": __file__})
+    assert taken.returncode == 1
+    assert re.search(f"problem cache: {__file__} is not a folder", taken.stdout)
     bare = cli("doctor", env={"PATH": "/nonexistent", "PYTHONPATH": str(_without_node(tmp_path))})
     assert bare.returncode == 1
     assert "no Node 22 or newer was found" in bare.stdout

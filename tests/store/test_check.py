@@ -286,7 +286,16 @@ def test_a_broken_merged_file_gives_way_to_those_it_was_made_of(store: Store, mo
     assert counts(pokeladder.open(store.folder).check()) == (12, 24, 24, 2)
 
 
-def test_a_file_of_others(store: Store) -> None:
+def test_a_file_of_others(store: Store, cli: Cli) -> None:
+    for name in (".DS_Store", "run/notes.txt"):
+        path = store.folder / "battles" / name
+        path.write_text("not ours")
+        for command in (["elo"], ["sql", "SELECT count(*) FROM battles"]):
+            told = cli(*command)
+            assert told.returncode == 1
+            assert re.fullmatch(f"Error: [^\n]*{name}[^\n]* find the fault with `pokeladder check`\n", told.stderr)
+        assert "note:" not in cli("check").stdout
+        path.unlink()
     for name in (".DS_Store", "run/notes.txt"):
         (store.folder / "battles" / name).write_text("not ours")
     checked = repaired(store)
