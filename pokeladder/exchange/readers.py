@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from pokeladder.metamon.files import BrokenFileError
 from pokeladder.names import shown
 from pokeladder.store.files import Store
 from pokeladder.store.staging import DocumentFile
-from pokeladder.system.processes import Child
+from pokeladder.system.processes import Child, Parent
 from pokeladder.trajectories.outlines import is_trajectory, outline_of
 from pokeladder.trajectories.summaries import Summariser, binary_array
 
@@ -263,14 +262,10 @@ class _Reader:
 
 def main() -> None:
     """Runs in a reading process, which ends with the one that started it."""
-    connection = Connection(int(sys.argv[1]))
-    while True:
-        try:
-            task: Task = connection.recv()
-        except EOFError:
-            return
+    parent = Parent()
+    for task in parent.messages():
         try:
             answer: Reading | PokeladderError = read(task)
         except PokeladderError as error:
             answer = error
-        connection.send(answer)
+        parent.send(answer)

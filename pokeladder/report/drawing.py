@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from typing import Any, Literal, Self
 
 from pokeladder.errors import DrawingError
-from pokeladder.system.processes import Child
+from pokeladder.system.processes import Child, Parent
 
 Kind = Literal["png", "svg", "pdf"]
 # Points an inch, the unit of a chart's size.
@@ -59,16 +57,13 @@ class Drawer:
 
 
 def main() -> None:
-    connection = Connection(int(sys.argv[1]))
-    while True:
+    parent = Parent()
+    for request in parent.messages():
         try:
-            request = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(_drawn(*request))
+            answer: bytes | DrawingError = _drawn(*request)
         except ValueError as error:
-            connection.send(DrawingError(f"a chart cannot be drawn: {error}"))
+            answer = DrawingError(f"a chart cannot be drawn: {error}")
+        parent.send(answer)
 
 
 def _drawn(what: str, *arguments: Any) -> bytes:

@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,28 @@ class Child:
         if self._process.poll() is None:
             self._process.kill()
         return self._process.wait()
+
+
+class Parent:
+    """The process that has started this one as a :class:`Child`.
+
+    If the connection is closed before all in it was read, it ends with an error of the operating system instead of an
+    end of file, which means the same.
+    """
+
+    def __init__(self) -> None:
+        self._connection = Connection(int(sys.argv[1]))
+
+    def messages(self) -> Iterator[Any]:
+        """The objects that it sends, until it ends or closes the connection."""
+        with suppress(EOFError, OSError):
+            while True:
+                yield self._connection.recv()
+
+    def send(self, message: object) -> None:
+        """Sends an object, unless the other process has ended."""
+        with suppress(OSError):
+            self._connection.send(message)
 
 
 def ended(process: subprocess.Popen[bytes], seconds: float) -> int:

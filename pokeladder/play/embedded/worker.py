@@ -96,7 +96,7 @@ class _Worker:
             while self._connection.poll():
                 attempt: Attempt = self._connection.recv()
                 self._battles.start(attempt.game, attempt.number)
-        except EOFError:
+        except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(self._connection.fileno())
             self._stopped.set()
 

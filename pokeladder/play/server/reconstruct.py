@@ -7,8 +7,6 @@ that is closed.
 from __future__ import annotations
 
 import logging
-import sys
-from multiprocessing.connection import Connection
 
 from poke_env.player import Player
 
@@ -20,6 +18,7 @@ from pokeladder.play.embedded.side import BattleSide
 from pokeladder.play.messages import Reconstructed, ReconstructJob
 from pokeladder.records import SIDES
 from pokeladder.simulator.process import Inquiry
+from pokeladder.system.processes import Parent
 
 NAMES = ("player 1", "player 2")
 # A player that is never asked.
@@ -58,19 +57,19 @@ class Rebuilder:
 
 
 def main() -> None:
-    connection = Connection(int(sys.argv[1]))
+    parent = Parent()
     logs.begin()
-    with Inquiry(connection.recv()) as inquiry:
+    messages = parent.messages()
+    simulator = next(messages, None)
+    if simulator is None:
+        return
+    with Inquiry(simulator) as inquiry:
         rebuilder = Rebuilder(inquiry)
-        while True:
-            try:
-                job: ReconstructJob = connection.recv()
-            except EOFError:
-                return
+        for job in messages:
             try:
                 reconstructed = rebuilder.rebuild(job)
             except Exception as error:
                 logging.exception("trajectories of battle %d could not be made", job.number)
                 reason = f"{type(error).__name__}: {error}"
                 reconstructed = Reconstructed(job.number, (None, None), (reason, reason))
-            connection.send(reconstructed)
+            parent.send(reconstructed)
