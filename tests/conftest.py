@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 # Before NumPy is imported, here and in all processes: each of its threads costs the time to start it, and none is used.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# Otherwise each of the thousand processes that tests start compiles what it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pokeladder
 from pokeladder.cli import progress
