@@ -247,6 +247,9 @@ def _leave_unnamed_copies_out(
     connection: duckdb.DuckDBPyConnection, unnamed: Sequence[Unnamed], ingested: Ingested
 ) -> None:
     """Counts copies as known, and the other trajectories as broken."""
+    if not unnamed:
+        # The query would read the digests of the whole store.
+        return
     digests = pa.array([one.digest for one in unnamed], pa.string())
     _append(connection, "unnamed", pa.table({"place": pa.array(range(len(unnamed)), pa.int64()), "digest": digests}))
     known = {place for (place,) in statements.tuples(connection, "ingest_unnamed_copies")}

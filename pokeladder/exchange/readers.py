@@ -169,14 +169,13 @@ _summariser = cache(Summariser)
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     text = metamon_files.stem(path)
+    document = metamon_files.read_document(path)
     try:
         name = metamon_files.parse_name(text)
     except BrokenFileError as error:
-        document = metamon_files.read_document(path)
         if path.suffix == ".json" and not is_trajectory(document):
             raise _OtherFileError from None
         raise _UnnamedError(Unnamed(str(path), str(error), _digest(document))) from None
-    document = metamon_files.read_document(path)
     fact = {
         "trajectory_id": text,
         "name": text,
